@@ -1,0 +1,55 @@
+/**
+ * Files of a sandbox, as the code in it sees them.
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * What a directory entry is.
+ *
+ * @category models
+ */
+export const FileType = Schema.Literal("file", "directory", "symlink", "fifo", "socket", "device", "unknown")
+
+/**
+ * @category models
+ */
+export type FileType = typeof FileType.Type
+
+/**
+ * One entry. `path` is absolute in the sandbox; `size` is in bytes; times are milliseconds since the epoch; `mode` is
+ * the permission bits (`0o644` is 420). A symbolic link is described itself, not what it points to: `target` is its
+ * text.
+ *
+ * @category models
+ */
+export const FileInfo = Schema.Struct({
+  path: Schema.String,
+  name: Schema.String,
+  type: FileType,
+  isDirectory: Schema.Boolean,
+  size: Schema.Number,
+  mode: Schema.Number,
+  createdAt: Schema.Number,
+  modifiedAt: Schema.Number,
+  target: Schema.optional(Schema.String)
+})
+
+/**
+ * @category models
+ */
+export type FileInfo = typeof FileInfo.Type
+
+/**
+ * The entries of one directory, sorted by name.
+ *
+ * @category models
+ */
+export const FileListResponse = Schema.Struct({
+  files: Schema.Array(FileInfo),
+  directory: Schema.String
+})
+
+/**
+ * @category models
+ */
+export type FileListResponse = typeof FileListResponse.Type

@@ -1,0 +1,186 @@
+/**
+ * What the engine and the agent inside a sandbox say to each other, over one duplex byte stream.
+ *
+ * A frame is `u32le headerLength · u32le blobLength · header (UTF-8 JSON object) · blob (bytes)`.
+ * Everything that comes from the agent is hostile input: lengths are capped, headers are decoded by the schemas below,
+ * and anything else ends the sandbox.
+ *
+ * ## Runs
+ *
+ * A run is one execution of code in a context (`run`) or of one shell command (`command`). Its number is chosen by the
+ * engine and never used again in this sandbox. The agent answers with any number of `output`, `result` and `error`
+ * messages and then exactly one of:
+ *
+ * - `done`: it ended by itself. All output that was written before its end has been sent before.
+ * - `died`: its process ended without saying so (a crash, a kill). For code, `context.exit` follows.
+ * - `refused`: it was not started.
+ *
+ * Each run has its own pair of pipes, so that what is written later by something it left behind (a background process)
+ * is never part of another run: after the end the agent reads those pipes and throws the bytes away.
+ *
+ * ## Flow control
+ *
+ * The agent may send as many bytes of `output` for a run as it was given credit for (`credit` of the start message,
+ * plus every later `credit` message), both streams together. Without credit it does not read that run's pipes, so the
+ * program blocks in its write. Other runs are not held up. Messages keep their order with output of their run: a
+ * `result` that was displayed after some text is sent after that text. The same scheme limits `file.data`, in both
+ * directions.
+ */
+import * as Schema from "effect/Schema"
+import { Language } from "../CodeContext.js"
+import { FileInfo } from "../File.js"
+
+/** Longest header that is accepted from an agent, in bytes. */
+export const MAX_HEADER_BYTES = 1024 * 1024
+
+/** Longest blob that is accepted from an agent, in bytes. */
+export const MAX_BLOB_BYTES = 64 * 1024 * 1024
+
+/** How many bytes of output a run may have in flight, in bytes. */
+export const OUTPUT_WINDOW = 2 * 1024 * 1024
+
+/** How many bytes of a file may be in flight, in bytes. */
+export const FILE_WINDOW = 2 * 1024 * 1024
+
+type Env = Readonly<Record<string, string>>
+
+/**
+ * What the engine says.
+ *
+ * - `configure`: once, before anything else. `env` is the environment of everything that runs (the agent's own is not
+ *   inherited). Limits are rlimits that the agent sets for itself and so for all its children; absent ones stay.
+ * - `context.open`: start an interpreter; answered by `context.ready` or `context.failed`. `env` is added to the
+ *   sandbox's, `cwd` is where it starts.
+ * - `context.close`: end the interpreter and all that descends from it; answered by `context.exit`, also when it is
+ *   gone already. A run in it ends with `died`.
+ * - `run`: run the code in the blob. `env` is set for this run and put back after it.
+ * - `command`: run the shell command in the blob by `bash -c` (`sh -c` without a bash), in a session of its own, with
+ *   `/dev/null` as its input. `merge` sends its standard error into standard output, in exact order.
+ * - `interrupt`: SIGINT to the process group of the run (for JavaScript, what has the same effect). Unknown runs are
+ *   ignored, here and in `kill` and `credit`.
+ * - `kill`: SIGKILL to the process group of the run and to all that descends from it.
+ * - `credit`: allow `bytes` more of output of a run.
+ * - `file.*`: one request each, answered by `reply` or `failed` with the same `id`. Paths are absolute; what resolves to
+ *   a place outside `/workspace` is refused (`path_outside_workspace`).
+ *   `file.read` is answered by `reply` (the `FileInfo` of what was opened), then `file.data` under credit, the last one
+ *   with `last`. `file.write` is answered by `file.credit` as data is written, and by `reply` (a `FileInfo`) when the
+ *   `file.data` with `last` has been renamed into place; `file.cancel` ends either early, and leaves no trace.
+ */
+export type EngineMessage =
+  | {
+    readonly op: "configure"
+    readonly env: Env
+    readonly limits: {
+      /** RLIMIT_NPROC. */
+      readonly processes?: number
+      /** RLIMIT_NOFILE. */
+      readonly openFiles?: number
+      /** RLIMIT_FSIZE, in bytes. */
+      readonly fileSize?: number
+      /** RLIMIT_DATA, in bytes: only where no cgroup limits memory. */
+      readonly dataSize?: number
+    }
+  }
+  | {
+    readonly op: "context.open"
+    readonly ctx: string
+    readonly language: Language
+    readonly cwd: string
+    readonly env: Env
+  }
+  | { readonly op: "context.close"; readonly ctx: string }
+  | { readonly op: "run"; readonly run: number; readonly ctx: string; readonly env: Env; readonly credit: number }
+  | {
+    readonly op: "command"
+    readonly run: number
+    readonly cwd: string
+    readonly env: Env
+    readonly merge: boolean
+    readonly credit: number
+  }
+  | { readonly op: "interrupt"; readonly run: number }
+  | { readonly op: "kill"; readonly run: number }
+  | { readonly op: "credit"; readonly run: number; readonly bytes: number }
+  | { readonly op: "file.stat"; readonly id: number; readonly path: string }
+  | { readonly op: "file.list"; readonly id: number; readonly path: string }
+  | { readonly op: "file.delete"; readonly id: number; readonly path: string }
+  | { readonly op: "file.makeDirectory"; readonly id: number; readonly path: string; readonly parents: boolean }
+  | { readonly op: "file.move"; readonly id: number; readonly path: string; readonly to: string }
+  | { readonly op: "file.read"; readonly id: number; readonly path: string; readonly credit: number }
+  | { readonly op: "file.write"; readonly id: number; readonly path: string; readonly createParents: boolean }
+  | { readonly op: "file.data"; readonly id: number; readonly last: boolean }
+  | { readonly op: "file.credit"; readonly id: number; readonly bytes: number }
+  | { readonly op: "file.cancel"; readonly id: number }
+
+const run = { run: Schema.Number }
+const id = { id: Schema.Number }
+
+/**
+ * How a process ended: by itself with a status, or by a signal (its name, `SIGKILL`).
+ */
+const exit = {
+  exitCode: Schema.NullOr(Schema.Number),
+  signal: Schema.NullOr(Schema.String)
+}
+
+/**
+ * Why the agent could not do something. `field` names the argument at fault.
+ */
+const failure = {
+  code: Schema.Literal(
+    "context_not_found",
+    "language_unavailable",
+    "start_failed",
+    "file_not_found",
+    "file_exists",
+    "not_a_file",
+    "not_a_directory",
+    "directory_not_empty",
+    "permission_denied",
+    "path_outside_workspace",
+    "disk_full",
+    "quota_exceeded",
+    "file_error"
+  ),
+  message: Schema.String,
+  field: Schema.optional(Schema.String)
+}
+
+/**
+ * What the agent says.
+ *
+ * - `ready`: it is up and waits for `configure`.
+ * - `output`: bytes of standard output (1) or standard error (2) in the blob, as they came.
+ * - `result`: the blob is the JSON of a `Result` (its encoded form).
+ * - `error`: the blob is the JSON of an `ErrorInfo`.
+ * - `done`: `count` is the number of the run in its context, from 1; `exitCode` is there for commands, and for bash.
+ *   `duration` is in microseconds.
+ * - `died`: how the process ended; `outOfMemory` when the interpreter said itself that memory ran out.
+ */
+export const AgentMessage = Schema.Union(
+  Schema.Struct({ ev: Schema.Literal("output"), ...run, fd: Schema.Literal(1, 2) }),
+  Schema.Struct({ ev: Schema.Literal("result"), ...run }),
+  Schema.Struct({ ev: Schema.Literal("error"), ...run }),
+  Schema.Struct({
+    ev: Schema.Literal("done"),
+    ...run,
+    duration: Schema.Number,
+    count: Schema.optional(Schema.Number),
+    exitCode: Schema.optional(Schema.Number)
+  }),
+  Schema.Struct({ ev: Schema.Literal("died"), ...run, ...exit, outOfMemory: Schema.optional(Schema.Boolean) }),
+  Schema.Struct({ ev: Schema.Literal("refused"), ...run, ...failure }),
+  Schema.Struct({ ev: Schema.Literal("ready"), pid: Schema.Number, version: Schema.Number }),
+  Schema.Struct({ ev: Schema.Literal("context.ready"), ctx: Schema.String, pid: Schema.Number }),
+  Schema.Struct({ ev: Schema.Literal("context.failed"), ctx: Schema.String, ...failure }),
+  Schema.Struct({ ev: Schema.Literal("context.exit"), ctx: Schema.String, ...exit }),
+  Schema.Struct({ ev: Schema.Literal("reply"), ...id, value: Schema.Union(FileInfo, Schema.Array(FileInfo), Schema.Null) }),
+  Schema.Struct({ ev: Schema.Literal("failed"), ...id, ...failure }),
+  Schema.Struct({ ev: Schema.Literal("file.data"), ...id, last: Schema.Boolean }),
+  Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number })
+)
+
+/**
+ * What the agent says.
+ */
+export type AgentMessage = typeof AgentMessage.Type

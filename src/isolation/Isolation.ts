@@ -1,0 +1,76 @@
+/**
+ * Isolation: how a sandbox's agent is started behind a wall, and what that wall guarantees on this host.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Duplex } from "node:stream"
+import type { SandboxError } from "../Errors.js"
+import type { Resources } from "../SandboxInfo.js"
+import type { Guarantee } from "./Guarantee.js"
+import type { Runtimes } from "./Runtimes.js"
+
+/**
+ * What to start.
+ */
+export interface LaunchOptions {
+  readonly sandboxId: string
+  /** Host path of the folder that becomes `/workspace`, made by {@link Service.makeWorkspace}. */
+  readonly workspace: string
+  /** Host path of the folder with the agent and the kernels; it becomes `/opt/sandbox`, read-only. */
+  readonly agentDirectory: string
+  readonly resources: { readonly [K in keyof Resources]-?: Exclude<Resources[K], undefined> }
+}
+
+/**
+ * How an agent ended.
+ */
+export interface ExitStatus {
+  readonly exitCode: number | null
+  readonly signal: string | null
+}
+
+/**
+ * A running agent. Closing its scope kills everything in the sandbox and waits until all of it is gone.
+ */
+export interface AgentProcess {
+  /** The framed stream of `agent/Protocol`. */
+  readonly stream: Duplex
+  /** Waits for the end of the sandbox's first process. */
+  readonly exited: Effect.Effect<ExitStatus>
+  /** How many processes of this sandbox the kernel has killed so far because memory ran out; 0 where it cannot tell. */
+  readonly outOfMemoryKills: Effect.Effect<number>
+  /** Whether memory is limited for all processes together; where not, the agent limits each by itself. */
+  readonly memoryLimited: boolean
+  /** The end of what the agent and the isolation wrote to standard error: for the message of a failed start. */
+  readonly diagnostics: Effect.Effect<string>
+}
+
+/**
+ * One way to isolate.
+ */
+export interface Service {
+  readonly name: "bubblewrap" | "none"
+  /** The interpreters that a sandbox will find inside. */
+  readonly runtimes: Effect.Effect<Runtimes>
+  /**
+   * Tries each guarantee on this host by a real sandbox. Succeeds with what enforces each when all hold.
+   * Fails with `isolation_unavailable` and the command that would help, when one does not. A success is remembered.
+   */
+  readonly check: Effect.Effect<ReadonlyArray<Guarantee>, SandboxError>
+  /** Makes the folder that will be `/workspace`, owned by the user that the sandbox runs as. */
+  readonly makeWorkspace: (path: string) => Effect.Effect<void, SandboxError>
+  /**
+   * Starts an agent. It has said nothing yet when this succeeds. Fails with `start_failed` or `isolation_unavailable`.
+   */
+  readonly launch: (options: LaunchOptions) => Effect.Effect<AgentProcess, SandboxError, Scope.Scope>
+  /**
+   * Removes what engines that are dead have left outside their folders (cgroups, processes).
+   */
+  readonly reap: Effect.Effect<void>
+}
+
+/**
+ * The tag; layers are in `Bubblewrap` and `None`.
+ */
+export class Isolation extends Context.Tag("sandbox-sdk/Isolation")<Isolation, Service>() {}
