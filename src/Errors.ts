@@ -27,6 +27,7 @@ export type TypeId = typeof TypeId
  * - `unauthorized`, `forbidden`: the API key is missing, wrong, or not allowed to do this.
  * - `decode_error`: an answer does not have the shape that the protocol promises.
  * - `unsupported`: this layer, or this host, cannot do what was asked.
+ * - `disconnected`: the instance that was called, or that ran this call, was closed by `disconnect()`.
  * - `internal`: a defect in the SDK itself.
  *
  * @category models
@@ -38,6 +39,7 @@ export const SandboxSDKErrorCode = Schema.Literal(
   "forbidden",
   "decode_error",
   "unsupported",
+  "disconnected",
   "internal"
 )
 

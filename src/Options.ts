@@ -15,24 +15,39 @@ import { Resources, SandboxStatus } from "./SandboxInfo.js"
  * @category models
  */
 export const EnvVars = Schema.Record({
-  key: Schema.String.pipe(Schema.pattern(/^[A-Za-z_][A-Za-z0-9_]*$/)),
-  value: Schema.String.pipe(Schema.pattern(/^[^\0]*$/))
-})
+  key: Schema.String.pipe(Schema.pattern(/^[A-Za-z_][A-Za-z0-9_]*$/, {
+    description: "letters, digits and underscores, not beginning with a digit"
+  })),
+  value: Schema.String.pipe(Schema.pattern(/^[^\0]*$/, { description: "a string without NUL characters" }))
+}).annotations({ description: "an object of names and strings" })
 
 /**
  * @category models
  */
 export type EnvVars = typeof EnvVars.Type
 
+const port = "(?:[1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-5])"
+
 /**
- * Which hosts a sandbox may reach: `"none"`, or named hosts and ports (`"example.org:443"`).
+ * A host and a port, `"example.org:443"`; an IPv6 address stands in brackets (RFC 3986, 3.2.2): `"[2001:db8::1]:443"`.
+ *
+ * @category models
+ */
+export const HostAndPort = Schema.String.pipe(
+  Schema.pattern(new RegExp(`^(?:\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9.-]+):${port}$`), {
+    description: "a host and a port, such as \"example.org:443\""
+  })
+)
+
+/**
+ * Which hosts a sandbox may reach: `"none"`, or named hosts and ports (`{ allow: ["example.org:443"] }`).
  *
  * @category models
  */
 export const Network = Schema.Union(
   Schema.Literal("none"),
-  Schema.Struct({ allow: Schema.Array(Schema.String) })
-)
+  Schema.Struct({ allow: Schema.Array(HostAndPort) })
+).annotations({ description: "\"none\" or { allow: [\"host:port\", …] }" })
 
 /**
  * @category models
@@ -44,16 +59,38 @@ export type Network = typeof Network.Type
  *
  * @category models
  */
-export const Millis = Schema.Int.pipe(Schema.between(1, 2_147_483_647))
+export const Millis = Schema.Int.pipe(
+  Schema.between(1, 2_147_483_647, { description: "a whole number of milliseconds from 1 to 2147483647" })
+)
+
+/**
+ * Labels of a sandbox, to find it by: any names and strings. They mean nothing to the sandbox.
+ *
+ * @category models
+ */
+export const Metadata = Schema.Record({ key: Schema.String, value: Schema.String }).annotations({
+  description: "an object of names and strings"
+})
 
 /**
  * @category models
  */
+export type Metadata = typeof Metadata.Type
+
+/**
+ * What to make. `templateId` is the id of a template (`python-3.11`) or a bare language (`python`), the newest version
+ * then. `initialEnvVars` are set for everything that runs in the sandbox. `resources` and `network` say what it may use;
+ * by default it has no network.
+ *
+ * @category models
+ */
 export const CreateSandboxOptions = Schema.Struct({
-  templateId: Schema.NonEmptyString,
-  name: Schema.optional(Schema.String.pipe(Schema.maxLength(256))),
+  templateId: Schema.NonEmptyString.annotations({ description: "the id of a template, such as \"python\"" }),
+  name: Schema.optional(
+    Schema.String.pipe(Schema.maxLength(256, { description: "a string of at most 256 characters" }))
+  ),
   initialEnvVars: Schema.optional(EnvVars),
-  metadata: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String })),
+  metadata: Schema.optional(Metadata),
   resources: Schema.optional(Resources),
   network: Schema.optional(Network)
 })
@@ -64,13 +101,32 @@ export const CreateSandboxOptions = Schema.Struct({
 export type CreateSandboxOptions = typeof CreateSandboxOptions.Type
 
 /**
+ * A number of a page, from 1.
+ *
+ * @category models
+ */
+export const PageNumber = Schema.Int.pipe(
+  Schema.between(1, 1_000_000, { description: "a whole number from 1 to 1000000" })
+)
+
+/**
+ * How many entries a page has.
+ *
+ * @category models
+ */
+export const PageSize = Schema.Int.pipe(Schema.between(1, 1_000, { description: "a whole number from 1 to 1000" }))
+
+/**
+ * Which sandboxes: those with this `status`, and with all of these labels in their `metadata`. Without `page` and
+ * `pageSize`, all of them; with one of the two, the other is 1 or 10.
+ *
  * @category models
  */
 export const ListSandboxesOptions = Schema.Struct({
   status: Schema.optional(SandboxStatus),
-  metadata: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String })),
-  page: Schema.optional(Schema.Int.pipe(Schema.between(1, 1_000_000))),
-  pageSize: Schema.optional(Schema.Int.pipe(Schema.between(1, 1_000)))
+  metadata: Schema.optional(Metadata),
+  page: Schema.optional(PageNumber),
+  pageSize: Schema.optional(PageSize)
 })
 
 /**
@@ -78,10 +134,14 @@ export const ListSandboxesOptions = Schema.Struct({
  */
 export type ListSandboxesOptions = typeof ListSandboxesOptions.Type
 
+const Directory = Schema.NonEmptyString.annotations({ description: "the path of a directory" })
+
 const run = {
   timeoutMs: Schema.optional(Millis),
   requestTimeoutMs: Schema.optional(Millis),
-  maxOutputSize: Schema.optional(Schema.Int.pipe(Schema.nonNegative())),
+  maxOutputSize: Schema.optional(
+    Schema.Int.pipe(Schema.nonNegative({ description: "a whole number of bytes, 0 or more" }))
+  ),
   envs: Schema.optional(EnvVars)
 }
 
@@ -96,7 +156,7 @@ const run = {
  */
 export const RunCodeStreamOptions = Schema.Struct({
   ...run,
-  contextId: Schema.optional(Schema.NonEmptyString),
+  contextId: Schema.optional(Schema.NonEmptyString.annotations({ description: "the id of a context" })),
   language: Schema.optional(Language)
 })
 
@@ -106,7 +166,9 @@ export const RunCodeStreamOptions = Schema.Struct({
 export type RunCodeStreamOptions = typeof RunCodeStreamOptions.Type
 
 /**
- * A callback returns nothing, or an effect that is run before the next one is called.
+ * A callback returns nothing, or an effect that is run before the next callback is called; the program that is being
+ * run waits meanwhile, once its output fills the pipe. A callback that throws, or whose effect dies, stops the run: the
+ * call then dies with that defect (in the Promise entry, it rejects with what was thrown).
  *
  * @category models
  */
@@ -149,7 +211,7 @@ export interface RunCodeOptions extends RunCodeStreamOptions, RunCodeCallbacks {
  */
 export const RunTerminalStreamOptions = Schema.Struct({
   ...run,
-  cwd: Schema.optional(Schema.NonEmptyString)
+  cwd: Schema.optional(Directory)
 })
 
 /**
@@ -158,6 +220,8 @@ export const RunTerminalStreamOptions = Schema.Struct({
 export type RunTerminalStreamOptions = typeof RunTerminalStreamOptions.Type
 
 /**
+ * How a command is run, with callbacks for its output.
+ *
  * @category models
  */
 export interface RunTerminalOptions extends RunTerminalStreamOptions, OutputCallbacks {}
@@ -191,11 +255,14 @@ export const WriteFileOptions = Schema.Struct({
 export type WriteFileOptions = typeof WriteFileOptions.Type
 
 /**
+ * What to make. `language` is by default the template's, `cwd` `/workspace`; `envVars` are added to the environment of
+ * the sandbox.
+ *
  * @category models
  */
 export const CreateCodeContextOptions = Schema.Struct({
   language: Schema.optional(Language),
-  cwd: Schema.optional(Schema.NonEmptyString),
+  cwd: Schema.optional(Directory),
   envVars: Schema.optional(EnvVars)
 })
 

@@ -17,6 +17,9 @@ export const SandboxStatus = Schema.Literal("creating", "ready", "running", "sto
  */
 export type SandboxStatus = typeof SandboxStatus.Type
 
+const limit = (number: typeof Schema.Number | typeof Schema.Int, min: number, max: number, unit: string) =>
+  Schema.optional(number.pipe(Schema.between(min, max, { description: `${unit} from ${min} to ${max}` })))
+
 /**
  * What a sandbox may use. Each has a default that is safe for code that nobody has read.
  *
@@ -30,12 +33,12 @@ export type SandboxStatus = typeof SandboxStatus.Type
  * @category models
  */
 export const Resources = Schema.Struct({
-  memoryMb: Schema.optional(Schema.Int.pipe(Schema.between(64, 1_048_576))),
-  cpus: Schema.optional(Schema.Number.pipe(Schema.between(0.05, 1024))),
-  processes: Schema.optional(Schema.Int.pipe(Schema.between(8, 1_000_000))),
-  tmpMb: Schema.optional(Schema.Int.pipe(Schema.between(1, 1_048_576))),
-  openFiles: Schema.optional(Schema.Int.pipe(Schema.between(64, 1_048_576))),
-  fileSizeMb: Schema.optional(Schema.Int.pipe(Schema.between(1, 1_048_576)))
+  memoryMb: limit(Schema.Int, 64, 1_048_576, "a whole number of MiB"),
+  cpus: limit(Schema.Number, 0.05, 1024, "a number of cores"),
+  processes: limit(Schema.Int, 8, 1_000_000, "a whole number"),
+  tmpMb: limit(Schema.Int, 1, 1_048_576, "a whole number of MiB"),
+  openFiles: limit(Schema.Int, 64, 1_048_576, "a whole number"),
+  fileSizeMb: limit(Schema.Int, 1, 1_048_576, "a whole number of MiB")
 })
 
 /**
