@@ -37,24 +37,24 @@ export const loadAsset = async (
   file.endsWith(".ts") ? bundle(file) : { text: await readFile(file, "utf8"), inputs: [file] }
 
 /**
- * The plugin.
+ * The plugin. Each hook names what it is for, so that the bundlers do not ask it about every module.
  */
 export const assets = () => ({
   name: "sandbox-sdk:assets",
   enforce: "pre" as const,
-  resolveId(source: string, importer: string | undefined) {
-    return source.endsWith(suffix) && importer !== undefined
-      ? Path.resolve(Path.dirname(importer), source.slice(0, -suffix.length)) + suffix
-      : null
+  resolveId: {
+    filter: { id: /\?asset$/ },
+    handler: (source: string, importer: string | undefined) =>
+      importer === undefined ? null : Path.resolve(Path.dirname(importer), source)
   },
-  async load(this: { addWatchFile: (file: string) => void }, id: string) {
-    if (!id.endsWith(suffix)) {
-      return null
+  load: {
+    filter: { id: /\?asset$/ },
+    async handler(this: { addWatchFile: (file: string) => void }, id: string) {
+      const { inputs, text } = await loadAsset(id.slice(0, -suffix.length))
+      for (const input of inputs) {
+        this.addWatchFile(input)
+      }
+      return { code: `export default ${JSON.stringify(text)}`, map: null, moduleType: "js" as const }
     }
-    const { inputs, text } = await loadAsset(id.slice(0, -suffix.length))
-    for (const input of inputs) {
-      this.addWatchFile(input)
-    }
-    return { code: `export default ${JSON.stringify(text)}`, map: null, moduleType: "js" as const }
   }
 })

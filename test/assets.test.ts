@@ -32,7 +32,8 @@ describe("assets", () => {
   it("bundles TypeScript to one script that runs by itself", () =>
     inFolder({
       "part.ts": "export const twice = (n: number): number => n * 2",
-      "main.ts": "import { twice } from \"./part.js\"\nimport { sep } from \"node:path\"\nmodule.exports = [twice(21), sep]"
+      "main.ts":
+        "import { twice } from \"./part.js\"\nimport { sep } from \"node:path\"\nmodule.exports = [twice(21), sep]"
     }, async (folder) => {
       const asset = await loadAsset(Path.join(folder, "main.ts"))
       await writeFile(Path.join(folder, "alone.cjs"), asset.text)

@@ -1,0 +1,84 @@
+import { defineConfig, type UserConfig } from "tsdown"
+import { assets } from "./assets.js"
+
+const common = {
+  outDir: "dist",
+  // `npm run build` empties the folder first: these builds write to it side by side.
+  clean: false,
+  fixedExtension: false,
+  treeshake: true,
+  dts: false,
+  publint: false,
+  attw: false,
+  report: false,
+  checks: { legacyCjs: false, pluginTimings: false },
+  plugins: [assets()]
+} satisfies UserConfig
+
+const formats: Array<"esm" | "cjs"> = ["esm", "cjs"]
+
+/** Effect's documentation would be half of a bundle. */
+const withoutDocs = { legal: true, annotation: true, jsdoc: false }
+
+/** The CommonJS half of a build for declarations leaves scripts behind that nothing imports. */
+const declarationsOnly = {
+  name: "sandbox-sdk:declarations-only",
+  generateBundle(_: unknown, bundle: Record<string, unknown>) {
+    for (const file of Object.keys(bundle)) {
+      if (!/\.d\.c?ts$/.test(file)) {
+        delete bundle[file]
+      }
+    }
+  }
+}
+
+export default defineConfig([
+  {
+    ...common,
+    name: "core",
+    entry: { index: "src/index.ts", local: "src/local.ts" },
+    format: formats,
+    platform: "node",
+    target: "node20",
+    sourcemap: true
+  },
+  {
+    // With Effect inside: a plain TypeScript caller imports one file in place of several hundred. The engine is loaded
+    // by `SandboxSDK.local()` alone, as chunks of this same build, so that there is one Effect in it.
+    ...common,
+    name: "promise",
+    entry: { promise: "src/promise.ts" },
+    format: formats,
+    platform: "neutral",
+    target: "node20",
+    inputOptions: { resolve: { mainFields: ["module", "main"], conditionNames: ["import", "default"] } },
+    outputOptions: (options, format) => ({
+      ...options,
+      comments: withoutDocs,
+      chunkFileNames: `promise/[name]-[hash].${format === "cjs" ? "cjs" : "js"}`
+    }),
+    deps: { alwaysBundle: [/^effect(\/|$)/, /^@effect\//], neverBundle: [/^node:/], onlyBundle: false }
+  },
+  {
+    // The declarations of all entries in one build: they share each type, whichever entry it is imported from.
+    ...common,
+    name: "types",
+    entry: { index: "src/index.ts", local: "src/local.ts", promise: "src/promise.ts" },
+    format: formats,
+    platform: "node",
+    target: "node20",
+    dts: { emitDtsOnly: true },
+    plugins: [assets(), declarationsOnly]
+  },
+  {
+    ...common,
+    name: "cli",
+    entry: { sandbox: "src/cli/bin.ts" },
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    outDir: "dist/cli",
+    outputOptions: { comments: withoutDocs },
+    deps: { alwaysBundle: [/.*/], neverBundle: [/^node:/], onlyBundle: false }
+  }
+])
