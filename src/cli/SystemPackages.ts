@@ -18,13 +18,14 @@ import { CliError } from "./CliError.js"
 type CommandLine = Arr.NonEmptyReadonlyArray<string>
 
 /**
- * One package manager. `refresh` downloads the list of packages, `query` succeeds when a package is installed (and
- * prints `installedMark`, where it succeeds for a removed one too), `candidate` prints `candidateMark` for a package
- * that the downloaded list has.
+ * One package manager. `install` asks nothing and `byHand` is what a person would type; `refresh` downloads the list of
+ * packages; `query` succeeds when a package is installed (and prints `installedMark`, where it succeeds for a removed
+ * one too); `candidate` prints `mark` for a package that the downloaded list has.
  */
 export interface PackageManager {
   readonly program: string
   readonly install: CommandLine
+  readonly byHand: CommandLine
   readonly refresh: Option.Option<CommandLine>
   readonly query: CommandLine
   readonly installedMark: string
@@ -47,6 +48,7 @@ const apt: PackageManager = {
     "--yes",
     "--no-install-recommends"
   ],
+  byHand: ["apt-get", "install", "--yes", "--no-install-recommends"],
   refresh: Option.some<CommandLine>(["apt-get", "update"]),
   query: ["dpkg-query", "--show", "--showformat=${db:Status-Status}"],
   installedMark: "installed",
@@ -57,6 +59,7 @@ const apt: PackageManager = {
 const dnf: PackageManager = {
   program: "dnf",
   install: ["dnf", "install", "--assumeyes"],
+  byHand: ["dnf", "install", "--assumeyes"],
   refresh: Option.none(),
   query: ["rpm", "--query"],
   installedMark: "",
@@ -67,6 +70,7 @@ const dnf: PackageManager = {
 const apk: PackageManager = {
   program: "apk",
   install: ["apk", "add", "--update-cache"],
+  byHand: ["apk", "add", "--update-cache"],
   refresh: Option.none(),
   query: ["apk", "info", "--installed"],
   installedMark: "",
@@ -77,6 +81,7 @@ const apk: PackageManager = {
 const pacman: PackageManager = {
   program: "pacman",
   install: ["pacman", "--sync", "--refresh", "--needed", "--noconfirm"],
+  byHand: ["pacman", "--sync", "--refresh", "--needed", "--noconfirm"],
   refresh: Option.none(),
   query: ["pacman", "--query"],
   installedMark: "",
@@ -164,8 +169,7 @@ const listed = (manager: PackageManager, names: ReadonlyArray<string>) =>
 export const advice = (manager: PackageManager, packages: ReadonlyArray<string>): string => {
   const prefix = process.getuid?.() === 0 ? "" : "sudo "
   const refresh = Option.match(manager.refresh, { onNone: () => "", onSome: (line) => `${prefix}${show(line)} && ` })
-  const visible = manager.install.filter((word) => word !== "-o" && !word.startsWith("DPkg::"))
-  return `${refresh}${prefix}${show([...visible, ...packages.map(manager.nameOf)])}`
+  return `${refresh}${prefix}${show([...manager.byHand, ...packages.map(manager.nameOf)])}`
 }
 
 /**
