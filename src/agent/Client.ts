@@ -1,0 +1,340 @@
+/**
+ * The engine's side of the agent protocol: requests as effects, runs as callbacks.
+ */
+import { Buffer } from "node:buffer"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { Duplex } from "node:stream"
+import type { Language } from "../CodeContext.js"
+import { SandboxError } from "../Errors.js"
+import { ErrorInfo } from "../Execution.js"
+import { FileInfo } from "../File.js"
+import { Result } from "../Result.js"
+import type { Files, Pending } from "./Files.js"
+import { makeFiles } from "./Files.js"
+import { encodeFrame, makeFrameParser } from "./Frames.js"
+import type { EngineMessage } from "./Protocol.js"
+import { AgentMessage, OUTPUT_WINDOW } from "./Protocol.js"
+
+type Message<Ev extends AgentMessage["ev"]> = Extract<AgentMessage, { readonly ev: Ev }>
+type Env = Readonly<Record<string, string>>
+
+/**
+ * How a run ended. `Lost`: the agent is gone, and the run with it.
+ */
+export type RunEnd =
+  | { readonly _tag: "Done"; readonly message: Message<"done"> }
+  | { readonly _tag: "Died"; readonly message: Message<"died"> }
+  | { readonly _tag: "Refused"; readonly error: SandboxError }
+  | { readonly _tag: "Lost"; readonly error: SandboxError }
+
+/**
+ * What a run tells while it goes on. `end` is called exactly once, last.
+ */
+export interface RunObserver {
+  readonly output: (fd: 1 | 2, bytes: Buffer) => void
+  readonly result: (result: Result) => void
+  readonly error: (error: ErrorInfo) => void
+  readonly end: (end: RunEnd) => void
+}
+
+/**
+ * A run that was started. It may send `OUTPUT_WINDOW` bytes of output, and as many more as `allow` says.
+ */
+export interface RunHandle {
+  readonly allow: (bytes: number) => void
+  readonly interrupt: () => void
+  readonly kill: () => void
+}
+
+/**
+ * What to run: code in an open context, or a shell command.
+ */
+export type RunRequest =
+  | { readonly _tag: "Code"; readonly contextId: string; readonly code: string; readonly env: Env }
+  | {
+    readonly _tag: "Command"
+    readonly command: string
+    readonly cwd: string
+    readonly env: Env
+    readonly merge: boolean
+  }
+
+/**
+ * A connection to one agent.
+ */
+export interface AgentClient {
+  readonly configure: (options: Omit<Extract<EngineMessage, { readonly op: "configure" }>, "op">) => void
+  readonly openContext: (options: {
+    readonly id: string
+    readonly language: Language
+    readonly cwd: string
+    readonly env: Env
+  }) => Effect.Effect<void, SandboxError>
+  /** Ends a context; succeeds when its processes are gone. */
+  readonly closeContext: (id: string) => Effect.Effect<void>
+  readonly start: (request: RunRequest, observer: RunObserver) => Effect.Effect<RunHandle, SandboxError>
+  readonly files: Files
+}
+
+/**
+ * Options of {@link make}.
+ */
+export interface ClientOptions {
+  readonly sandboxId: string
+  readonly stream: Duplex
+  /** Called when a context ended without having been closed. */
+  readonly onContextExit: (contextId: string, exit: Message<"context.exit">) => void
+  /**
+   * Called once, when the stream has ended, or has broken the protocol (then with what it did). Gives what is told to
+   * whoever was waiting, and to whoever asks later.
+   */
+  readonly onLost: (violation: string | undefined) => Effect.Effect<SandboxError>
+}
+
+const decodeMessage = Schema.decodeUnknownEither(AgentMessage)
+const decodeResult = Schema.decodeUnknownEither(Schema.parseJson(Result))
+const decodeErrorInfo = Schema.decodeUnknownEither(Schema.parseJson(ErrorInfo))
+const decodeList = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(FileInfo)))
+
+const take = <K, V>(map: Map<K, V>, key: K): V | undefined => {
+  const value = map.get(key)
+  map.delete(key)
+  return value
+}
+
+/**
+ * Speaks with an agent until the scope closes. Succeeds when the agent is ready.
+ *
+ * Fails with what `onLost` gives when the agent ends before that.
+ */
+export const make = Effect.fn("AgentClient.make")(function*(
+  options: ClientOptions
+): Effect.fn.Return<AgentClient, SandboxError, Scope.Scope> {
+  const { sandboxId, stream } = options
+  const runs = new Map<number, { readonly observer: RunObserver; credit: number }>()
+  const opening = new Map<string, Deferred.Deferred<void, SandboxError>>()
+  const closing = new Map<string, Deferred.Deferred<void>>()
+  const requests = new Map<number, Pending>()
+  const ready = yield* Deferred.make<void, SandboxError>()
+  const broken = yield* Deferred.make<string | undefined>()
+  const lost = yield* Deferred.make<SandboxError>()
+  let nextNumber = 1
+  let gone = false
+
+  const send = (message: EngineMessage, blob?: Uint8Array): void => {
+    if (!gone) {
+      stream.write(encodeFrame(message, blob))
+    }
+  }
+
+  // ---- the end ------------------------------------------------------------------------------------------------------
+
+  const breakOff = (violation: string | undefined): void => {
+    if (!gone) {
+      gone = true
+      Deferred.unsafeDone(broken, Effect.succeed(violation))
+      stream.destroy()
+    }
+  }
+
+  const tellLoss = (error: SandboxError): void => {
+    const failure = Effect.fail(error)
+    Deferred.unsafeDone(lost, Effect.succeed(error))
+    Deferred.unsafeDone(ready, failure)
+    for (const waiting of opening.values()) Deferred.unsafeDone(waiting, failure)
+    for (const waiting of closing.values()) Deferred.unsafeDone(waiting, Effect.void)
+    for (const request of requests.values()) request.failed(error)
+    for (const { observer } of runs.values()) observer.end({ _tag: "Lost", error })
+    for (const map of [opening, closing, requests, runs]) map.clear()
+  }
+
+  // ---- what the agent says ------------------------------------------------------------------------------------------
+
+  const refusal = (message: Message<"refused"> | Message<"failed"> | Message<"context.failed">): SandboxError =>
+    new SandboxError({
+      code: message.code,
+      message: message.message,
+      sandboxId,
+      ...(message.field === undefined ? {} : { field: message.field })
+    })
+
+  const onResult = (run: number, blob: Buffer): void =>
+    runs.get(run)?.observer.result(
+      Either.getOrElse(decodeResult(blob.toString("utf8")), () =>
+        new Result({ isMainResult: false, text: "(a displayed value that could not be decoded)", extra: {} }))
+    )
+
+  const onError = (run: number, blob: Buffer): void =>
+    runs.get(run)?.observer.error(
+      Either.getOrElse(
+        decodeErrorInfo(blob.toString("utf8")),
+        () => ({ name: "Error", value: "(an error that could not be decoded)", traceback: "" })
+      )
+    )
+
+  const onReply = (message: Message<"reply">, blob: Buffer): void => {
+    const value = blob.length === 0 ? Either.right(message.value) : decodeList(blob.toString("utf8"))
+    if (Either.isLeft(value)) {
+      return breakOff("a reply that does not decode")
+    }
+    requests.get(message.id)?.reply(value.right)
+  }
+
+  const onMessage = (message: AgentMessage, blob: Buffer): void => {
+    switch (message.ev) {
+      case "ready":
+        return Deferred.unsafeDone(ready, Effect.void)
+      case "result":
+        return onResult(message.run, blob)
+      case "error":
+        return onError(message.run, blob)
+      case "done":
+        return take(runs, message.run)?.observer.end({ _tag: "Done", message })
+      case "died":
+        return take(runs, message.run)?.observer.end({ _tag: "Died", message })
+      case "refused":
+        return take(runs, message.run)?.observer.end({ _tag: "Refused", error: refusal(message) })
+      case "context.ready":
+        return settle(take(opening, message.ctx), Effect.void)
+      case "context.failed":
+        return settle(take(opening, message.ctx), Effect.fail(refusal(message)))
+      case "context.exit": {
+        const waiting = take(closing, message.ctx)
+        return waiting === undefined ? options.onContextExit(message.ctx, message) : settle(waiting, Effect.void)
+      }
+      case "reply":
+        return onReply(message, blob)
+      case "failed":
+        return requests.get(message.id)?.failed(refusal(message))
+      case "file.credit":
+        return requests.get(message.id)?.credit?.(message.bytes)
+      case "file.data":
+        return requests.get(message.id)?.data?.(blob, message.last)
+      case "output":
+        return
+    }
+  }
+
+  const settle = <E>(waiting: Deferred.Deferred<void, E> | undefined, outcome: Effect.Effect<void, E>): void => {
+    if (waiting !== undefined) {
+      Deferred.unsafeDone(waiting, outcome)
+    }
+  }
+
+  let current: AgentMessage | undefined
+  const parser = makeFrameParser({
+    onHeader: (header, blobLength) => {
+      const decoded = decodeMessage(header)
+      if (Either.isLeft(decoded)) {
+        breakOff("a message that is not in the protocol")
+        return false
+      }
+      current = decoded.right
+      if (current.ev !== "output") {
+        return false
+      }
+      const open = runs.get(current.run)
+      if (open !== undefined) {
+        open.credit -= blobLength
+        if (open.credit < 0) {
+          breakOff("more output than it was allowed to send")
+        }
+      }
+      // Passed on as it arrives: a frame of output may be larger than what one read gives.
+      return true
+    },
+    onPiece: (piece) => {
+      if (current?.ev === "output" && !gone) {
+        runs.get(current.run)?.observer.output(current.fd, piece)
+      }
+    },
+    onFrame: (blob) => {
+      if (current !== undefined && !gone) {
+        onMessage(current, blob)
+      }
+    },
+    onViolation: breakOff
+  })
+
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      stream.on("data", (bytes: Buffer) => parser.push(bytes))
+      stream.once("end", () => breakOff(parser.atBoundary() ? undefined : "a message that was cut off"))
+      stream.once("close", () => breakOff(undefined))
+      // A stream without a listener would throw; what it says adds nothing to the fact that it broke.
+      stream.on("error", () => breakOff(undefined))
+    }),
+    () => Effect.sync(() => breakOff(undefined)).pipe(Effect.zipRight(Deferred.await(lost)))
+  )
+  // Not in the scope: it ends by itself when the stream has ended, and the release above waits for it.
+  yield* Effect.forkDaemon(
+    Deferred.await(broken).pipe(Effect.flatMap(options.onLost), Effect.map(tellLoss))
+  )
+
+  // ---- what the engine asks -----------------------------------------------------------------------------------------
+
+  const whileHere = <A>(evaluate: () => A): Effect.Effect<A, SandboxError> =>
+    Effect.suspend(() => gone ? Effect.flatMap(Deferred.await(lost), Effect.fail) : Effect.sync(evaluate))
+
+  const openContext: AgentClient["openContext"] = Effect.fnUntraced(function*(context) {
+    const opened = yield* Deferred.make<void, SandboxError>()
+    yield* whileHere(() => {
+      opening.set(context.id, opened)
+      send({ op: "context.open", ctx: context.id, language: context.language, cwd: context.cwd, env: context.env })
+    })
+    yield* Deferred.await(opened)
+  })
+
+  const closeContext: AgentClient["closeContext"] = Effect.fnUntraced(function*(contextId) {
+    const closed = yield* Deferred.make<void>()
+    yield* Effect.sync(() => {
+      closing.set(contextId, closed)
+      send({ op: "context.close", ctx: contextId })
+    })
+    yield* Effect.raceFirst(Deferred.await(closed), Deferred.await(lost))
+  })
+
+  const start: AgentClient["start"] = (request, observer) => whileHere(() => {
+    const run = nextNumber++
+    const open = { observer, credit: OUTPUT_WINDOW }
+    runs.set(run, open)
+    if (request._tag === "Code") {
+      const { contextId: ctx, env } = request
+      send({ op: "run", run, ctx, env, credit: OUTPUT_WINDOW }, Buffer.from(request.code))
+    } else {
+      const { cwd, env, merge } = request
+      send({ op: "command", run, cwd, env, merge, credit: OUTPUT_WINDOW }, Buffer.from(request.command))
+    }
+    return {
+      allow: (bytes) => {
+        open.credit += bytes
+        send({ op: "credit", run, bytes })
+      },
+      interrupt: () => send({ op: "interrupt", run }),
+      kill: () => send({ op: "kill", run })
+    }
+  })
+
+  yield* Deferred.await(ready)
+  return {
+    configure: (configuration) => send({ op: "configure", ...configuration }),
+    openContext,
+    closeContext,
+    start,
+    files: makeFiles({
+      sandboxId,
+      register: (pending) =>
+        whileHere(() => {
+          const id = nextNumber++
+          requests.set(id, pending)
+          return id
+        }),
+      forget: (id) => requests.delete(id),
+      send
+    })
+  }
+})

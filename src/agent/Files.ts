@@ -1,0 +1,196 @@
+/**
+ * File operations by the agent, which sees the files as the code in the sandbox sees them.
+ */
+import type { Buffer } from "node:buffer"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { SandboxError } from "../Errors.js"
+import { FileInfo } from "../File.js"
+import { makeInbox } from "../internal/inbox.js"
+import type { EngineMessage } from "./Protocol.js"
+import { FILE_WINDOW } from "./Protocol.js"
+
+const CHUNK_BYTES = 256 * 1024
+
+type FileMessage = Extract<EngineMessage, { readonly id: number }>
+
+/**
+ * A request that waits for what the agent says to it. `credit` and `data` are for transfers.
+ */
+export interface Pending {
+  readonly reply: (value: unknown) => void
+  readonly failed: (error: SandboxError) => void
+  readonly data?: (bytes: Buffer, last: boolean) => void
+  readonly credit?: (bytes: number) => void
+}
+
+/**
+ * What the connection gives to the operations.
+ */
+export interface RequestPort {
+  readonly sandboxId: string
+  /** Makes a number for a request, and remembers whom to tell. Fails when the agent is gone. */
+  readonly register: (pending: Pending) => Effect.Effect<number, SandboxError>
+  /** Forgets a request. Says whether it was still there. */
+  readonly forget: (id: number) => boolean
+  readonly send: (message: FileMessage, blob?: Uint8Array) => void
+}
+
+/**
+ * The operations. Paths are absolute. Each fails with the `SandboxError` that says what the file system said.
+ */
+export interface Files {
+  readonly stat: (path: string) => Effect.Effect<FileInfo, SandboxError>
+  readonly list: (path: string) => Effect.Effect<ReadonlyArray<FileInfo>, SandboxError>
+  readonly remove: (path: string) => Effect.Effect<void, SandboxError>
+  readonly makeDirectory: (path: string, parents: boolean) => Effect.Effect<FileInfo, SandboxError>
+  readonly move: (path: string, to: string) => Effect.Effect<FileInfo, SandboxError>
+  /** The bytes of a file. No more than `FILE_WINDOW` bytes are in flight. */
+  readonly read: (path: string) => Stream.Stream<Uint8Array, SandboxError>
+  /**
+   * Replaces a file by all of `content`, or leaves it as it is: when `content` fails, or the fiber is interrupted,
+   * nothing remains of it.
+   */
+  readonly write: <E>(
+    path: string,
+    content: Stream.Stream<Uint8Array, E>,
+    options: { readonly createParents: boolean }
+  ) => Effect.Effect<FileInfo, SandboxError | E>
+}
+
+const isFileInfo = Schema.is(FileInfo)
+const isFileList = Schema.is(Schema.Array(FileInfo))
+
+/**
+ * Makes the operations of one connection.
+ */
+export const makeFiles = (port: RequestPort): Files => {
+  const unexpected = Effect.fail(
+    new SandboxError({
+      code: "protocol_violation",
+      message: "The sandbox answered a file request with something else.",
+      sandboxId: port.sandboxId
+    })
+  )
+
+  const ask = Effect.fnUntraced(function*(message: (id: number) => FileMessage) {
+    const answer = yield* Deferred.make<unknown, SandboxError>()
+    const id = yield* port.register({
+      reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
+      failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error))
+    })
+    port.send(message(id))
+    return yield* Deferred.await(answer).pipe(Effect.ensuring(Effect.sync(() => port.forget(id))))
+  })
+
+  const askInfo = (message: (id: number) => FileMessage) =>
+    Effect.flatMap(ask(message), (value) => isFileInfo(value) ? Effect.succeed(value) : unexpected)
+
+  const cancel = (id: number) =>
+    Effect.sync(() => {
+      if (port.forget(id)) {
+        port.send({ op: "file.cancel", id })
+      }
+    })
+
+  const openRead = Effect.fnUntraced(function*(path: string) {
+    let allowed = FILE_WINDOW
+    let id = 0
+    const inbox = makeInbox<Uint8Array, SandboxError>((taken) => {
+      allowed += taken
+      port.send({ op: "file.credit", id, bytes: taken })
+    })
+    id = yield* Effect.acquireRelease(
+      port.register({
+        reply: () => {},
+        failed: (error) => {
+          port.forget(id)
+          inbox.fail(error)
+        },
+        data: (bytes, last) => {
+          allowed -= bytes.length
+          if (allowed < 0) {
+            inbox.fail(
+              new SandboxError({
+                code: "protocol_violation",
+                message: "The sandbox sent more of a file than it was asked for.",
+                sandboxId: port.sandboxId
+              })
+            )
+          }
+          if (bytes.length > 0) inbox.push(bytes, bytes.length)
+          if (last) {
+            port.forget(id)
+            inbox.end()
+          }
+        }
+      }),
+      cancel
+    )
+    port.send({ op: "file.read", id, path, credit: FILE_WINDOW })
+    return inbox.stream
+  })
+
+  const write = Effect.fnUntraced(function*<E>(
+    path: string,
+    content: Stream.Stream<Uint8Array, E>,
+    options: { readonly createParents: boolean }
+  ) {
+    let window = FILE_WINDOW
+    let wake: (() => void) | undefined
+    const answer = yield* Deferred.make<unknown, SandboxError>()
+    const id = yield* Effect.acquireRelease(
+      port.register({
+        reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
+        failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error)),
+        credit: (bytes) => {
+          window += bytes
+          wake?.()
+        }
+      }),
+      cancel
+    )
+    const room = Effect.async<void>((resume) => {
+      const go = () => {
+        wake = undefined
+        resume(Effect.void)
+      }
+      wake = go
+      if (window > 0) go()
+    })
+    const sendChunk = (chunk: Uint8Array) =>
+      Effect.gen(function*() {
+        for (let offset = 0; offset < chunk.length; offset += CHUNK_BYTES) {
+          if (window <= 0) yield* room
+          const piece = chunk.subarray(offset, offset + CHUNK_BYTES)
+          window -= piece.length
+          port.send({ op: "file.data", id, last: false }, piece)
+        }
+      })
+    port.send({ op: "file.write", id, path, createParents: options.createParents })
+    const upload = Stream.runForEach(content, sendChunk).pipe(
+      Effect.zipRight(Effect.sync(() => port.send({ op: "file.data", id, last: true }))),
+      Effect.zipRight(Effect.never)
+    )
+    // An early failure (no such folder, disk full) must not wait for the rest of the content.
+    const value = yield* Effect.raceFirst(Deferred.await(answer), upload)
+    port.forget(id)
+    return isFileInfo(value) ? value : yield* unexpected
+  }, Effect.scoped)
+
+  return {
+    stat: (path) => askInfo((id) => ({ op: "file.stat", id, path })),
+    list: (path) =>
+      Effect.flatMap(
+        ask((id) => ({ op: "file.list", id, path })),
+        (value) => isFileList(value) ? Effect.succeed(value) : unexpected
+      ),
+    remove: (path) => Effect.asVoid(ask((id) => ({ op: "file.delete", id, path }))),
+    makeDirectory: (path, parents) => askInfo((id) => ({ op: "file.makeDirectory", id, path, parents })),
+    move: (path, to) => askInfo((id) => ({ op: "file.move", id, path, to })),
+    read: (path) => Stream.unwrapScoped(openRead(path)),
+    write
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * The contexts of one sandbox: which interpreter runs what, and in which order.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import type * as Scope from "effect/Scope"
+import type { AgentClient } from "../agent/Client.js"
+import type { CodeContext, Language, RestartReason } from "../CodeContext.js"
+import { SandboxError } from "../Errors.js"
+import type { Turnstile } from "../internal/turnstile.js"
+import { makeTurnstile } from "../internal/turnstile.js"
+import { makeId } from "./Ids.js"
+
+/**
+ * A context whose turn it is, with an interpreter that is up.
+ */
+export interface Turn {
+  readonly contextId: string
+  /** What the agent calls this interpreter; another one of the same context has another name. */
+  readonly agentId: string
+  /** Which run of the context this is, from 1. */
+  readonly executionCount: number
+}
+
+/**
+ * Options of a new context.
+ */
+export interface NewContext {
+  readonly language: Language
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+/**
+ * The contexts of one sandbox.
+ */
+export interface Contexts {
+  /** A new context with its interpreter up. Fails with `language_unavailable`, `start_failed`, `file_not_found`. */
+  readonly create: (options: NewContext) => Effect.Effect<CodeContext, SandboxError>
+  /** All of them, oldest first. */
+  readonly list: Effect.Effect<ReadonlyArray<CodeContext>>
+  /** Ends one and what runs in it. Fails with `context_not_found`. */
+  readonly remove: (id: string) => Effect.Effect<void, SandboxError>
+  /**
+   * Waits for the turn in a context, and starts its interpreter when there is none. The next turn begins when the scope
+   * closes. `target` is an id, or the language whose default context is meant.
+   */
+  readonly turn: (
+    target: { readonly id: string } | { readonly language: Language }
+  ) => Effect.Effect<Turn, SandboxError, Scope.Scope>
+  /** Whether a context is one of these. */
+  readonly has: (id: string) => boolean
+  /** The interpreter has ended: the context goes on with a fresh one, which knows nothing of the old one's variables. */
+  readonly died: (agentId: string, reason: RestartReason) => void
+  /** Waits until the agent has said that all of an interpreter that died is gone. */
+  readonly gone: (agentId: string) => Effect.Effect<void>
+  /** Tells that the agent has said so. */
+  readonly exited: (agentId: string, reason: RestartReason) => void
+  /** The reason of the last restart was found out later. */
+  readonly correctReason: (agentId: string, reason: RestartReason) => void
+}
+
+interface State {
+  readonly id: string
+  readonly options: NewContext
+  readonly createdAt: number
+  readonly queue: Turnstile
+  agentId: string | undefined
+  lastAgentId: string | undefined
+  executions: number
+  interpreters: number
+  restarts: number
+  lastRestart: RestartReason | undefined
+}
+
+/**
+ * Makes the contexts of a sandbox.
+ *
+ * @param defaultCwd where default contexts start.
+ */
+export const make = (sandboxId: string, client: AgentClient, defaultCwd: string): Contexts => {
+  const states = new Map<string, State>()
+  const defaults = new Map<Language, string>()
+  const leaving = new Map<string, Deferred.Deferred<void>>()
+
+  const describe = (state: State): CodeContext => ({
+    id: state.id,
+    sandboxId,
+    language: state.options.language,
+    cwd: state.options.cwd,
+    createdAt: state.createdAt,
+    restarts: state.restarts,
+    ...(state.lastRestart === undefined ? {} : { lastRestart: state.lastRestart })
+  })
+
+  const add = Effect.fnUntraced(function*(options: NewContext) {
+    const state: State = {
+      id: yield* makeId("ctx"),
+      options,
+      createdAt: yield* Clock.currentTimeMillis,
+      queue: yield* makeTurnstile,
+      agentId: undefined,
+      lastAgentId: undefined,
+      executions: 0,
+      interpreters: 0,
+      restarts: 0,
+      lastRestart: undefined
+    }
+    states.set(state.id, state)
+    return state
+  })
+
+  const notFound = (id: string) =>
+    new SandboxError({
+      code: "context_not_found",
+      message: `There is no context "${id}" in this sandbox.`,
+      sandboxId,
+      field: "contextId"
+    })
+
+  const find = (id: string): Effect.Effect<State, SandboxError> =>
+    Effect.suspend(() => {
+      const state = states.get(id)
+      return state === undefined ? Effect.fail(notFound(id)) : Effect.succeed(state)
+    })
+
+  const defaultFor = (language: Language): Effect.Effect<State> =>
+    Effect.suspend(() => {
+      const state = states.get(defaults.get(language) ?? "")
+      return state === undefined
+        ? Effect.tap(add({ language, cwd: defaultCwd, env: {} }), ({ id }) => defaults.set(language, id))
+        : Effect.succeed(state)
+    })
+
+  /** Only by who has the turn. */
+  const ensureUp = Effect.fnUntraced(function*(state: State) {
+    if (state.agentId !== undefined) {
+      return state.agentId
+    }
+    state.interpreters += 1
+    const agentId = `${state.id}.${state.interpreters}`
+    yield* client.openContext({ id: agentId, ...state.options }).pipe(
+      // An interpreter that came up for nobody would stay for ever.
+      Effect.onInterrupt(() => client.closeContext(agentId))
+    )
+    state.agentId = agentId
+    state.lastAgentId = agentId
+    return agentId
+  })
+
+  const died = (agentId: string, reason: RestartReason): void => {
+    for (const state of states.values()) {
+      if (state.agentId === agentId) {
+        state.agentId = undefined
+        state.restarts += 1
+        state.lastRestart = reason
+        leaving.set(agentId, Deferred.unsafeMake(FiberId.none))
+      }
+    }
+  }
+
+  const exited = (agentId: string, reason: RestartReason): void => {
+    died(agentId, reason)
+    const waiting = leaving.get(agentId)
+    leaving.delete(agentId)
+    if (waiting !== undefined) {
+      Deferred.unsafeDone(waiting, Effect.void)
+    }
+  }
+
+  return {
+    create: Effect.fnUntraced(function*(options) {
+      const state = yield* add(options)
+      yield* Effect.scoped(Effect.zipRight(state.queue.turn, ensureUp(state))).pipe(
+        Effect.onExit((exit) => Effect.sync(() => exit._tag === "Failure" && states.delete(state.id)))
+      )
+      return describe(state)
+    }),
+    list: Effect.sync(() => [...states.values()].map(describe)),
+    remove: Effect.fnUntraced(function*(id) {
+      const state = yield* find(id)
+      states.delete(id)
+      if (state.agentId !== undefined) {
+        yield* client.closeContext(state.agentId)
+        exited(state.agentId, "interrupted")
+      }
+    }),
+    turn: Effect.fnUntraced(function*(target) {
+      const state = "id" in target ? yield* find(target.id) : yield* defaultFor(target.language)
+      yield* state.queue.turn
+      // It may have been deleted while this one waited.
+      yield* find(state.id)
+      const agentId = yield* ensureUp(state)
+      state.executions += 1
+      return { contextId: state.id, agentId, executionCount: state.executions }
+    }),
+    has: (id) => states.has(id),
+    died,
+    gone: (agentId) =>
+      Effect.suspend(() => {
+        const waiting = leaving.get(agentId)
+        return waiting === undefined ? Effect.void : Deferred.await(waiting)
+      }),
+    exited,
+    correctReason: (agentId, reason) => {
+      for (const state of states.values()) {
+        if (state.lastAgentId === agentId && state.agentId === undefined) state.lastRestart = reason
+      }
+    }
+  }
+}

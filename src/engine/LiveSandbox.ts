@@ -1,0 +1,236 @@
+/**
+ * A sandbox that is up: its agent, its contexts, and what it tells when it ends.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { AgentClient, RunEnd, RunRequest } from "../agent/Client.js"
+import * as Client from "../agent/Client.js"
+import type { Language } from "../CodeContext.js"
+import type { RequestError } from "../Errors.js"
+import { SandboxError } from "../Errors.js"
+import type { ExecutionEvent } from "../Execution.js"
+import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
+import { Isolation } from "../isolation/Isolation.js"
+import type { Contexts } from "./Contexts.js"
+import * as ContextsModule from "./Contexts.js"
+import { makeId } from "./Ids.js"
+import * as Run from "./Run.js"
+
+/**
+ * How a run is limited.
+ */
+export interface RunLimits {
+  readonly timeoutMs: number
+  readonly maxOutputSize: number
+}
+
+/**
+ * A sandbox that is up. It ends when its scope closes.
+ */
+export interface LiveSandbox {
+  readonly contexts: Contexts
+  readonly files: AgentClient["files"]
+  /** Waits for its turn in the context, runs the code, and gives its events. The scope is that of the run. */
+  readonly runCode: (
+    target: { readonly id: string } | { readonly language: Language },
+    code: string,
+    env: Readonly<Record<string, string>>,
+    limits: RunLimits
+  ) => Effect.Effect<Stream.Stream<ExecutionEvent, RequestError>, SandboxError, Scope.Scope>
+  /** Runs a command beside whatever else runs. */
+  readonly runCommand: (
+    command: Omit<Extract<RunRequest, { readonly _tag: "Command" }>, "_tag">,
+    limits: RunLimits
+  ) => Effect.Effect<Stream.Stream<ExecutionEvent, RequestError>, SandboxError, Scope.Scope>
+}
+
+/**
+ * Options of {@link launch}.
+ */
+export interface LiveOptions extends LaunchOptions {
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  readonly interruptGrace: Duration.Duration
+  /** Called when it has ended by itself, with the error that everybody who was waiting gets. */
+  readonly onEnd: (error: SandboxError) => void
+}
+
+const READY_TIMEOUT = Duration.seconds(20)
+const EXIT_GRACE = Duration.seconds(5)
+const MIB = 1024 * 1024
+
+type Death = Extract<RunEnd, { readonly _tag: "Died" }>["message"]
+
+const howItEnded = (end: { readonly exitCode: number | null; readonly signal: string | null }): string =>
+  end.signal === null ? `it exited with status ${end.exitCode ?? "unknown"}` : `it was ended by ${end.signal}`
+
+/**
+ * Starts a sandbox. Succeeds when it can run code.
+ *
+ * Fails with `start_failed` (the message has what was written to standard error) or `isolation_unavailable`.
+ */
+export const launch = Effect.fn("LiveSandbox.launch")(function*(
+  options: LiveOptions
+): Effect.fn.Return<LiveSandbox, SandboxError, Isolation | Scope.Scope> {
+  const { sandboxId } = options
+  const isolation = yield* Isolation
+  // A scope of its own: the wall comes down as soon as the agent is lost, not only when the sandbox is deleted.
+  const wall = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
+  const tearDown = Scope.close(wall, Exit.void)
+  let closing = false
+  let up = false
+  let killsSeen = 0
+
+  /** Whether the kernel has killed something in here, for want of memory, since this was asked last. */
+  const ranOutOfMemory = Effect.map(agent.outOfMemoryKills, (kills) => {
+    const more = kills > killsSeen
+    killsSeen = Math.max(kills, killsSeen)
+    return more
+  })
+
+  const describeLoss = Effect.fnUntraced(function*(violation: string | undefined) {
+    const outOfMemory = yield* ranOutOfMemory
+    const status = yield* Effect.timeoutOption(agent.exited, violation === undefined ? EXIT_GRACE : Duration.zero)
+    const said = (yield* agent.diagnostics).trim()
+    yield* tearDown
+    const error = lossError({ sandboxId, closing, up, violation, outOfMemory, said, status })
+    if (!closing) {
+      options.onEnd(error)
+    }
+    return error
+  })
+
+  const client = yield* Client.make({
+    sandboxId,
+    stream: agent.stream,
+    onContextExit: (agentId, exit) =>
+      contexts.exited(agentId, exit.signal === null && exit.exitCode !== null ? "exited" : "kernel_died"),
+    onLost: describeLoss
+  }).pipe(
+    Effect.timeoutFail({
+      duration: READY_TIMEOUT,
+      onTimeout: () =>
+        new SandboxError({
+          code: "start_failed",
+          message: `The sandbox was not ready after ${Duration.toSeconds(READY_TIMEOUT)} s.`,
+          sandboxId
+        })
+    })
+  )
+  const contexts: Contexts = ContextsModule.make(sandboxId, client, options.cwd)
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      closing = true
+    })
+  )
+  up = true
+  const { fileSizeMb, memoryMb, openFiles, processes } = options.resources
+  client.configure({
+    env: options.env,
+    limits: {
+      processes,
+      openFiles,
+      fileSize: fileSizeMb * MIB,
+      ...(agent.memoryLimited ? {} : { dataSize: memoryMb * MIB })
+    }
+  })
+
+  const describeDeath = (agentId: string | undefined) =>
+    Effect.fnUntraced(function*(end: Death) {
+      const outOfMemory = end.outOfMemory === true || (yield* ranOutOfMemory)
+      if (agentId !== undefined) {
+        if (outOfMemory) {
+          contexts.correctReason(agentId, "out_of_memory")
+        }
+        yield* Effect.timeoutOption(contexts.gone(agentId), EXIT_GRACE)
+      }
+      const who = agentId === undefined ? "The command" : "The interpreter"
+      const after = agentId === undefined ? "" : " The next run of this context gets a fresh one, without its variables."
+      return outOfMemory
+        ? new SandboxError({
+          code: "out_of_memory",
+          message: `${who} was ended because the sandbox's ${memoryMb} MiB of memory ran out.${after}`,
+          sandboxId
+        })
+        : new SandboxError({
+          code: "kernel_died",
+          message: `${who} died in the middle of the run: ${howItEnded(end)}.${after}`,
+          sandboxId
+        })
+    })
+
+  const startRun = Effect.fnUntraced(function*(
+    request: RunRequest,
+    limits: RunLimits,
+    context: ContextsModule.Turn | undefined
+  ) {
+    return yield* Run.start(client, {
+      ...limits,
+      executionId: yield* makeId("exe"),
+      sandboxId,
+      request,
+      interruptGrace: options.interruptGrace,
+      ...(context === undefined
+        ? {}
+        : { contextId: context.contextId, executionCount: context.executionCount }),
+      onDeath: (reason) => {
+        if (context !== undefined) contexts.died(context.agentId, reason ?? "kernel_died")
+      },
+      describeDeath: describeDeath(context?.agentId),
+      abandon: tearDown
+    })
+  })
+
+  return {
+    contexts,
+    files: client.files,
+    runCode: Effect.fnUntraced(function*(target, code, env, limits) {
+      const turn = yield* contexts.turn(target)
+      return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn)
+    }),
+    runCommand: (command, limits) => startRun({ _tag: "Command", ...command }, limits, undefined)
+  }
+})
+
+const lossError = (loss: {
+  readonly sandboxId: string
+  readonly closing: boolean
+  readonly up: boolean
+  readonly violation: string | undefined
+  readonly outOfMemory: boolean
+  readonly said: string
+  readonly status: Option.Option<ExitStatus>
+}): SandboxError => {
+  const { sandboxId } = loss
+  if (loss.closing) {
+    return new SandboxError({ code: "terminated", message: "The sandbox was deleted.", sandboxId })
+  }
+  if (loss.violation !== undefined) {
+    return new SandboxError({
+      code: "protocol_violation",
+      message: `The sandbox was ended because something in it sent ${loss.violation}.`,
+      sandboxId
+    })
+  }
+  const how = Option.match(loss.status, { onNone: () => "its agent closed the connection", onSome: howItEnded })
+  const said = loss.said === "" ? "" : ` It said: ${loss.said}`
+  if (!loss.up) {
+    return new SandboxError({ code: "start_failed", message: `The sandbox did not start: ${how}.${said}`, sandboxId })
+  }
+  return loss.outOfMemory
+    ? new SandboxError({
+      code: "out_of_memory",
+      message: `The sandbox ended because its memory ran out. Create another, with more \`resources.memoryMb\`.`,
+      sandboxId
+    })
+    : new SandboxError({
+      code: "terminated",
+      message: `The sandbox has ended: ${how}. Create another.${said}`,
+      sandboxId
+    })
+}

@@ -1,0 +1,37 @@
+/**
+ * A lock that is taken strictly in the order of arrival.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/**
+ * One at a time, first come, first served. (An `Effect.Semaphore` lets a newcomer pass those who wait.)
+ */
+export interface Turnstile {
+  /** Waits for the turn; the next one begins when the scope closes. Who is interrupted while waiting leaves no gap. */
+  readonly turn: Effect.Effect<void, never, Scope.Scope>
+}
+
+/**
+ * Makes a turnstile.
+ */
+export const makeTurnstile: Effect.Effect<Turnstile> = Effect.sync(() => {
+  let last: Deferred.Deferred<void> | undefined
+  const turn = Effect.gen(function*() {
+    const mine = yield* Deferred.make<void>()
+    const before = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const ahead = last
+        last = mine
+        return ahead
+      }),
+      // Also when this one never got its turn: the next one's comes after all that were before it.
+      (ahead) => ahead === undefined ? Deferred.succeed(mine, undefined) : Deferred.completeWith(mine, Deferred.await(ahead))
+    )
+    if (before !== undefined) {
+      yield* Deferred.await(before)
+    }
+  })
+  return { turn }
+})

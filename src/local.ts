@@ -1,0 +1,84 @@
+/**
+ * `sandbox-sdk/local`: the engine in this process. No account, no server: sandboxes are processes of this machine behind
+ * an isolation that is tried before the first one is made.
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type { EngineOptions } from "./engine/Engine.js"
+import { layerEngine } from "./engine/Engine.js"
+import type { SandboxError } from "./Errors.js"
+import { SandboxSDKError } from "./Errors.js"
+import { decodeArguments } from "./internal/arguments.js"
+import * as Bubblewrap from "./isolation/Bubblewrap.js"
+import { Isolation } from "./isolation/Isolation.js"
+import * as None from "./isolation/None.js"
+import type { SandboxSDK } from "./SandboxSDK.js"
+
+export { doctor } from "./isolation/Doctor.js"
+export { Guarantee } from "./isolation/Guarantee.js"
+export { Bubblewrap, Isolation, layerEngine, None }
+export type { EngineOptions }
+
+const IsolationName = Schema.Literal("auto", "bubblewrap", "none")
+
+const Options = Schema.Struct({
+  isolation: Schema.optional(IsolationName),
+  dataDirectory: Schema.optional(Schema.NonEmptyString),
+  interruptGraceMs: Schema.optional(Schema.Int.pipe(Schema.between(0, 600_000)))
+})
+
+/**
+ * Settings of {@link layerLocal}.
+ *
+ * @category models
+ */
+export interface LocalOptions {
+  /**
+   * What separates sandboxes from this machine. `"auto"` (the default) is the strongest that this host proves to have;
+   * where there is none, `createSandbox` fails with `isolation_unavailable` and says what to install. `"none"` separates
+   * nothing: the code can do whatever this process can. It is only ever used when it is asked for by this name, and
+   * says so in a warning.
+   */
+  readonly isolation?: typeof IsolationName.Type | undefined
+  /** The folder under which the engine makes its own: by default the system's for temporary files. */
+  readonly dataDirectory?: string | undefined
+  /** How long interrupted code may take to end by itself before it is killed, in milliseconds: 2000 by default. */
+  readonly interruptGraceMs?: number | undefined
+}
+
+const decodeOptions = decodeArguments(Options, "layerLocal")
+
+/**
+ * The service {@link SandboxSDK} over the engine in this process. Closing the layer's scope ends every sandbox and
+ * removes its files; what an engine that was killed left behind is removed when the next one starts.
+ *
+ * Fails with `SandboxSDKError` `invalid_argument` for a malformed setting, and with `SandboxError` `start_failed` when
+ * the engine cannot make its folder.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Sandbox } from "sandbox-sdk"
+ * import { layerLocal } from "sandbox-sdk/local"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sandbox = yield* Sandbox.make({ templateId: "python" })
+ *   const { execution } = yield* sandbox.runCode("sum(range(10))")
+ *   return execution.text // "45"
+ * })
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+ * ```
+ *
+ * @category layers
+ */
+export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, SandboxSDKError | SandboxError> =>
+  Layer.unwrapEffect(Effect.map(decodeOptions(options), ({ dataDirectory, interruptGraceMs, isolation = "auto" }) => {
+    const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
+    return Layer.provide(
+      layerEngine({ dataDirectory, interruptGrace }),
+      isolation === "none" ? None.layer : Bubblewrap.layer()
+    )
+  }))

@@ -1,0 +1,45 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Ref } from "effect"
+import { makeTurnstile } from "../../src/internal/turnstile.js"
+
+describe("turnstile", () => {
+  it.effect("lets one in at a time, in the order of arrival", () =>
+    Effect.gen(function*() {
+      const { turn } = yield* makeTurnstile
+      const log = yield* Ref.make<ReadonlyArray<string>>([])
+      const note = (line: string) => Ref.update(log, (lines) => [...lines, line])
+      const visit = (name: string) =>
+        Effect.scoped(
+          turn.pipe(
+            Effect.zipRight(note(`${name} in`)),
+            Effect.zipRight(Effect.yieldNow()),
+            Effect.zipRight(note(`${name} out`))
+          )
+        )
+      yield* Effect.all([visit("a"), visit("b"), visit("c")], { concurrency: "unbounded" })
+      yield* visit("d")
+      expect(yield* log).toEqual(["a in", "a out", "b in", "b out", "c in", "c out", "d in", "d out"])
+    }))
+
+  it.effect("closes the gap of who is interrupted while waiting, and lets nobody pass before", () =>
+    Effect.gen(function*() {
+      const { turn } = yield* makeTurnstile
+      const hold = yield* Deferred.make<void>()
+      const log = yield* Ref.make<ReadonlyArray<string>>([])
+      const visit = (name: string) =>
+        Effect.scoped(Effect.zipRight(turn, Ref.update(log, (names) => [...names, name])))
+      const first = yield* Effect.fork(Effect.scoped(Effect.zipRight(turn, Deferred.await(hold))))
+      yield* Effect.yieldNow()
+      const second = yield* Effect.fork(visit("second"))
+      yield* Effect.yieldNow()
+      const third = yield* Effect.fork(visit("third"))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(second)
+      yield* Effect.yieldNow()
+      expect(yield* log).toEqual([])
+      yield* Deferred.succeed(hold, undefined)
+      yield* Fiber.join(third)
+      yield* Fiber.join(first)
+      expect(yield* log).toEqual(["third"])
+    }))
+})
