@@ -99,7 +99,7 @@ export const makeDelivery = (callbacks: RunCodeCallbacks): Effect.Effect<Deliver
     const inTurn = turn.withPermits(1)
     const fork = (effect: Effect.Effect<void>) =>
       effect.pipe(
-        Effect.catchAllDefect((defect) => Deferred.die(death, defect)),
+        Effect.catchAllCause((cause) => Deferred.failCause(death, cause)),
         Effect.forkIn(scope),
         Effect.asVoid
       )

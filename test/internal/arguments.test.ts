@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
 import * as fc from "fast-check"
-import { isSandboxSDKError, SandboxError, SandboxSDKError } from "../src/Errors.js"
+import { isSandboxSDKError, SandboxError, SandboxSDKError } from "../../src/Errors.js"
 import {
   decodeArguments,
   decodeRunCodeOptions,
@@ -11,8 +11,8 @@ import {
   requireCode,
   requireCommand,
   requireId
-} from "../src/internal/arguments.js"
-import { CreateCodeContextOptions, CreateSandboxOptions, ListSandboxesOptions } from "../src/Options.js"
+} from "../../src/internal/arguments.js"
+import { CreateCodeContextOptions, CreateSandboxOptions, ListSandboxesOptions } from "../../src/Options.js"
 
 const refusal = <A>(effect: Effect.Effect<A, SandboxSDKError | SandboxError>) => {
   const { code, field, message } = Effect.runSync(Effect.flip(effect))

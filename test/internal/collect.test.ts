@@ -1,11 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Queue, Ref, Schema, Stream, TestClock } from "effect"
 import * as fc from "fast-check"
-import { ConnectionError, RateLimitError, SandboxError, TimeoutError } from "../src/Errors.js"
-import { type ExecutionEvent, ExecutionResult, type OutputMessage, type TerminalEvent } from "../src/Execution.js"
-import { collectExecution, type CollectOptions, collectTerminal } from "../src/internal/collect.js"
-import { splitLines } from "../src/internal/lines.js"
-import { Result } from "../src/Result.js"
+import { ConnectionError, RateLimitError, SandboxError, TimeoutError } from "../../src/Errors.js"
+import { type ExecutionEvent, ExecutionResult, type OutputMessage, type TerminalEvent } from "../../src/Execution.js"
+import { collectExecution, type CollectOptions, collectTerminal } from "../../src/internal/collect.js"
+import { splitLines } from "../../src/internal/lines.js"
+import { Result } from "../../src/Result.js"
 
 const started = {
   _tag: "Started",
@@ -111,16 +111,16 @@ describe("collectExecution", () => {
   it.effect.each(failures)("gives $_tag the output so far, and leaves the rest of it alone", (failure) =>
     Effect.gen(function*() {
       const { callbacks, list } = notes()
-      const events = Stream.concat(Stream.fromIterable([started, out("a\nb"), shown("1")]), Stream.fail(failure))
+      const events = Stream.concat(Stream.fromIterable([started, out("a\nb"), shown("1"), out("c")]), Stream.fail(failure))
       const error = yield* Effect.flip(collectExecution(events, callbacks))
       expect(error).toBeInstanceOf(failure.constructor)
       const { execution, ...rest } = { ...error, execution: "execution" in error ? error.execution : undefined }
       expect(rest).toEqual((({ ...all }) => all)(failure))
       expect(error.message).toBe(failure.message)
       expect(error.stack).toBe(failure.stack)
-      expect(execution?.logs.stdout).toEqual(["a\n", "b"])
+      expect(execution?.logs.stdout).toEqual(["a\n", "bc"])
       expect(execution?.text).toBe("1")
-      expect(list).toEqual(["out a\n", "out b", "result 1"])
+      expect(list).toEqual(["out a\n", "out b", "result 1", "out c"])
     }))
 
   it.effect("passes on an error that says nothing of a run as it is", () =>
