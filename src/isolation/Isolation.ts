@@ -58,6 +58,10 @@ export interface Service {
    * Fails with `isolation_unavailable` and the command that would help, when one does not. A success is remembered.
    */
   readonly check: Effect.Effect<ReadonlyArray<Guarantee>, SandboxError>
+  /**
+   * Tries each guarantee likewise, and tells of each whether it holds, never failing: for a report.
+   */
+  readonly inspect: Effect.Effect<ReadonlyArray<Guarantee>>
   /** Makes the folder that will be `/workspace`, owned by the user that the sandbox runs as. */
   readonly makeWorkspace: (path: string) => Effect.Effect<void, SandboxError>
   /**

@@ -1,0 +1,87 @@
+/**
+ * Isolation by bubblewrap: namespaces, a root that holds only what is needed, no capabilities, a filter of system calls
+ * and control groups.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Os from "node:os"
+import * as BubblewrapCheck from "./BubblewrapCheck.js"
+import * as BubblewrapProgram from "./BubblewrapProgram.js"
+import * as Cgroup from "./Cgroup.js"
+import * as CommandLine from "./CommandLine.js"
+import { Isolation, type LaunchOptions, type Service } from "./Isolation.js"
+import * as Launch from "./Launch.js"
+import * as Remember from "./Remember.js"
+import * as Runtimes from "./Runtimes.js"
+import * as Users from "./Users.js"
+
+/**
+ * How to find and try bubblewrap.
+ */
+export interface BubblewrapOptions {
+  /** The program; the `bwrap` of the search path by default. */
+  readonly path?: string | undefined
+  /** Where the check makes its short-lived folder; the system's folder for temporary files by default. */
+  readonly temporaryDirectory?: string | undefined
+}
+
+const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
+  const scope = yield* Effect.scope
+  const program = yield* Remember.success(BubblewrapProgram.find(options.path))
+  const systemMounts = yield* Effect.cached(CommandLine.systemMounts)
+  const found = yield* Remember.success(
+    Effect.gen(function*() {
+      const user = yield* Users.next
+      return yield* Runtimes.discover({ user: process.geteuid?.() === 0 ? user : undefined, wholeHost: false })
+    })
+  )
+  const cgroups = yield* Effect.cached(Scope.extend(Cgroup.make, scope))
+
+  const launch = Effect.fn("Bubblewrap.launch")(function*(launching: LaunchOptions) {
+    return yield* Launch.launch(launching, {
+      program: yield* program,
+      systemMounts: yield* systemMounts,
+      runtimes: yield* found,
+      cgroups: yield* cgroups
+    })
+  })
+
+  const inspect = Effect.gen(function*() {
+    return yield* BubblewrapCheck.inspect({
+      launch,
+      support: (yield* cgroups).support,
+      temporaryDirectory: options.temporaryDirectory ?? Os.tmpdir()
+    })
+  })
+
+  const service: Service = {
+    name: "bubblewrap",
+    // Without a user to try them as, nothing can be said of them: the check tells why.
+    runtimes: Effect.orElseSucceed(found, () => ({ python: [], node: [], bash: [] })),
+    check: Effect.gen(function*() {
+      const { version } = yield* program
+      return yield* BubblewrapCheck.check(inspect, `${Os.release()} ${options.path ?? ""} ${version}`)
+    }),
+    inspect,
+    makeWorkspace: Users.makeWorkspace,
+    launch,
+    reap: Effect.flatMap(cgroups, ({ reap }) => reap)
+  }
+  return service
+})
+
+/**
+ * Isolation by the given bubblewrap. Nothing is tried before it is used.
+ *
+ * @category layers
+ */
+export const layerWith = (options: BubblewrapOptions): Layer.Layer<Isolation> =>
+  Layer.scoped(Isolation, make(options))
+
+/**
+ * Isolation by the bubblewrap of this host.
+ *
+ * @category layers
+ */
+export const layer: Layer.Layer<Isolation> = layerWith({})

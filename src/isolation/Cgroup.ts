@@ -1,0 +1,267 @@
+/**
+ * Limits for all processes of a sandbox together, by control groups of version 1 and 2 (cgroups(7)), where this user
+ * may make them.
+ *
+ * Under the group of this engine, or the nearest one above it that is allowed, stands one group per engine, named after
+ * its owner, and in it one per sandbox. Everything here waits for the kernel off the event loop: to move a process can
+ * take it 15 ms.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { randomBytes } from "node:crypto"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { findTrees, type Tree } from "./CgroupTree.js"
+import * as Host from "./Host.js"
+import * as Owner from "./Owner.js"
+
+/**
+ * A group that could not be made, limited or joined.
+ */
+export class CgroupError extends Data.TaggedError("CgroupError")<{ readonly message: string }> {}
+
+/**
+ * What all processes of one group may use together.
+ */
+export interface Limits {
+  readonly memoryBytes: number
+  readonly processes: number
+  /** In cores. */
+  readonly cpus: number
+}
+
+/**
+ * The group of one sandbox; it is removed when its scope closes.
+ */
+export interface Group {
+  /** Puts a process, and all that it will start, into the group. */
+  readonly attach: (pid: number) => Effect.Effect<void, CgroupError>
+  /** How many processes the kernel has killed in it so far because memory ran out. */
+  readonly outOfMemoryKills: Effect.Effect<number>
+  /** Takes the limit of processor time away: a throttled group is slow to die. */
+  readonly unthrottle: Effect.Effect<void>
+  /** Kills all that is in it, again and again until nothing is; at the longest for five seconds. */
+  readonly killAll: Effect.Effect<void>
+  /** The numbers of the processes in it, as this process sees them. */
+  readonly processes: Effect.Effect<ReadonlyArray<number>>
+  /** The path that `/proc/<pid>/cgroup` ends with for what is in it. */
+  readonly name: string
+}
+
+/**
+ * What a host enforces for groups, and by what.
+ */
+export interface Support {
+  readonly memory: Option.Option<string>
+  readonly processes: Option.Option<string>
+  readonly cpu: Option.Option<string>
+}
+
+/**
+ * The control groups of this host as this user may use them.
+ */
+export interface Cgroups {
+  readonly support: Support
+  readonly make: (label: string, limits: Limits) => Effect.Effect<Group, CgroupError, Scope.Scope>
+  /** Kills what is left in the groups of engines that are gone, and removes those groups. */
+  readonly reap: Effect.Effect<void>
+}
+
+/** Length of the window in which processor time is counted, in microseconds; the kernel's default. */
+const CPU_PERIOD = 100_000
+
+/** The smallest share that the kernel takes, in microseconds. */
+const CPU_MINIMUM = 1_000
+
+const write = (path: string, text: string): Effect.Effect<void, CgroupError> =>
+  Effect.tryPromise({
+    try: () => Fs.writeFile(path, text),
+    catch: (cause) => new CgroupError({ message: `cannot write ${text} to ${path}: ${String(cause)}` })
+  })
+
+const makeFolder = (path: string): Effect.Effect<void, CgroupError> =>
+  Effect.tryPromise({
+    try: () => Fs.mkdir(path, { recursive: true, mode: 0o755 }),
+    catch: (cause) => new CgroupError({ message: `cannot make ${path}: ${String(cause)}` })
+  })
+
+/** A group is busy for a moment after its last process has ended. */
+const removeGroup = (path: string): Effect.Effect<void> =>
+  Effect.tryPromise(() => Fs.rmdir(path)).pipe(
+    Effect.catchIf(
+      ({ error }) => error instanceof Error && "code" in error && error.code === "ENOENT",
+      () => Effect.void
+    ),
+    Effect.retry(Schedule.intersect(Schedule.exponential(2, 1.6), Schedule.recurs(14))),
+    Effect.catchAll(({ error }) => Effect.logWarning(`The cgroup ${path} could not be removed: ${String(error)}`))
+  )
+
+const processesOf = (directory: string): Effect.Effect<ReadonlyArray<number>> =>
+  Effect.map(
+    Host.readText(Path.join(directory, "cgroup.procs")),
+    Option.match({
+      onNone: () => [],
+      // 0 is a process that this process namespace does not see.
+      onSome: (text) => text.split("\n").map(Number).filter((pid) => pid > 0)
+    })
+  )
+
+const killIn = (directory: string, tree: Tree): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    // cgroup.kill came with Linux 5.14.
+    if (tree.version === 2) yield* Effect.ignore(write(Path.join(directory, "cgroup.kill"), "1"))
+    for (const pid of yield* processesOf(directory)) {
+      yield* Effect.ignore(Effect.try(() => process.kill(pid, "SIGKILL")))
+    }
+    if ((yield* processesOf(directory)).length > 0) return yield* Effect.fail("busy")
+  }).pipe(
+    Effect.retry(Schedule.intersect(Schedule.exponential(5, 1.5), Schedule.recurs(14))),
+    Effect.ignore
+  )
+
+/** What to write where, for the controllers of a tree. The kernel may refuse one that is marked optional. */
+const settings = (
+  tree: Tree,
+  limits: Limits
+): ReadonlyArray<{ readonly file: string; readonly text: string; readonly optional: boolean }> => {
+  const quota = Math.max(CPU_MINIMUM, Math.round(limits.cpus * CPU_PERIOD))
+  const has = (controller: string) => tree.controllers.includes(controller)
+  const memory = String(limits.memoryBytes)
+  const set = (file: string, text: string, optional = false) => ({ file, text, optional })
+  return tree.version === 1
+    ? [
+      ...has("memory")
+        ? [set("memory.limit_in_bytes", memory), set("memory.memsw.limit_in_bytes", memory, !tree.countsSwap)]
+        : [],
+      ...has("pids") ? [set("pids.max", String(limits.processes))] : [],
+      ...has("cpu") ? [set("cpu.cfs_period_us", String(CPU_PERIOD)), set("cpu.cfs_quota_us", String(quota))] : []
+    ]
+    : [
+      ...has("memory") ? [set("memory.max", memory), set("memory.swap.max", "0", !tree.countsSwap)] : [],
+      ...has("pids") ? [set("pids.max", String(limits.processes))] : [],
+      ...has("cpu") ? [set("cpu.max", `${quota} ${CPU_PERIOD}`)] : []
+    ]
+}
+
+/** Lets the groups below one have its controllers (version 2). */
+const delegate = (directory: string, tree: Tree): Effect.Effect<void, CgroupError> =>
+  tree.version === 1
+    ? Effect.void
+    : write(Path.join(directory, "cgroup.subtree_control"), tree.controllers.map((name) => `+${name}`).join(" "))
+
+const openGroup = Effect.fnUntraced(
+  function*(tree: Tree, engine: string, name: string, limits: Limits) {
+    const parent = Path.join(tree.parent, engine)
+    const directory = Path.join(parent, name)
+    // Made anew each time: another layer in this process may just have closed and removed it.
+    yield* makeFolder(parent)
+    yield* delegate(parent, tree)
+    yield* Effect.acquireRelease(makeFolder(directory), () => removeGroup(directory))
+    for (const { file, optional, text } of settings(tree, limits)) {
+      const setting = write(Path.join(directory, file), text)
+      yield* optional ? Effect.ignore(setting) : setting
+    }
+    return directory
+  }
+)
+
+const outOfMemoryKills = (directory: string, tree: Tree): Effect.Effect<Option.Option<number>> =>
+  Effect.map(
+    Host.readText(Path.join(directory, tree.version === 1 ? "memory.oom_control" : "memory.events")),
+    Option.flatMap((text) => Option.map(Option.fromNullable(/^oom_kill (\d+)$/m.exec(text)?.[1]), Number))
+  )
+
+const makeGroup = Effect.fn("Cgroup.make")(
+  function*(trees: ReadonlyArray<Tree>, engine: string, label: string, limits: Limits) {
+    const name = `${label.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64)}-${randomBytes(4).toString("hex")}`
+    const opened = yield* Effect.forEach(trees, (tree) =>
+      Effect.map(openGroup(tree, engine, name, limits), (directory) => ({ tree, directory })))
+    const memory = opened.find(({ tree }) => tree.controllers.includes("memory"))
+    const cpu = opened.find(({ tree }) => tree.controllers.includes("cpu"))
+    const kills = yield* Ref.make(0)
+    const group: Group = {
+      name: `/${engine}/${name}`,
+      // One after the other: the kernel makes the first wait for all processors, and the rest then pass at once.
+      attach: (pid) =>
+        Effect.forEach(opened, ({ directory }) => write(Path.join(directory, "cgroup.procs"), String(pid)), {
+          discard: true
+        }),
+      outOfMemoryKills: memory === undefined
+        ? Effect.succeed(0)
+        : Effect.flatMap(outOfMemoryKills(memory.directory, memory.tree), (found) =>
+          // The last count is still the answer when the group is gone.
+          Ref.updateAndGet(kills, (last) => Option.getOrElse(found, () => last))),
+      unthrottle: cpu === undefined
+        ? Effect.void
+        : Effect.ignore(
+          cpu.tree.version === 1
+            ? write(Path.join(cpu.directory, "cpu.cfs_quota_us"), "-1")
+            : write(Path.join(cpu.directory, "cpu.max"), `max ${CPU_PERIOD}`)
+        ),
+      killAll: Effect.forEach(opened, ({ directory, tree }) => killIn(directory, tree), { discard: true }),
+      processes: Effect.map(
+        Effect.forEach(opened, ({ directory }) => processesOf(directory)),
+        (lists) => [...new Set(lists.flat())]
+      )
+    }
+    return group
+  }
+)
+
+const reap = (trees: ReadonlyArray<Tree>): Effect.Effect<void> =>
+  Effect.forEach(trees, (tree) =>
+    Effect.gen(function*() {
+      for (const engine of yield* Effect.filter(yield* Host.readFolder(tree.parent), Owner.isDead)) {
+        const parent = Path.join(tree.parent, engine)
+        for (const name of yield* Host.readFolder(parent)) {
+          const directory = Path.join(parent, name)
+          if (!(yield* Host.exists(Path.join(directory, "cgroup.procs")))) continue
+          yield* killIn(directory, tree)
+          yield* removeGroup(directory)
+        }
+        yield* removeGroup(parent)
+      }
+    }), { discard: true }).pipe(Effect.withSpan("Cgroup.reap"))
+
+/** Whether groups can be made in a tree, found out by making one. */
+const isUsable = (tree: Tree, engine: string): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    const parent = Path.join(tree.parent, engine)
+    yield* makeFolder(parent)
+    yield* delegate(parent, tree)
+  }).pipe(Effect.isSuccess)
+
+/**
+ * Finds what this user may use here. The group of this engine is removed when the scope closes and no other layer in
+ * this process uses it any more.
+ */
+export const make: Effect.Effect<Cgroups, never, Scope.Scope> = Effect.gen(function*(): Effect.fn.Return<Cgroups, never, Scope.Scope> {
+  const engine = yield* Owner.nameHere
+  const trees: Array<Tree> = []
+  for (const candidates of yield* findTrees) {
+    const usable = yield* Effect.findFirst(candidates, (tree) => isUsable(tree, engine))
+    if (Option.isSome(usable)) trees.push(usable.value)
+  }
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(
+      trees,
+      // Fails while it holds the groups of another layer, which then removes it.
+      (tree) => Effect.ignore(Effect.tryPromise(() => Fs.rmdir(Path.join(tree.parent, engine)))),
+      { discard: true }
+    )
+  )
+  const by = (controller: string) =>
+    Option.map(
+      Option.fromNullable(trees.find((tree) => tree.controllers.includes(controller))),
+      (tree) => `cgroup v${tree.version} ${controller}`
+    )
+  return {
+    support: { memory: by("memory"), processes: by("pids"), cpu: by("cpu") },
+    make: (label, limits) => makeGroup(trees, engine, label, limits),
+    reap: reap(trees)
+  }
+}).pipe(Effect.withSpan("Cgroup.find"))

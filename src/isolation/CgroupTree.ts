@@ -1,0 +1,113 @@
+/**
+ * Where control groups are mounted here, and where among them this process stands.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as Host from "./Host.js"
+
+/** The controllers that limit a sandbox. */
+const WANTED = ["memory", "pids", "cpu"]
+
+/** Without these a tree of version 2 is no use. */
+const NEEDED = ["memory", "pids"]
+
+/**
+ * A folder in which groups may be made, and what they can limit.
+ */
+export interface Tree {
+  readonly version: 1 | 2
+  readonly parent: string
+  readonly controllers: ReadonlyArray<string>
+  /** Whether swap can be limited; a kernel without swap has no file for that. */
+  readonly countsSwap: boolean
+}
+
+interface Mount {
+  readonly root: string
+  readonly path: string
+  readonly type: string
+  readonly controllers: ReadonlyArray<string>
+}
+
+/** Spaces and the like are octal in mountinfo (proc(5)). */
+const unescape = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
+
+const mounts = (mountinfo: string): ReadonlyArray<Mount> =>
+  mountinfo.split("\n").flatMap((line) => {
+    const [before, after] = line.split(" - ")
+    const [, , , root, path] = before?.split(" ") ?? []
+    const [type, , options] = after?.split(" ") ?? []
+    return root === undefined || path === undefined || type === undefined || !type.startsWith("cgroup")
+      ? []
+      : [{ root: unescape(root), path: unescape(path), type, controllers: options?.split(",") ?? [] }]
+  })
+
+/** The folder of a group in a mount: a mount may show only a part of the tree. */
+const place = (mount: Mount, group: string): Option.Option<string> => {
+  if (mount.root === "/" || group === mount.root || group.startsWith(`${mount.root}/`)) {
+    return Option.some(Path.join(mount.path, mount.root === "/" ? group : group.slice(mount.root.length)))
+  }
+  return Option.none()
+}
+
+const words = (path: string): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(
+    Host.readText(path),
+    Option.match({ onNone: () => [], onSome: (text) => text.split(/\s+/).filter((word) => word !== "") })
+  )
+
+const mayWrite = (path: string): Effect.Effect<boolean> =>
+  Effect.isSuccess(Effect.tryPromise(() => Fs.access(path, Fs.constants.W_OK)))
+
+/**
+ * The folder of this process and those above it, nearest first, that hand the controllers down. A process can be moved
+ * only by who may write to a group above both places, and a group with processes in it cannot hand controllers down
+ * (the kernel's cgroup-v2.rst, "No Internal Process Constraint"): hence often the one above.
+ */
+const version2 = Effect.fnUntraced(function*(mount: Mount, own: string, without: ReadonlyArray<string>) {
+  const found: Array<Tree> = []
+  for (let folder = own; ; folder = Path.dirname(folder)) {
+    const handed = yield* words(Path.join(folder, "cgroup.subtree_control"))
+    const controllers = WANTED.filter((name) => handed.includes(name) && !without.includes(name))
+    const enough = NEEDED.every((name) => controllers.includes(name))
+    if (enough && (yield* mayWrite(Path.join(folder, "cgroup.procs")))) {
+      found.push({ version: 2, parent: folder, controllers, countsSwap: false })
+    }
+    if (folder === mount.path || !folder.startsWith(mount.path)) return found
+  }
+})
+
+/**
+ * The trees that this process could use, each with its possible places in the order of preference.
+ */
+export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effect.gen(function*() {
+  const mounted = mounts(Option.getOrElse(yield* Host.readText("/proc/self/mountinfo"), () => ""))
+  const groups = Option.getOrElse(yield* Host.readText("/proc/self/cgroup"), () => "").split("\n").flatMap((line) => {
+    const [, id, controllers, group] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? []
+    return id === undefined || controllers === undefined || group === undefined
+      ? []
+      : [{ unified: id === "0", controllers: controllers.split(","), group }]
+  })
+  const trees: Array<ReadonlyArray<Tree>> = []
+  const taken: Array<string> = []
+  for (const { controllers, group, unified } of groups) {
+    const wanted = WANTED.filter((name) => controllers.includes(name))
+    if (unified || wanted.length === 0) continue
+    const mount = mounted.find(({ controllers, type }) => type === "cgroup" && wanted.every((w) => controllers.includes(w)))
+    const parent = mount === undefined ? Option.none() : place(mount, group)
+    if (Option.isNone(parent)) continue
+    const countsSwap = yield* Host.exists(Path.join(parent.value, "memory.memsw.limit_in_bytes"))
+    trees.push([{ version: 1, parent: parent.value, controllers: wanted, countsSwap }])
+    taken.push(...wanted)
+  }
+  const unified = groups.find(({ unified }) => unified)
+  const mount = mounted.find(({ type }) => type === "cgroup2")
+  if (unified !== undefined && mount !== undefined) {
+    const own = place(mount, unified.group)
+    if (Option.isSome(own)) trees.push(yield* version2(mount, own.value, taken))
+  }
+  return trees
+})

@@ -1,0 +1,189 @@
+/**
+ * Starts one sandbox by bubblewrap, and ends it.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { constants } from "node:os"
+import type { Duplex } from "node:stream"
+import { SandboxError } from "../Errors.js"
+import type { Program } from "./BubblewrapProgram.js"
+import type { Cgroups, Group } from "./Cgroup.js"
+import * as CommandLine from "./CommandLine.js"
+import { DESCRIPTORS } from "./CommandLine.js"
+import * as Diagnosis from "./Diagnosis.js"
+import type { AgentProcess, ExitStatus, LaunchOptions } from "./Isolation.js"
+import * as Owner from "./Owner.js"
+import * as Packages from "./Packages.js"
+import type { Found } from "./Runtimes.js"
+import * as Seccomp from "./Seccomp.js"
+import * as Spawn from "./Spawn.js"
+import * as Users from "./Users.js"
+
+/**
+ * What was found out once for all sandboxes.
+ */
+export interface Prepared {
+  readonly program: Program
+  readonly systemMounts: ReadonlyArray<string>
+  readonly runtimes: Found
+  readonly cgroups: Cgroups
+}
+
+const MIB = 1024 * 1024
+
+/** How much of what bubblewrap and the agent write to standard error is kept, in bytes. */
+const DIAGNOSTICS_BYTES = 8192
+
+/** How long bubblewrap may take until its first process is there, in milliseconds; it takes 5. */
+const START_TIMEOUT = 10_000
+
+/** How long the end of a sandbox may take, in milliseconds; it takes 15. */
+const END_TIMEOUT = 5_000
+
+/** The processes of a sandbox that its user does not count: bubblewrap's own, and the agent. */
+const OWN_PROCESSES = 2
+
+const startFailed = (options: LaunchOptions, message: string): SandboxError =>
+  new SandboxError({ code: "start_failed", sandboxId: options.sandboxId, message })
+
+/** What to say when bubblewrap has ended before its sandbox was there. */
+const failure = (options: LaunchOptions, diagnostics: string, otherwise: string): SandboxError =>
+  Option.match(Diagnosis.explain(diagnostics), {
+    onNone: () => startFailed(options, `The sandbox did not start: ${diagnostics.trim() || otherwise}`),
+    onSome: ({ fix, reason }) =>
+      new SandboxError({
+        code: "isolation_unavailable",
+        sandboxId: options.sandboxId,
+        message: `${reason}. To help: ${fix} (bubblewrap said: ${diagnostics.trim()})`
+      })
+  })
+
+const Info = Schema.parseJson(Schema.Struct({ "child-pid": Schema.Int }))
+
+/**
+ * The number of the sandbox's first process, which bubblewrap tells as soon as it is there (bwrap(1), `--info-fd`).
+ */
+const readInfo = (stream: Duplex): Effect.Effect<number, string> =>
+  Effect.async<string, string>((resume) => {
+    let text = ""
+    stream.on("data", (chunk: Buffer) => {
+      text += chunk.toString("latin1")
+      if (text.includes("}")) resume(Effect.succeed(text))
+    })
+    stream.once("close", () => resume(Effect.fail("it ended before it had begun")))
+  }).pipe(
+    Effect.flatMap((text) => Effect.mapError(Schema.decodeUnknown(Info)(text), (error) => error.message)),
+    Effect.map((info) => info["child-pid"]),
+    Effect.timeoutFail({ duration: START_TIMEOUT, onTimeout: () => `it was not there after ${START_TIMEOUT} ms` })
+  )
+
+const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
+
+/** bubblewrap ends with 128 and the number of the signal that ended its command. */
+const statusOf = ({ exitCode, signal }: ExitStatus): ExitStatus => {
+  const name = exitCode === null ? undefined : signalNames.get(exitCode - 128)
+  return name === undefined ? { exitCode, signal } : { exitCode: null, signal: name }
+}
+
+/**
+ * Ends a sandbox by its first process: when that dies, the kernel kills all others in its namespace and lets it go only
+ * when they are gone (pid_namespaces(7)), and bubblewrap ends after it. So nothing is left when this returns.
+ */
+const end = Effect.fnUntraced(function*(options: LaunchOptions, child: Spawn.Child, group: Group, first: Owner.Process) {
+  const kill = Effect.gen(function*() {
+    if (yield* Owner.isRunning(first)) yield* Effect.ignore(Effect.try(() => process.kill(first.pid, "SIGKILL")))
+  })
+  yield* group.unthrottle
+  yield* kill
+  yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(END_TIMEOUT))
+  // Does nothing after the above, but when bubblewrap itself was killed, its sandbox may still be on its way.
+  yield* group.killAll
+  const gone = yield* Effect.filterOrFail(Owner.isRunning(first), (running) => !running, () => "running").pipe(
+    Effect.tapError(() => kill),
+    Effect.retry(Schedule.intersect(Schedule.exponential(2, 1.5), Schedule.recurs(16))),
+    Effect.isSuccess
+  )
+  if (!gone) yield* Effect.logError(`Processes of sandbox ${options.sandboxId} are still there after SIGKILL`)
+})
+
+/**
+ * Starts an agent in a new sandbox, which ends with the scope.
+ */
+export const launch = Effect.fnUntraced(function*(
+  options: LaunchOptions,
+  { cgroups, program, runtimes, systemMounts }: Prepared
+): Effect.fn.Return<AgentProcess, SandboxError, Scope.Scope> {
+  const python = runtimes.python[0]
+  if (python === undefined) {
+    const install = yield* Packages.installCommand(["python3"])
+    return yield* new SandboxError({
+      code: "isolation_unavailable",
+      sandboxId: options.sandboxId,
+      message: `There is no Python 3 in /usr/bin or /usr/local/bin that starts, and the agent needs one. Install it: ${install}`
+    })
+  }
+  if (Option.isNone(Seccomp.filterHere)) {
+    return yield* new SandboxError({
+      code: "isolation_unavailable",
+      sandboxId: options.sandboxId,
+      message: `There is no filter of system calls for ${process.arch}, only for x64 and arm64`
+    })
+  }
+  const { memoryMb, processes, tmpMb } = options.resources
+  const user = yield* Users.ofWorkspace(options.workspace)
+  const group = yield* cgroups.make(options.sandboxId, {
+    memoryBytes: memoryMb * MIB,
+    processes: processes + OWN_PROCESSES,
+    cpus: options.resources.cpus
+  }).pipe(Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`)))
+
+  const files = Object.values(CommandLine.FILES)
+  const child = yield* Spawn.spawn({
+    command: program.path,
+    args: ["--args", String(DESCRIPTORS.args), python.path, "-I", CommandLine.AGENT_PATH],
+    env: { PATH: "/usr/bin:/bin" },
+    user: user.uid === process.geteuid?.() ? undefined : user,
+    stdio: ["null", "null", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe", ...files.map(() => "pipe" as const)]
+  }).pipe(Effect.mapError((error) =>
+    new SandboxError({ code: "isolation_unavailable", sandboxId: options.sandboxId, message: error.message })
+  ))
+  const pipe = (descriptor: number) => Effect.orDie(child.pipe(descriptor))
+  const diagnostics = Spawn.keepTail(yield* pipe(DESCRIPTORS.diagnostics), DIAGNOSTICS_BYTES)
+  const send = (descriptor: number, data: string | Uint8Array) =>
+    Effect.map(pipe(descriptor), (stream) => {
+      stream.resume()
+      stream.end(data)
+    })
+  yield* send(
+    DESCRIPTORS.args,
+    CommandLine.make({ ...options, systemMounts, mounts: runtimes.mounts, memoryMb, tmpMb }).map((arg) => `${arg}\0`).join("")
+  )
+  yield* send(DESCRIPTORS.seccomp, Seccomp.filterHere.value)
+  yield* Effect.forEach(files, (text, index) => send(DESCRIPTORS.files + index, text), { discard: true })
+
+  const pid = yield* Effect.flatMap(pipe(DESCRIPTORS.info), readInfo).pipe(
+    Effect.catchAll((reason) =>
+      // Its last words may come a moment after.
+      Effect.zipRight(
+        child.closed.pipe(Effect.timeoutOption(500)),
+        Effect.flatMap(diagnostics, (text) => failure(options, text, reason))
+      )
+    )
+  )
+  const first = yield* Owner.identify(pid)
+  yield* Effect.addFinalizer(() => end(options, child, group, first))
+  yield* group.attach(pid).pipe(
+    Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`))
+  )
+  yield* send(DESCRIPTORS.block, "\n")
+  return {
+    stream: yield* pipe(DESCRIPTORS.agent),
+    exited: Effect.map(child.exited, statusOf),
+    outOfMemoryKills: group.outOfMemoryKills,
+    memoryLimited: Option.isSome(cgroups.support.memory),
+    diagnostics
+  }
+})
