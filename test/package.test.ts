@@ -232,3 +232,29 @@ describe("the packed package", () => {
     })
   }
 })
+
+describe("the lock file", () => {
+  const Locked = Schema.Struct({
+    version: Schema.optional(Schema.String),
+    integrity: Schema.optional(Schema.String),
+    resolved: Schema.optional(Schema.String),
+    optionalDependencies: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String }))
+  })
+  const readLock = Schema.decodePromise(Schema.parseJson(Schema.Struct({
+    packages: Schema.Record({ key: Schema.String, value: Locked })
+  })))
+
+  it("has every package for every platform, with its checksum and without the address of a registry", async () => {
+    const { packages } = await readLock(await readFile(Path.join(root, "package-lock.json"), "utf8"))
+    const paths = Object.keys(packages)
+    const optional = Object.values(packages).flatMap((locked) => Object.keys(locked.optionalDependencies ?? {}))
+    assert.deepStrictEqual(optional.filter((name) => !paths.some((path) => path.endsWith(`node_modules/${name}`))), [])
+    for (const [path, { integrity, resolved, version }] of Object.entries(packages)) {
+      if (path !== "") {
+        assert.isDefined(version, path)
+        assert.isDefined(integrity, path)
+        assert.isUndefined(resolved, path)
+      }
+    }
+  })
+})
