@@ -1,14 +1,16 @@
 /**
- * Charts as data: what a plotting library drew, so that a program can draw it again in its own way.
+ * Charts as data: what a plotting library drew, so that a program can draw it again in its own way. All numbers are
+ * finite, so that every chart survives being written as JSON.
  */
 import * as Schema from "effect/Schema"
 
 /**
- * A position on an axis: a number, or the text of a category or of a date (ISO 8601).
+ * A position on an axis: a number, or the text of a category or of a date (ISO 8601). `null` is a gap: what was to be
+ * drawn there was no number, or an infinite one, which JSON (RFC 8259, 6) has no way to write.
  *
  * @category models
  */
-export const Coordinate = Schema.Union(Schema.Number, Schema.String)
+export const Coordinate = Schema.Union(Schema.Finite, Schema.String, Schema.Null)
 
 /**
  * @category models
@@ -74,8 +76,8 @@ export const BarData = Schema.Struct({
  */
 export const PieData = Schema.Struct({
   label: Schema.String,
-  angle: Schema.Number,
-  radius: Schema.Number
+  angle: Schema.Finite,
+  radius: Schema.Finite
 })
 
 /**
@@ -85,15 +87,17 @@ export const PieData = Schema.Struct({
  */
 export const BoxAndWhiskerData = Schema.Struct({
   label: Schema.String,
-  min: Schema.Number,
-  firstQuartile: Schema.Number,
-  median: Schema.Number,
-  thirdQuartile: Schema.Number,
-  max: Schema.Number,
-  outliers: Schema.Array(Schema.Number)
+  min: Schema.Finite,
+  firstQuartile: Schema.Finite,
+  median: Schema.Finite,
+  thirdQuartile: Schema.Finite,
+  max: Schema.Finite,
+  outliers: Schema.Array(Schema.Finite)
 })
 
 /**
+ * Lines through points: one series for each line.
+ *
  * @category models
  */
 export const LineChart = Schema.Struct({
@@ -104,6 +108,8 @@ export const LineChart = Schema.Struct({
 })
 
 /**
+ * Points: one series for each set of them.
+ *
  * @category models
  */
 export const ScatterChart = Schema.Struct({
@@ -114,6 +120,8 @@ export const ScatterChart = Schema.Struct({
 })
 
 /**
+ * Bars, one element each.
+ *
  * @category models
  */
 export const BarChart = Schema.Struct({
@@ -124,6 +132,8 @@ export const BarChart = Schema.Struct({
 })
 
 /**
+ * A pie, one element for each wedge.
+ *
  * @category models
  */
 export const PieChart = Schema.Struct({
@@ -133,6 +143,8 @@ export const PieChart = Schema.Struct({
 })
 
 /**
+ * Distributions: one box for each.
+ *
  * @category models
  */
 export const BoxAndWhiskerChart = Schema.Struct({

@@ -39,8 +39,8 @@ export const CodeContext = Schema.Struct({
   sandboxId: Schema.String,
   language: Language,
   cwd: Schema.String,
-  createdAt: Schema.Number,
-  restarts: Schema.Number,
+  createdAt: Schema.Finite,
+  restarts: Schema.Finite,
   lastRestart: Schema.optional(RestartReason)
 })
 

@@ -145,7 +145,7 @@ export class ConnectionError
  */
 export class TimeoutError extends Schema.TaggedError<TimeoutError>("sandbox-sdk/TimeoutError")("TimeoutError", {
   message: Schema.String,
-  timeoutMs: Schema.Number,
+  timeoutMs: Schema.Finite,
   operation: Schema.Literal("connect", "request", "execution"),
   contextRestarted: Schema.optional(Schema.Boolean),
   execution: Schema.optional(Execution)
@@ -182,9 +182,9 @@ export class SandboxError extends Schema.TaggedError<SandboxError>("sandbox-sdk/
  */
 export class RateLimitError extends Schema.TaggedError<RateLimitError>("sandbox-sdk/RateLimitError")("RateLimitError", {
   message: Schema.String,
-  retryAfter: Schema.Number,
-  limit: Schema.optional(Schema.Number),
-  remaining: Schema.optional(Schema.Number)
+  retryAfter: Schema.Finite,
+  limit: Schema.optional(Schema.Finite),
+  remaining: Schema.optional(Schema.Finite)
 }) {
   /** @ignore */
   get [TypeId](): TypeId {

@@ -5,6 +5,14 @@ import * as Schema from "effect/Schema"
 import { Result } from "./Result.js"
 
 /**
+ * A finite number that is not checked to be one: events are decoded by the hundred thousand, a check would halve that,
+ * and what has been written as JSON cannot hold another.
+ */
+const Finite = Schema.Number.annotations({
+  arbitrary: () => (fc) => fc.double({ noDefaultInfinity: true, noNaN: true })
+})
+
+/**
  * A piece of output as callbacks get it. `line` is one line with its newline, or the rest of the output without one,
  * at the latest 100 ms after it was written. `timestamp` is in microseconds since the epoch by the clock of the
  * engine. `error` is true on standard error.
@@ -13,7 +21,7 @@ import { Result } from "./Result.js"
  */
 export const OutputMessage = Schema.Struct({
   line: Schema.String,
-  timestamp: Schema.Number,
+  timestamp: Finite,
   error: Schema.Boolean
 })
 
@@ -39,7 +47,8 @@ export const ErrorInfo = Schema.Struct({
 export type ErrorInfo = typeof ErrorInfo.Type
 
 /**
- * All output, line by line; joined without a separator each list is the exact output of its stream.
+ * All output, line by line; joined without a separator each list is the exact output of its stream. An entry is one line
+ * with its newline, the last perhaps without one; after 4,194,304 lines the entries are longer pieces.
  *
  * @category models
  */
@@ -62,7 +71,7 @@ export class Execution extends Schema.Class<Execution>("Execution")({
   results: Schema.Array(Result),
   logs: Logs,
   error: Schema.optional(ErrorInfo),
-  executionCount: Schema.optional(Schema.Number)
+  executionCount: Schema.optional(Finite)
 }) {
   /**
    * The text of the main result: the value of the last expression. `undefined` when the code did not end in one.
@@ -72,7 +81,7 @@ export class Execution extends Schema.Class<Execution>("Execution")({
   }
 
   /**
-   * A plain object, as `JSON.stringify` writes it.
+   * A plain object, as `JSON.stringify` writes it. The schema of this class decodes it.
    */
   toJSON(): Readonly<Record<string, unknown>> {
     return {
@@ -90,8 +99,8 @@ export class Execution extends Schema.Class<Execution>("Execution")({
  * @category models
  */
 export const DroppedOutput = Schema.Struct({
-  stdout: Schema.Number,
-  stderr: Schema.Number
+  stdout: Finite,
+  stderr: Finite
 })
 
 /**
@@ -109,10 +118,10 @@ export const ExecutionMetadata = Schema.Struct({
   executionId: Schema.String,
   sandboxId: Schema.String,
   contextId: Schema.optional(Schema.String),
-  startTime: Schema.Number,
-  endTime: Schema.optional(Schema.Number),
-  duration: Schema.optional(Schema.Number),
-  exitCode: Schema.optional(Schema.Number),
+  startTime: Finite,
+  endTime: Schema.optional(Finite),
+  duration: Schema.optional(Finite),
+  exitCode: Schema.optional(Finite),
   dropped: Schema.optional(DroppedOutput)
 })
 
@@ -129,7 +138,7 @@ export type ExecutionMetadata = typeof ExecutionMetadata.Type
 export const ExecutionResult = Schema.Struct({
   execution: Execution,
   metadata: ExecutionMetadata,
-  timestamp: Schema.Number
+  timestamp: Finite
 })
 
 /**
@@ -137,7 +146,7 @@ export const ExecutionResult = Schema.Struct({
  */
 export type ExecutionResult = typeof ExecutionResult.Type
 
-const numbered = { seq: Schema.Number }
+const numbered = { seq: Finite }
 
 /**
  * The first event. `timestamp` is in milliseconds since the epoch.
@@ -149,7 +158,7 @@ export const Started = Schema.TaggedStruct("Started", {
   executionId: Schema.String,
   sandboxId: Schema.String,
   contextId: Schema.optional(Schema.String),
-  timestamp: Schema.Number
+  timestamp: Finite
 })
 
 /**
@@ -162,7 +171,7 @@ export const Started = Schema.TaggedStruct("Started", {
 export const Stdout = Schema.TaggedStruct("Stdout", {
   ...numbered,
   text: Schema.String,
-  timestamp: Schema.Number,
+  timestamp: Finite,
   base64: Schema.optional(Schema.String)
 })
 
@@ -174,7 +183,7 @@ export const Stdout = Schema.TaggedStruct("Stdout", {
 export const Stderr = Schema.TaggedStruct("Stderr", {
   ...numbered,
   text: Schema.String,
-  timestamp: Schema.Number,
+  timestamp: Finite,
   base64: Schema.optional(Schema.String)
 })
 
@@ -197,7 +206,7 @@ export const ErrorEvent = Schema.TaggedStruct("Error", { ...numbered, error: Err
  *
  * @category events
  */
-export const ExecutionCount = Schema.TaggedStruct("ExecutionCount", { ...numbered, executionCount: Schema.Number })
+export const ExecutionCount = Schema.TaggedStruct("ExecutionCount", { ...numbered, executionCount: Finite })
 
 /**
  * The last event of every run that ended by itself. `duration` is in milliseconds, `exitCode` is there for commands
@@ -207,9 +216,9 @@ export const ExecutionCount = Schema.TaggedStruct("ExecutionCount", { ...numbere
  */
 export const Ended = Schema.TaggedStruct("Ended", {
   ...numbered,
-  duration: Schema.Number,
-  timestamp: Schema.Number,
-  exitCode: Schema.optional(Schema.Number),
+  duration: Finite,
+  timestamp: Finite,
+  exitCode: Schema.optional(Finite),
   dropped: Schema.optional(DroppedOutput)
 })
 

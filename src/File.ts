@@ -27,10 +27,10 @@ export const FileInfo = Schema.Struct({
   name: Schema.String,
   type: FileType,
   isDirectory: Schema.Boolean,
-  size: Schema.Number,
-  mode: Schema.Number,
-  createdAt: Schema.Number,
-  modifiedAt: Schema.Number,
+  size: Schema.Finite,
+  mode: Schema.Finite,
+  createdAt: Schema.Finite,
+  modifiedAt: Schema.Finite,
   target: Schema.optional(Schema.String)
 })
 

@@ -4,6 +4,9 @@
 import * as Schema from "effect/Schema"
 import { Chart } from "./Chart.js"
 
+/** Anything that JSON can say. It comes out of a JSON text, so nothing is checked. */
+const Json = Schema.Unknown.annotations({ arbitrary: () => (fc) => fc.jsonValue() })
+
 const representations = {
   /** Plain text (`repr` in Python, `util.inspect` in JavaScript). */
   text: Schema.optional(Schema.String),
@@ -17,10 +20,10 @@ const representations = {
   /** Base64 (RFC 4648). */
   pdf: Schema.optional(Schema.String),
   latex: Schema.optional(Schema.String),
-  json: Schema.optional(Schema.Unknown),
+  json: Schema.optional(Json),
   javascript: Schema.optional(Schema.String),
   /** Rows of a data frame, by column. */
-  data: Schema.optional(Schema.Unknown),
+  data: Schema.optional(Json),
   chart: Schema.optional(Chart)
 }
 
@@ -57,7 +60,7 @@ export type Format = typeof formatNames[number]
 export class Result extends Schema.Class<Result>("Result")({
   isMainResult: Schema.Boolean,
   ...representations,
-  extra: Schema.Record({ key: Schema.String, value: Schema.Unknown })
+  extra: Schema.Record({ key: Schema.String, value: Json })
 }) {
   /**
    * The names of the representations that this result has, `extra` media types last.
@@ -67,23 +70,20 @@ export class Result extends Schema.Class<Result>("Result")({
   }
 
   /**
-   * The result as it goes over the wire: each representation by its name, and `is_main_result`.
+   * All representations by name in one flat object, `extra` media types among them, and `is_main_result`: the form that
+   * clients of the HTTP API know.
    */
   get raw(): Readonly<Record<string, unknown>> {
-    const raw: Record<string, unknown> = { is_main_result: this.isMainResult }
-    for (const name of formatNames) {
-      if (this[name] !== undefined) {
-        raw[name] = this[name]
-      }
-    }
-    return { ...raw, ...this.extra }
+    return { ...this.extra, ...named(this), is_main_result: this.isMainResult }
   }
 
   /**
-   * A plain object with the representations that are there.
+   * A plain object with the fields that are there, as `JSON.stringify` writes it. The schema of this class decodes it.
    */
   toJSON(): Readonly<Record<string, unknown>> {
-    const { is_main_result: isMainResult, ...formats } = this.raw
-    return { isMainResult, ...formats }
+    return { isMainResult: this.isMainResult, ...named(this), extra: this.extra }
   }
 }
+
+const named = (result: Result): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(formatNames.filter((name) => result[name] !== undefined).map((name) => [name, result[name]]))

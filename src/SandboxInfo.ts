@@ -59,11 +59,11 @@ export const SandboxInfo = Schema.Struct({
   templateConfig: TemplateConfig,
   status: SandboxStatus,
   containerId: Schema.optional(Schema.String),
-  port: Schema.optional(Schema.Number),
+  port: Schema.optional(Schema.Finite),
   exposedUrl: Schema.optional(Schema.String),
-  createdAt: Schema.Number,
-  updatedAt: Schema.Number,
-  expiresAt: Schema.optional(Schema.Number),
+  createdAt: Schema.Finite,
+  updatedAt: Schema.Finite,
+  expiresAt: Schema.optional(Schema.Finite),
   metadata: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String }))
 })
 

@@ -19,8 +19,8 @@ export const TemplateConfig = Schema.Struct({
   installCommand: Schema.optional(Schema.String),
   startCommand: Schema.optional(Schema.String),
   defaultEnvVars: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String })),
-  timeoutMs: Schema.optional(Schema.Number),
-  maxInstances: Schema.optional(Schema.Number)
+  timeoutMs: Schema.optional(Schema.Finite),
+  maxInstances: Schema.optional(Schema.Finite)
 })
 
 /**
@@ -36,8 +36,8 @@ export type TemplateConfig = typeof TemplateConfig.Type
 export const SandboxTemplate = Schema.Struct({
   id: Schema.String,
   config: TemplateConfig,
-  createdAt: Schema.Number,
-  updatedAt: Schema.Number,
+  createdAt: Schema.Finite,
+  updatedAt: Schema.Finite,
   isPublic: Schema.Boolean,
   authorId: Schema.optional(Schema.String)
 })
@@ -54,9 +54,9 @@ export type SandboxTemplate = typeof SandboxTemplate.Type
  */
 export const TemplatePage = Schema.Struct({
   templates: Schema.Array(SandboxTemplate),
-  total: Schema.Number,
-  page: Schema.Number,
-  pageSize: Schema.Number
+  total: Schema.Finite,
+  page: Schema.Finite,
+  pageSize: Schema.Finite
 })
 
 /**
