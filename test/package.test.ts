@@ -171,7 +171,9 @@ describe("the packed package", () => {
 
   it("explains its command", async () => {
     const command = Path.join(folder, "node_modules/.bin/sandbox")
-    assert.match((await execute(command, ["--help"])).stdout, /doctor/)
+    const help = (await execute(command, ["--help"])).stdout
+    assert.match(help, /doctor/)
+    assert.notInclude(help, "\u001b", "colours belong on a terminal")
     assert.strictEqual((await execute(command, ["--version"])).stdout.trim(), manifest.version)
   })
 

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import manifest from "../../package.json" with { type: "json" }
 import * as Doctor from "./Doctor.js"
+import * as PlainText from "./PlainText.js"
 
 const sandbox = Command.make("sandbox").pipe(
   Command.withDescription("Run untrusted code in isolated sandboxes"),
@@ -29,6 +30,7 @@ const explain = <E extends { readonly message: string } | ValidationError.Valida
 
 run(process.argv).pipe(
   Effect.tapErrorCause(explain),
+  PlainText.unlessTerminal,
   Effect.provide(NodeContext.layer),
   NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
 )
