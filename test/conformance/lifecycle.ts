@@ -1,0 +1,100 @@
+import { expect } from "@effect/vitest"
+import { Effect, Exit, Fiber } from "effect"
+import { Sandbox } from "../../src/Sandbox.js"
+import { SandboxSDK } from "../../src/SandboxSDK.js"
+import type { Part } from "./support.js"
+import { eventually, failsWith } from "./support.js"
+
+export const lifecycle: Part = (it) => {
+  it.scoped("creates a sandbox, describes it, runs code in it and deletes it", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const before = Date.now()
+      const { sandbox } = yield* sdk.createSandbox({
+        templateId: "python",
+        name: "first",
+        metadata: { purpose: "test" }
+      })
+      expect(sandbox).toMatchObject({
+        name: "first",
+        status: "ready",
+        metadata: { purpose: "test" },
+        templateConfig: { language: "python" }
+      })
+      expect(sandbox.templateId).toMatch(/^python-3\.\d+$/)
+      expect(sandbox.createdAt).toBeGreaterThanOrEqual(before)
+      expect(yield* sdk.getSandbox(sandbox.id)).toEqual(sandbox)
+      expect(yield* sdk.getSandboxStatus(sandbox.id)).toBe("ready")
+      const { execution, metadata } = yield* sdk.runCode(sandbox.id, "print('Hello')\n42")
+      expect(execution.text).toBe("42")
+      expect(execution.logs).toEqual({ stdout: ["Hello\n"], stderr: [] })
+      expect(metadata).toMatchObject({ sandboxId: sandbox.id })
+      expect(metadata.duration).toBeGreaterThan(0)
+      yield* sdk.deleteSandbox(sandbox.id)
+      yield* failsWith(sdk.getSandbox(sandbox.id), { _tag: "SandboxError", code: "not_found", sandboxId: sandbox.id })
+      yield* failsWith(sdk.runCode(sandbox.id, "1"), { _tag: "SandboxError", code: "not_found" })
+    }))
+
+  it.scoped("deletes twice without complaint", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const { sandbox } = yield* sdk.createSandbox({ templateId: "python" })
+      yield* sdk.deleteSandbox(sandbox.id)
+      yield* sdk.deleteSandbox(sandbox.id)
+    }))
+
+  it.scoped("lists sandboxes, filtered and paged", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const group = `group-${Math.random()}`
+      const made = yield* Effect.forEach(["a", "b", "c"], (name) =>
+        Sandbox.make({ templateId: "bash", name, metadata: { group, name } }))
+      const ids = made.map((sandbox) => sandbox.id)
+      const list = (options: Parameters<typeof sdk.listSandboxes>[0]) =>
+        Effect.map(sdk.listSandboxes(options), (sandboxes) => sandboxes.map((sandbox) => sandbox.id))
+      expect(yield* list({ metadata: { group } })).toEqual(ids)
+      expect(yield* list({ metadata: { group, name: "b" } })).toEqual([ids[1]])
+      expect(yield* list({ metadata: { group }, page: 2, pageSize: 2 })).toEqual([ids[2]])
+      expect(yield* list({ metadata: { group }, status: "ready" })).toEqual(ids)
+      expect(yield* list({ metadata: { group }, status: "stopped" })).toEqual([])
+      expect(yield* list({})).toEqual(expect.arrayContaining(ids))
+    }))
+
+  it.scoped("says that it is running while code runs", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      const fiber = yield* Effect.fork(sandbox.runCode("import time; time.sleep(60)"))
+      yield* eventually(Effect.map(sdk.getSandboxStatus(sandbox.id), (status) => status === "running"))
+      yield* Fiber.interrupt(fiber)
+      expect(yield* sdk.getSandboxStatus(sandbox.id)).toBe("ready")
+    }))
+
+  it.scoped("gives each sandbox files and processes of its own", () =>
+    Effect.gen(function*() {
+      const [one, two] = yield* Effect.all([Sandbox.make({ templateId: "python" }), Sandbox.make({ templateId: "python" })])
+      yield* one.writeFile("mine.txt", "one")
+      yield* one.runCode("secret = 1")
+      yield* failsWith(two.readFile("mine.txt"), { _tag: "SandboxError", code: "file_not_found" })
+      yield* failsWith(two.runCode("secret"), { _tag: "ExecutionError", name: "NameError" })
+    }))
+
+  it.effect("deletes the sandbox of a handle when the scope closes: after success, failure and interruption", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const use = <E>(then: Effect.Effect<void, E>) =>
+        Effect.gen(function*() {
+          let id = ""
+          const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
+            const sandbox = yield* Sandbox.make({ templateId: "bash" })
+            id = sandbox.id
+            yield* then
+          })))
+          yield* failsWith(sdk.getSandbox(id), { code: "not_found" })
+          return exit
+        })
+      expect(yield* use(Effect.void)).toEqual(Exit.void)
+      expect(yield* use(Effect.fail("no"))).toEqual(Exit.fail("no"))
+      expect(Exit.isInterrupted(yield* use(Effect.interrupt))).toBe(true)
+    }))
+}

@@ -1,0 +1,44 @@
+/**
+ * What every layer of `SandboxSDK` must do. A layer is tested by one line:
+ *
+ * ```ts
+ * conformance("the embedded engine", layerLocal())
+ * ```
+ */
+import { layer as describeLayer } from "@effect/vitest"
+import type { Layer } from "effect"
+import type { SandboxSDK } from "../../src/SandboxSDK.js"
+import { badArguments } from "./arguments.js"
+import { contexts } from "./contexts.js"
+import { files } from "./files.js"
+import { lifecycle } from "./lifecycle.js"
+import { otherLanguages } from "./languages.js"
+import { output } from "./output.js"
+import { python } from "./python.js"
+import { stopping } from "./stopping.js"
+import { templates } from "./templates.js"
+import { terminal } from "./terminal.js"
+
+/**
+ * Runs the whole suite against a layer, which is built once.
+ */
+export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>): void => {
+  describeLayer(layer, { timeout: "60 seconds", excludeTestServices: true })(name, (it) => {
+    for (
+      const part of [
+        lifecycle,
+        python,
+        output,
+        stopping,
+        otherLanguages,
+        contexts,
+        terminal,
+        files,
+        templates,
+        badArguments
+      ]
+    ) {
+      part(it)
+    }
+  })
+}
