@@ -1,0 +1,110 @@
+/**
+ * A handle on one sandbox: the operations of the service without the id.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { RequestError } from "./Errors.js"
+import type { CreateSandboxOptions } from "./Options.js"
+import type { SandboxInfo } from "./SandboxInfo.js"
+import { SandboxSDK, type Service } from "./SandboxSDK.js"
+
+/** The operations that are not about one sandbox. */
+type Others = "createSandbox" | "listSandboxes" | "getTemplates" | "getTemplate" | "deleteCodeContext"
+
+/** An operation whose first argument, the id, is given. */
+type Bound<F> = F extends (id: string, ...args: infer Args) => infer A ? (...args: Args) => A : never
+
+/**
+ * One sandbox. Its methods are those of {@link Service}, for this sandbox, with the same meaning and the same errors.
+ * `info` is what was known of it when the handle was made; `getSandbox()` asks anew.
+ *
+ * @category models
+ */
+export type Sandbox =
+  & { readonly id: string; readonly info: SandboxInfo }
+  & { readonly [Name in keyof Omit<Service, Others>]: Bound<Service[Name]> }
+  & Pick<Service, "deleteCodeContext">
+
+const handle = (service: Service, info: SandboxInfo): Sandbox => {
+  const bind =
+    <Args extends ReadonlyArray<unknown>, A>(operation: (id: string, ...args: Args) => A) => (...args: Args): A =>
+      operation(info.id, ...args)
+  return {
+    id: info.id,
+    info,
+    getSandbox: bind(service.getSandbox),
+    getSandboxStatus: bind(service.getSandboxStatus),
+    deleteSandbox: bind(service.deleteSandbox),
+    runCode: bind(service.runCode),
+    runCodeStream: bind(service.runCodeStream),
+    runTerminal: bind(service.runTerminal),
+    runTerminalStream: bind(service.runTerminalStream),
+    readFile: bind(service.readFile),
+    writeFile: bind(service.writeFile),
+    deleteFile: bind(service.deleteFile),
+    listFiles: bind(service.listFiles),
+    createCodeContext: bind(service.createCodeContext),
+    listCodeContexts: bind(service.listCodeContexts),
+    deleteCodeContext: service.deleteCodeContext
+  }
+}
+
+const make = Effect.fn("Sandbox.make")(function*(
+  options: CreateSandboxOptions
+): Effect.fn.Return<Sandbox, RequestError, SandboxSDK | Scope.Scope> {
+  const service = yield* SandboxSDK
+  const { sandbox } = yield* Effect.acquireRelease(
+    service.createSandbox(options),
+    ({ sandbox }) =>
+      Effect.catchAllCause(
+        service.deleteSandbox(sandbox.id),
+        (cause) => Effect.logDebug(`Sandbox ${sandbox.id} could not be deleted.`, cause)
+      )
+  )
+  return handle(service, sandbox)
+})
+
+const attach = Effect.fn("Sandbox.attach")(function*(
+  id: string
+): Effect.fn.Return<Sandbox, RequestError, SandboxSDK> {
+  const service = yield* SandboxSDK
+  return handle(service, yield* service.getSandbox(id))
+})
+
+/**
+ * Makes handles.
+ *
+ * @category constructors
+ */
+export const Sandbox = {
+  /**
+   * Makes a sandbox that is deleted when the scope closes, however it closes: at the end, by a failure, by an
+   * interruption. Nothing that happens while it is deleted hides how the program ended: that is logged at the level
+   * of debug.
+   *
+   * Fails as `createSandbox` does.
+   *
+   * @example
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Sandbox } from "sandbox-sdk"
+   * import { layerLocal } from "sandbox-sdk/local"
+   *
+   * const program = Effect.gen(function*() {
+   *   const sandbox = yield* Sandbox.make({ templateId: "python" })
+   *   yield* sandbox.writeFile("numbers.txt", "1 2 3")
+   *   const { execution } = yield* sandbox.runCode("sum(map(int, open('numbers.txt').read().split()))")
+   *   return execution.text // "6"
+   * })
+   *
+   * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+   * ```
+   */
+  make,
+  /**
+   * A handle on a sandbox that is there already and outlives the handle.
+   *
+   * Fails with `SandboxError` `not_found`.
+   */
+  attach
+} as const

@@ -1,0 +1,79 @@
+/**
+ * `sandbox-sdk`: the Effect API.
+ */
+export {
+  BarChart,
+  BarData,
+  BoxAndWhiskerChart,
+  BoxAndWhiskerData,
+  Chart,
+  Coordinate,
+  LineChart,
+  PieChart,
+  PieData,
+  PointData,
+  Scale,
+  ScatterChart,
+  SimpleChart,
+  SuperChart,
+  UnknownChart
+} from "./Chart.js"
+export { CodeContext, Language, RestartReason } from "./CodeContext.js"
+export {
+  AnySandboxSDKError,
+  ConnectionError,
+  ExecutionError,
+  isSandboxSDKError,
+  RateLimitError,
+  RequestError,
+  SandboxError,
+  SandboxErrorCode,
+  SandboxSDKError,
+  SandboxSDKErrorCode,
+  TimeoutError
+} from "./Errors.js"
+export {
+  DroppedOutput,
+  Ended,
+  ErrorEvent,
+  ErrorInfo,
+  Execution,
+  ExecutionCount,
+  ExecutionEvent,
+  ExecutionMetadata,
+  ExecutionResult,
+  Logs,
+  OutputMessage,
+  ResultEvent,
+  Started,
+  Stderr,
+  Stdout,
+  TerminalEvent
+} from "./Execution.js"
+export { FileInfo, FileListResponse, FileType } from "./File.js"
+export {
+  type Callback,
+  CreateCodeContextOptions,
+  CreateSandboxOptions,
+  EnvVars,
+  HostAndPort,
+  ListSandboxesOptions,
+  Metadata,
+  Millis,
+  Network,
+  type OutputCallbacks,
+  PageNumber,
+  PageSize,
+  ReadFileOptions,
+  type RunCodeCallbacks,
+  type RunCodeOptions,
+  RunCodeStreamOptions,
+  type RunTerminalOptions,
+  RunTerminalStreamOptions,
+  WriteFileOptions
+} from "./Options.js"
+export { type Format, Result } from "./Result.js"
+export { Sandbox } from "./Sandbox.js"
+export { Resources, SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
+export { type CreatedSandbox, SandboxSDK, type Service } from "./SandboxSDK.js"
+export { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
