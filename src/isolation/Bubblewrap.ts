@@ -10,6 +10,7 @@ import * as BubblewrapCheck from "./BubblewrapCheck.js"
 import * as BubblewrapProgram from "./BubblewrapProgram.js"
 import * as Cgroup from "./Cgroup.js"
 import * as CommandLine from "./CommandLine.js"
+import * as Host from "./Host.js"
 import { Isolation, type LaunchOptions, type Service } from "./Isolation.js"
 import * as Launch from "./Launch.js"
 import * as Remember from "./Remember.js"
@@ -33,12 +34,12 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   const found = yield* Remember.success(
     Effect.gen(function*() {
       const user = yield* Users.next
-      return yield* Runtimes.discover({ user: process.geteuid?.() === 0 ? user : undefined, wholeHost: false })
+      return yield* Runtimes.discover({ user: Host.userId() === 0 ? user : undefined, wholeHost: false })
     })
   )
   const cgroups = yield* Effect.cached(Scope.extend(Cgroup.make, scope))
 
-  const launch = Effect.fn("Bubblewrap.launch")(function*(launching: LaunchOptions) {
+  const launch = Effect.fnUntraced(function*(launching: LaunchOptions) {
     return yield* Launch.launch(launching, {
       program: yield* program,
       systemMounts: yield* systemMounts,
@@ -47,12 +48,10 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
     })
   })
 
-  const inspect = Effect.gen(function*() {
-    return yield* BubblewrapCheck.inspect({
-      launch,
-      support: (yield* cgroups).support,
-      temporaryDirectory: options.temporaryDirectory ?? Os.tmpdir()
-    })
+  const inspect = BubblewrapCheck.inspect({
+    launch,
+    support: Effect.map(cgroups, ({ support }) => support),
+    temporaryDirectory: options.temporaryDirectory ?? Os.tmpdir()
   })
 
   const service: Service = {
@@ -60,28 +59,22 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
     // Without a user to try them as, nothing can be said of them: the check tells why.
     runtimes: Effect.orElseSucceed(found, () => ({ python: [], node: [], bash: [] })),
     check: Effect.gen(function*() {
-      const { version } = yield* program
-      return yield* BubblewrapCheck.check(inspect, `${Os.release()} ${options.path ?? ""} ${version}`)
+      const { path, version } = yield* Effect.mapError(program, (error) => error.toSandboxError())
+      return yield* BubblewrapCheck.check(inspect, [Os.release(), path, version, Host.userId()].join(" "))
     }),
     inspect,
     makeWorkspace: Users.makeWorkspace,
-    launch,
+    launch: Effect.fn("Bubblewrap.launch")((launching: LaunchOptions) =>
+      Effect.catchTag(launch(launching), "Unavailable", (error) => error.toSandboxError(launching.sandboxId))
+    ),
     reap: Effect.flatMap(cgroups, ({ reap }) => reap)
   }
   return service
 })
 
 /**
- * Isolation by the given bubblewrap. Nothing is tried before it is used.
+ * Isolation by bubblewrap. Nothing is tried before it is used.
  *
  * @category layers
  */
-export const layerWith = (options: BubblewrapOptions): Layer.Layer<Isolation> =>
-  Layer.scoped(Isolation, make(options))
-
-/**
- * Isolation by the bubblewrap of this host.
- *
- * @category layers
- */
-export const layer: Layer.Layer<Isolation> = layerWith({})
+export const layer = (options: BubblewrapOptions = {}): Layer.Layer<Isolation> => Layer.scoped(Isolation, make(options))

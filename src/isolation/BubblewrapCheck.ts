@@ -1,6 +1,226 @@
+/**
+ * Tries what bubblewrap promises, on this host, by a real sandbox with the same command line, filter and control groups as
+ * every other. A program inside attempts what must not work; what it saw decides, never what was asked for.
+ */
+import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
-import type { SandboxError } from "../Errors.js"
-import type { Guarantee } from "./Guarantee.js"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { randomBytes } from "node:crypto"
+import * as Fs from "node:fs/promises"
+import { createServer } from "node:net"
+import type { ListenOptions, Server } from "node:net"
+import * as Path from "node:path"
+import type { Duplex } from "node:stream"
+import { SandboxError } from "../Errors.js"
 import type { Support } from "./Cgroup.js"
-export const inspect = (_: { launch: unknown, support: Support, temporaryDirectory: string }): Effect.Effect<ReadonlyArray<Guarantee>> => Effect.succeed([])
-export const check = (inspect: Effect.Effect<ReadonlyArray<Guarantee>>, _key: string): Effect.Effect<ReadonlyArray<Guarantee>, SandboxError> => inspect
+import * as Diagnosis from "./Diagnosis.js"
+import type { Guarantee } from "./Guarantee.js"
+import { type Facts, judge } from "./Guarantees.js"
+import * as Host from "./Host.js"
+import type { AgentProcess, LaunchOptions } from "./Isolation.js"
+import * as Owner from "./Owner.js"
+import probeSource from "./probe.py?asset"
+import * as Users from "./Users.js"
+
+/**
+ * What the check needs of the isolation that it tries.
+ */
+export interface CheckOptions {
+  readonly launch: (
+    options: LaunchOptions
+  ) => Effect.Effect<AgentProcess, SandboxError | Diagnosis.Unavailable, Scope.Scope>
+  readonly support: Effect.Effect<Support>
+  readonly temporaryDirectory: string
+}
+
+const MIB = 1024 * 1024
+
+/** The least that a sandbox may have, so that the limits are soon reached. */
+const RESOURCES = { memoryMb: 64, cpus: 1, processes: 24, tmpMb: 8, openFiles: 256, fileSizeMb: 16 } as const
+
+/** How long the program inside may take, in milliseconds; it takes 200. */
+const TIMEOUT = 30_000
+
+const MAX_REPORT_BYTES = MIB
+
+const Report = Schema.parseJson(Schema.Struct({
+  attempts: Schema.Record({ key: Schema.String, value: Schema.Tuple(Schema.Boolean, Schema.String) }),
+  namespace: Schema.String
+}))
+
+const failed = (what: string) => (cause: unknown): SandboxError =>
+  new SandboxError({
+    code: "isolation_unavailable",
+    message: `The check of this host could not ${what}: ${String(cause)}`
+  })
+
+/** A folder for the check alone, with a file that everybody on the host may read. */
+const makeFolder = Effect.fnUntraced(function*(parent: string) {
+  const prefix = Path.join(parent, `${yield* Owner.nameHere}-check-`)
+  const folder = yield* Effect.acquireRelease(
+    Effect.tryPromise({ try: () => Fs.mkdtemp(prefix), catch: failed(`make a folder in ${parent}`) }),
+    (path) => Effect.ignore(Effect.tryPromise(() => Fs.rm(path, { recursive: true, force: true })))
+  )
+  const agentDirectory = Path.join(folder, "agent")
+  const canary = Path.join(folder, "canary")
+  yield* Effect.tryPromise({
+    try: async () => {
+      await Fs.mkdir(agentDirectory)
+      await Fs.writeFile(Path.join(agentDirectory, "agent.py"), probeSource)
+      await Fs.writeFile(canary, "readable by everybody on the host")
+      await Fs.chmod(Path.join(agentDirectory, "agent.py"), 0o644)
+      await Fs.chmod(canary, 0o644)
+      await Fs.chmod(agentDirectory, 0o755)
+      await Fs.chmod(folder, 0o711)
+    },
+    catch: failed(`write to ${folder}`)
+  })
+  const workspace = Path.join(folder, "workspace")
+  yield* Users.makeWorkspace(workspace)
+  return { agentDirectory, canary, workspace }
+})
+
+/** A listener on the host that nobody inside may reach. */
+const listen = (options: ListenOptions): Effect.Effect<Server, SandboxError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.async<Server, SandboxError>((resume) => {
+      const server = createServer((socket) => socket.destroy())
+      server.once("error", (cause) => resume(failed("listen on the host")(cause)))
+      server.listen(options, () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.async<void>((resume) => void server.close(() => resume(Effect.void)))
+  )
+
+/** The one line that the program inside answers with. */
+const answer = (stream: Duplex): Effect.Effect<string, string> =>
+  Effect.async<string, string>((resume) => {
+    const chunks: Array<Buffer> = []
+    let size = 0
+    stream.on("data", (chunk: Buffer) => {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size > MAX_REPORT_BYTES) resume(Effect.fail("it said more than it should"))
+      else if (chunk.includes(10)) resume(Effect.succeed(Buffer.concat(chunks).toString("utf8")))
+    })
+    stream.once("close", () => resume(Effect.fail("it ended without a report")))
+  }).pipe(Effect.timeoutFail({ duration: TIMEOUT, onTimeout: () => `it said nothing for ${TIMEOUT} ms` }))
+
+/** The processes of this host in a process namespace, as far as this user may know. */
+const processesIn = (namespace: string): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.flatMap(Host.readFolder("/proc"), (names) =>
+    Effect.filter(
+      names.filter((name) => /^\d+$/.test(name)),
+      (pid) => Effect.map(Host.readLink(`/proc/${pid}/ns/pid`), Option.contains(namespace))
+    ))
+
+const gather = Effect.fnUntraced(function*(options: CheckOptions) {
+  const support = yield* options.support
+  const { agentDirectory, canary, workspace } = yield* makeFolder(options.temporaryDirectory)
+  const socket = `sandbox-sdk-check-${randomBytes(8).toString("hex")}`
+  yield* listen({ path: `\0${socket}` })
+  const address = (yield* listen({ host: "127.0.0.1", port: 0 })).address()
+  const port = typeof address === "object" && address !== null ? address.port : 0
+  const label = `check-${randomBytes(4).toString("hex")}`
+  const question = {
+    canary,
+    socket,
+    port,
+    label,
+    limits: {
+      memory: Option.isSome(support.memory),
+      processes: Option.isSome(support.processes),
+      cpu: Option.isSome(support.cpu)
+    },
+    memory: RESOURCES.memoryMb * MIB,
+    processes: RESOURCES.processes,
+    sizes: {
+      "/": MIB,
+      "/tmp": RESOURCES.tmpMb * MIB,
+      "/dev/shm": RESOURCES.memoryMb / 8 * MIB,
+      "/run/sandbox": MIB
+    }
+  }
+  const { kills, report } = yield* Effect.scoped(Effect.gen(function*() {
+    const agent = yield* options.launch({ sandboxId: label, workspace, agentDirectory, resources: RESOURCES })
+    agent.stream.write(`${JSON.stringify(question)}\n`)
+    const text = yield* answer(agent.stream).pipe(
+      Effect.catchAll((reason) =>
+        Effect.flatMap(
+          Effect.delay(agent.diagnostics, 100),
+          (said) =>
+            Diagnosis.unavailable(
+              said,
+              `The program that tries the walls from inside failed: ${reason}. ${said.trim()}`
+            )
+        )
+      )
+    )
+    const report = yield* Effect.mapError(Schema.decodeUnknown(Report)(text), failed("read the report from inside"))
+    return { report, kills: yield* agent.outOfMemoryKills }
+  }))
+  const owner = yield* Host.stat(Path.join(workspace, "probe"))
+  const left = yield* processesIn(report.namespace)
+  return {
+    support,
+    attempts: {
+      ...report.attempts,
+      "user on the host": [
+        Option.exists(owner, ({ uid }) => uid !== 0),
+        Option.match(owner, { onNone: () => "unknown", onSome: ({ uid }) => `user ${uid}` })
+      ],
+      ...question.limits.memory ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
+      "processes that outlived the sandbox": [left.length === 0, left.join(", ")]
+    }
+  } satisfies Facts
+})
+
+/**
+ * Tries everything and tells of each guarantee whether it holds. It never fails: what keeps a sandbox from starting is
+ * itself something that does not hold.
+ */
+export const inspect = (options: CheckOptions): Effect.Effect<ReadonlyArray<Guarantee>> =>
+  gather(options).pipe(
+    Effect.scoped,
+    Effect.map(judge),
+    Effect.catchAll((error) =>
+      Effect.succeed(Array.of<Guarantee>({
+        id: "sandbox",
+        title: "A sandbox can be started",
+        holds: false,
+        mechanism: "bubblewrap",
+        ...(error._tag === "Unavailable" ? { detail: error.reason, fix: error.fix } : { detail: error.message })
+      }))
+    ),
+    Effect.withSpan("Bubblewrap.inspect")
+  )
+
+/** What has been found to hold in this process, by kernel, program and user. */
+const proven = new Map<string, ReadonlyArray<Guarantee>>()
+
+const describe = ({ detail, fix, title }: Guarantee): string =>
+  `${title}: no (${detail ?? "without a reason"})${fix === undefined ? "" : `. To help: ${fix}`}`
+
+/**
+ * Succeeds with what enforces each guarantee when all hold, and remembers that under `key`. Fails with
+ * `isolation_unavailable` and the cure when one does not.
+ */
+export const check = (
+  inspect: Effect.Effect<ReadonlyArray<Guarantee>>,
+  key: string
+): Effect.Effect<ReadonlyArray<Guarantee>, SandboxError> =>
+  Effect.gen(function*() {
+    const known = proven.get(key)
+    if (known !== undefined) return known
+    const guarantees = yield* inspect
+    const broken = guarantees.filter(({ holds }) => !holds)
+    if (broken.length > 0) {
+      return yield* new SandboxError({
+        code: "isolation_unavailable",
+        message: `This host cannot isolate sandboxes. ${broken.map(describe).join(". ")}`
+      })
+    }
+    proven.set(key, guarantees)
+    return guarantees
+  }).pipe(Effect.withSpan("Bubblewrap.check"))

@@ -178,8 +178,10 @@ const outOfMemoryKills = (directory: string, tree: Tree): Effect.Effect<Option.O
 const makeGroup = Effect.fn("Cgroup.make")(
   function*(trees: ReadonlyArray<Tree>, engine: string, label: string, limits: Limits) {
     const name = `${label.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64)}-${randomBytes(4).toString("hex")}`
-    const opened = yield* Effect.forEach(trees, (tree) =>
-      Effect.map(openGroup(tree, engine, name, limits), (directory) => ({ tree, directory })))
+    const opened = yield* Effect.forEach(
+      trees,
+      (tree) => Effect.map(openGroup(tree, engine, name, limits), (directory) => ({ tree, directory }))
+    )
     const memory = opened.find(({ tree }) => tree.controllers.includes("memory"))
     const cpu = opened.find(({ tree }) => tree.controllers.includes("cpu"))
     const kills = yield* Ref.make(0)
@@ -239,29 +241,31 @@ const isUsable = (tree: Tree, engine: string): Effect.Effect<boolean> =>
  * Finds what this user may use here. The group of this engine is removed when the scope closes and no other layer in
  * this process uses it any more.
  */
-export const make: Effect.Effect<Cgroups, never, Scope.Scope> = Effect.gen(function*(): Effect.fn.Return<Cgroups, never, Scope.Scope> {
-  const engine = yield* Owner.nameHere
-  const trees: Array<Tree> = []
-  for (const candidates of yield* findTrees) {
-    const usable = yield* Effect.findFirst(candidates, (tree) => isUsable(tree, engine))
-    if (Option.isSome(usable)) trees.push(usable.value)
-  }
-  yield* Effect.addFinalizer(() =>
-    Effect.forEach(
-      trees,
-      // Fails while it holds the groups of another layer, which then removes it.
-      (tree) => Effect.ignore(Effect.tryPromise(() => Fs.rmdir(Path.join(tree.parent, engine)))),
-      { discard: true }
+export const make: Effect.Effect<Cgroups, never, Scope.Scope> = Effect.gen(
+  function*(): Effect.fn.Return<Cgroups, never, Scope.Scope> {
+    const engine = yield* Owner.nameHere
+    const trees: Array<Tree> = []
+    for (const candidates of yield* findTrees) {
+      const usable = yield* Effect.findFirst(candidates, (tree) => isUsable(tree, engine))
+      if (Option.isSome(usable)) trees.push(usable.value)
+    }
+    yield* Effect.addFinalizer(() =>
+      Effect.forEach(
+        trees,
+        // Fails while it holds the groups of another layer, which then removes it.
+        (tree) => Effect.ignore(Effect.tryPromise(() => Fs.rmdir(Path.join(tree.parent, engine)))),
+        { discard: true }
+      )
     )
-  )
-  const by = (controller: string) =>
-    Option.map(
-      Option.fromNullable(trees.find((tree) => tree.controllers.includes(controller))),
-      (tree) => `cgroup v${tree.version} ${controller}`
-    )
-  return {
-    support: { memory: by("memory"), processes: by("pids"), cpu: by("cpu") },
-    make: (label, limits) => makeGroup(trees, engine, label, limits),
-    reap: reap(trees)
+    const by = (controller: string) =>
+      Option.map(
+        Option.fromNullable(trees.find((tree) => tree.controllers.includes(controller))),
+        (tree) => `cgroup v${tree.version} ${controller}`
+      )
+    return {
+      support: { memory: by("memory"), processes: by("pids"), cpu: by("cpu") },
+      make: (label, limits) => makeGroup(trees, engine, label, limits),
+      reap: reap(trees)
+    }
   }
-}).pipe(Effect.withSpan("Cgroup.find"))
+).pipe(Effect.withSpan("Cgroup.find"))

@@ -69,7 +69,7 @@ const mayWrite = (path: string): Effect.Effect<boolean> =>
  */
 const version2 = Effect.fnUntraced(function*(mount: Mount, own: string, without: ReadonlyArray<string>) {
   const found: Array<Tree> = []
-  for (let folder = own; ; folder = Path.dirname(folder)) {
+  for (let folder = own;; folder = Path.dirname(folder)) {
     const handed = yield* words(Path.join(folder, "cgroup.subtree_control"))
     const controllers = WANTED.filter((name) => handed.includes(name) && !without.includes(name))
     const enough = NEEDED.every((name) => controllers.includes(name))
@@ -96,7 +96,9 @@ export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effe
   for (const { controllers, group, unified } of groups) {
     const wanted = WANTED.filter((name) => controllers.includes(name))
     if (unified || wanted.length === 0) continue
-    const mount = mounted.find(({ controllers, type }) => type === "cgroup" && wanted.every((w) => controllers.includes(w)))
+    const mount = mounted.find(({ controllers, type }) =>
+      type === "cgroup" && wanted.every((w) => controllers.includes(w))
+    )
     const parent = mount === undefined ? Option.none() : place(mount, group)
     if (Option.isNone(parent)) continue
     const countsSwap = yield* Host.exists(Path.join(parent.value, "memory.memsw.limit_in_bytes"))

@@ -58,7 +58,8 @@ export const FILES: Readonly<Record<string, string>> = {
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
   "/etc/group": "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
   "/etc/hosts": "127.0.0.1\tlocalhost sandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n",
-  "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+  "/etc/nsswitch.conf":
+    "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n",
   "/etc/resolv.conf": ""
 }
 
@@ -118,7 +119,10 @@ export const make = (options: Options): ReadonlyArray<string> => [
   ...["/etc", "/opt", "/run"].flatMap((path) => ["--perms", "0755", "--dir", path]),
   ...options.systemMounts,
   ...options.mounts.flatMap(({ source, target }) => ["--ro-bind", source, target]),
-  ...Object.keys(FILES).flatMap((path, index) => ["--perms", "0444", "--file", String(DESCRIPTORS.files + index), path]),
+  ...Object.keys(FILES).flatMap((
+    path,
+    index
+  ) => ["--perms", "0444", "--file", String(DESCRIPTORS.files + index), path]),
   ...["--proc", "/proc", "--dev", "/dev"],
   ...["--perms", "1777", "--size", String(sharedMemoryMb(options.memoryMb) * MIB), "--tmpfs", "/dev/shm"],
   ...["--perms", "1777", "--size", String(options.tmpMb * MIB), "--tmpfs", "/tmp"],

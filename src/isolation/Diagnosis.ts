@@ -1,7 +1,9 @@
 /**
  * What bubblewrap's complaints mean, and what helps.
  */
+import * as Data from "effect/Data"
 import * as Option from "effect/Option"
+import { SandboxError } from "../Errors.js"
 
 /**
  * Why sandboxes cannot start on this host, and the one thing to do about it.
@@ -13,8 +15,23 @@ export interface Diagnosis {
 
 const DOCKER = "start the container with: --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
 
-const APPARMOR = "printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile bwrap /usr/bin/bwrap flags=(unconfined) {\\n" +
+const APPARMOR =
+  "printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile bwrap /usr/bin/bwrap flags=(unconfined) {\\n" +
   "  userns,\\n}\\n' | sudo tee /etc/apparmor.d/bwrap && sudo apparmor_parser -r /etc/apparmor.d/bwrap"
+
+/**
+ * This host cannot isolate: why, and the one thing to do about it.
+ */
+export class Unavailable extends Data.TaggedError("Unavailable")<Diagnosis> {
+  /** The same for a user of the SDK. */
+  toSandboxError(sandboxId?: string): SandboxError {
+    return new SandboxError({
+      code: "isolation_unavailable",
+      message: `${this.reason}. To help: ${this.fix}`,
+      ...(sandboxId === undefined ? {} : { sandboxId })
+    })
+  }
+}
 
 /** In the order in which they are tried: the first that fits is the answer. */
 const KNOWN: ReadonlyArray<{ readonly pattern: RegExp } & Diagnosis> = [
@@ -73,3 +90,12 @@ export const explain = (diagnostics: string): Option.Option<Diagnosis> =>
     Option.fromNullable(KNOWN.find(({ pattern }) => pattern.test(diagnostics))),
     ({ fix, reason }) => ({ fix, reason })
   )
+
+/**
+ * The failure that is explained by what bubblewrap wrote, else the one described.
+ */
+export const unavailable = (diagnostics: string, otherwise: string): Unavailable | SandboxError =>
+  Option.match(explain(diagnostics), {
+    onNone: () => new SandboxError({ code: "start_failed", message: otherwise }),
+    onSome: ({ fix, reason }) => new Unavailable({ fix, reason: `${reason} (bubblewrap said: ${diagnostics.trim()})` })
+  })

@@ -49,16 +49,15 @@ const OWN_PROCESSES = 2
 const startFailed = (options: LaunchOptions, message: string): SandboxError =>
   new SandboxError({ code: "start_failed", sandboxId: options.sandboxId, message })
 
-/** What to say when bubblewrap has ended before its sandbox was there. */
-const failure = (options: LaunchOptions, diagnostics: string, otherwise: string): SandboxError =>
-  Option.match(Diagnosis.explain(diagnostics), {
-    onNone: () => startFailed(options, `The sandbox did not start: ${diagnostics.trim() || otherwise}`),
-    onSome: ({ fix, reason }) =>
-      new SandboxError({
-        code: "isolation_unavailable",
-        sandboxId: options.sandboxId,
-        message: `${reason}. To help: ${fix} (bubblewrap said: ${diagnostics.trim()})`
-      })
+/** Why bubblewrap itself did not start. */
+const spawnFailed = ({ code, message }: Spawn.SpawnError): Diagnosis.Unavailable =>
+  new Diagnosis.Unavailable({
+    reason: message,
+    fix: code === "worker_thread"
+      ? "start the engine in the main thread"
+      : code === "EPERM" || code === "EINVAL"
+      ? "run the engine as an ordinary user, or as a root that may change to other users (CAP_SETUID, CAP_SETGID)"
+      : "see that processes and descriptors are left for this user (ulimit -u -n)"
   })
 
 const Info = Schema.parseJson(Schema.Struct({ "child-pid": Schema.Int }))
@@ -92,22 +91,24 @@ const statusOf = ({ exitCode, signal }: ExitStatus): ExitStatus => {
  * Ends a sandbox by its first process: when that dies, the kernel kills all others in its namespace and lets it go only
  * when they are gone (pid_namespaces(7)), and bubblewrap ends after it. So nothing is left when this returns.
  */
-const end = Effect.fnUntraced(function*(options: LaunchOptions, child: Spawn.Child, group: Group, first: Owner.Process) {
-  const kill = Effect.gen(function*() {
-    if (yield* Owner.isRunning(first)) yield* Effect.ignore(Effect.try(() => process.kill(first.pid, "SIGKILL")))
-  })
-  yield* group.unthrottle
-  yield* kill
-  yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(END_TIMEOUT))
-  // Does nothing after the above, but when bubblewrap itself was killed, its sandbox may still be on its way.
-  yield* group.killAll
-  const gone = yield* Effect.filterOrFail(Owner.isRunning(first), (running) => !running, () => "running").pipe(
-    Effect.tapError(() => kill),
-    Effect.retry(Schedule.intersect(Schedule.exponential(2, 1.5), Schedule.recurs(16))),
-    Effect.isSuccess
-  )
-  if (!gone) yield* Effect.logError(`Processes of sandbox ${options.sandboxId} are still there after SIGKILL`)
-})
+const end = Effect.fnUntraced(
+  function*(options: LaunchOptions, child: Spawn.Child, group: Group, first: Owner.Process) {
+    const kill = Effect.gen(function*() {
+      if (yield* Owner.isRunning(first)) yield* Effect.ignore(Effect.try(() => process.kill(first.pid, "SIGKILL")))
+    })
+    yield* group.unthrottle
+    yield* kill
+    yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(END_TIMEOUT))
+    // Does nothing after the above, but when bubblewrap itself was killed, its sandbox may still be on its way.
+    yield* group.killAll
+    const gone = yield* Effect.filterOrFail(Owner.isRunning(first), (running) => !running, () => "running").pipe(
+      Effect.tapError(() => kill),
+      Effect.retry(Schedule.intersect(Schedule.exponential(2, 1.5), Schedule.recurs(16))),
+      Effect.isSuccess
+    )
+    if (!gone) yield* Effect.logError(`Processes of sandbox ${options.sandboxId} are still there after SIGKILL`)
+  }
+)
 
 /**
  * Starts an agent in a new sandbox, which ends with the scope.
@@ -115,21 +116,18 @@ const end = Effect.fnUntraced(function*(options: LaunchOptions, child: Spawn.Chi
 export const launch = Effect.fnUntraced(function*(
   options: LaunchOptions,
   { cgroups, program, runtimes, systemMounts }: Prepared
-): Effect.fn.Return<AgentProcess, SandboxError, Scope.Scope> {
+): Effect.fn.Return<AgentProcess, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
   const python = runtimes.python[0]
   if (python === undefined) {
-    const install = yield* Packages.installCommand(["python3"])
-    return yield* new SandboxError({
-      code: "isolation_unavailable",
-      sandboxId: options.sandboxId,
-      message: `There is no Python 3 in /usr/bin or /usr/local/bin that starts, and the agent needs one. Install it: ${install}`
+    return yield* new Diagnosis.Unavailable({
+      reason: "There is no Python 3 in /usr/bin or /usr/local/bin that starts, and the agent needs one",
+      fix: yield* Packages.installCommand(["python3"])
     })
   }
   if (Option.isNone(Seccomp.filterHere)) {
-    return yield* new SandboxError({
-      code: "isolation_unavailable",
-      sandboxId: options.sandboxId,
-      message: `There is no filter of system calls for ${process.arch}, only for x64 and arm64`
+    return yield* new Diagnosis.Unavailable({
+      reason: `There is no filter of system calls for ${process.arch}`,
+      fix: "use a machine of x64 or arm64"
     })
   }
   const { memoryMb, processes, tmpMb } = options.resources
@@ -147,9 +145,9 @@ export const launch = Effect.fnUntraced(function*(
     env: { PATH: "/usr/bin:/bin" },
     user: user.uid === process.geteuid?.() ? undefined : user,
     stdio: ["null", "null", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe", ...files.map(() => "pipe" as const)]
-  }).pipe(Effect.mapError((error) =>
-    new SandboxError({ code: "isolation_unavailable", sandboxId: options.sandboxId, message: error.message })
-  ))
+  }).pipe(
+    Effect.mapError(spawnFailed)
+  )
   const pipe = (descriptor: number) => Effect.orDie(child.pipe(descriptor))
   const diagnostics = Spawn.keepTail(yield* pipe(DESCRIPTORS.diagnostics), DIAGNOSTICS_BYTES)
   const send = (descriptor: number, data: string | Uint8Array) =>
@@ -159,7 +157,8 @@ export const launch = Effect.fnUntraced(function*(
     })
   yield* send(
     DESCRIPTORS.args,
-    CommandLine.make({ ...options, systemMounts, mounts: runtimes.mounts, memoryMb, tmpMb }).map((arg) => `${arg}\0`).join("")
+    CommandLine.make({ ...options, systemMounts, mounts: runtimes.mounts, memoryMb, tmpMb }).map((arg) => `${arg}\0`)
+      .join("")
   )
   yield* send(DESCRIPTORS.seccomp, Seccomp.filterHere.value)
   yield* Effect.forEach(files, (text, index) => send(DESCRIPTORS.files + index, text), { discard: true })
@@ -169,7 +168,10 @@ export const launch = Effect.fnUntraced(function*(
       // Its last words may come a moment after.
       Effect.zipRight(
         child.closed.pipe(Effect.timeoutOption(500)),
-        Effect.flatMap(diagnostics, (text) => failure(options, text, reason))
+        Effect.flatMap(
+          diagnostics,
+          (text) => Diagnosis.unavailable(text, `The sandbox did not start: ${text.trim() || reason}`)
+        )
       )
     )
   )

@@ -82,7 +82,10 @@ const candidates = Effect.fnUntraced(function*(wholeHost: boolean) {
       if (/^python3(\.\d+)?$/.test(name)) python.push(Path.join(folder, name))
     }
   }
-  const node = [process.execPath, ...Array.dedupe([...FOLDERS, ...searchPath()]).map((folder) => Path.join(folder, "node"))]
+  const node = [
+    process.execPath,
+    ...Array.dedupe([...FOLDERS, ...searchPath()]).map((folder) => Path.join(folder, "node"))
+  ]
   const bash = [...folders, "/bin"].map((folder) => Path.join(folder, "bash"))
   const make = (args: ReadonlyArray<string>, version: RegExp) => (path: string): Candidate => ({ path, args, version })
   return {
@@ -123,7 +126,8 @@ const distinct = (found: ReadonlyArray<Candidate>) =>
   Effect.map(
     Effect.forEach(found, (candidate) =>
       Effect.map(Host.realPath(candidate.path), Option.map((path) => ({ ...candidate, path })))),
-    (all) => Array.dedupeWith(Array.getSomes(all), (a, b) => a.path === b.path)
+    (all) =>
+      Array.dedupeWith(Array.getSomes(all), (a, b) => a.path === b.path)
   )
 
 /**

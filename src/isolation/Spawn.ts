@@ -188,7 +188,9 @@ const release = Effect.fnUntraced(function*({ child, process }: Handle, options:
   const gone = yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT))
   for (const stream of process.stdio) stream?.destroy()
   if (Option.isNone(gone)) {
-    return yield* Effect.logError(`Process ${child.pid} (${options.command}) is still there ${KILL_TIMEOUT} ms after SIGKILL`)
+    return yield* Effect.logError(
+      `Process ${child.pid} (${options.command}) is still there ${KILL_TIMEOUT} ms after SIGKILL`
+    )
   }
   yield* child.closed.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT))
 })

@@ -74,7 +74,8 @@ const range = Effect.gen(function*() {
   if (Option.isSome(found)) return found.value
   return yield* new SandboxError({
     code: "isolation_unavailable",
-    message: "The engine runs as root in a container that has too few user numbers to give each sandbox one of its own. " +
+    message:
+      "The engine runs as root in a container that has too few user numbers to give each sandbox one of its own. " +
       "Run the engine as an ordinary user, or give the container at least 65536 user and group numbers"
   })
 })
@@ -130,7 +131,8 @@ export const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path
   if (Option.isSome(closed)) {
     return yield* new SandboxError({
       code: "start_failed",
-      message: `The workspace ${path} is out of reach for the user that its sandbox runs as: others may not pass through ` +
+      message:
+        `The workspace ${path} is out of reach for the user that its sandbox runs as: others may not pass through ` +
         `${closed.value}. Allow it (chmod o+x ${closed.value}), or use another folder for the engine's data`
     })
   }

@@ -1,0 +1,190 @@
+/**
+ * Judges what the attempts from inside a sandbox showed.
+ */
+import * as Option from "effect/Option"
+import type { Support } from "./Cgroup.js"
+import type { Guarantee } from "./Guarantee.js"
+
+/**
+ * What was found: each attempt with whether the wall held, and what this host enforces for groups of processes.
+ */
+export interface Facts {
+  readonly attempts: { readonly [name: string]: readonly [held: boolean, detail: string] }
+  readonly support: Support
+}
+
+interface Promise {
+  readonly id: string
+  readonly title: string
+  readonly mechanism: string
+  /** The attempts that decide; a pattern takes all whose names fit. */
+  readonly attempts: ReadonlyArray<string | RegExp>
+  readonly fix?: string
+}
+
+const REPORT =
+  "this should not be possible: keep untrusted code off this host, and report it with the output of sandbox doctor --json"
+
+const PROMISES: ReadonlyArray<Promise> = [
+  {
+    id: "user",
+    title: "Code runs as a user of its own without rights on the host",
+    mechanism: "user namespace, a user number per sandbox",
+    attempts: ["user", "groups", "user on the host"]
+  },
+  {
+    id: "capabilities",
+    title: "Code has no capabilities and can gain none",
+    mechanism: "capability sets emptied, no_new_privs",
+    attempts: ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs"]
+  },
+  {
+    id: "system-calls",
+    title: "Dangerous system calls are refused",
+    mechanism: "seccomp filter",
+    attempts: ["Seccomp", /^call /, "terminal injection", /^socket AF_/, "netlink beyond routes"]
+  },
+  {
+    id: "nested-namespaces",
+    title: "Code cannot make namespaces of its own",
+    mechanism: "user namespaces disabled inside, seccomp filter",
+    attempts: [/^clone into /, "call unshare", "call setns"]
+  },
+  {
+    id: "host-files",
+    title: "Files of the host are out of sight",
+    mechanism: "mount namespace with a root of its own",
+    attempts: [/^read /]
+  },
+  {
+    id: "read-only-system",
+    title: "Programs and libraries cannot be changed",
+    mechanism: "read-only mounts",
+    attempts: [/^write to /]
+  },
+  {
+    id: "private-folders",
+    title: "/workspace, /tmp and /dev/shm can be written and belong to the sandbox",
+    mechanism: "bind mount, tmpfs",
+    attempts: [/^use /]
+  },
+  {
+    id: "kernel-settings",
+    title: "Settings of the kernel cannot be changed",
+    mechanism: "unprivileged user, namespaces",
+    attempts: [/^open for writing /]
+  },
+  {
+    id: "devices",
+    title: "Only harmless devices exist",
+    mechanism: "a /dev of its own",
+    attempts: ["devices", "make a device"]
+  },
+  {
+    id: "terminal",
+    title: "The terminal of the engine cannot be reached",
+    mechanism: "a session of its own, seccomp filter",
+    attempts: ["open the terminal", "session", "terminal injection"]
+  },
+  {
+    id: "descriptors",
+    title: "No open file of the engine is inherited",
+    mechanism: "close-on-exec, inherited descriptors replaced",
+    attempts: ["descriptors"]
+  },
+  {
+    id: "environment",
+    title: "No environment variable of the engine is inherited",
+    mechanism: "empty environment",
+    attempts: ["environment", "environment of the first process"]
+  },
+  {
+    id: "processes",
+    title: "Other processes are out of sight",
+    mechanism: "process namespace",
+    attempts: ["own number", "visible processes"]
+  },
+  {
+    id: "network",
+    title: "No network, not even the host's loopback",
+    mechanism: "network namespace",
+    attempts: ["interfaces", "host loopback", "host abstract socket", "metadata service"]
+  },
+  {
+    id: "folder-sizes",
+    title: "Folders in memory have a limit",
+    mechanism: "tmpfs sizes",
+    attempts: [/^size of /]
+  },
+  {
+    id: "end",
+    title: "Nothing outlives a sandbox",
+    mechanism: "process namespace, die with parent",
+    attempts: ["processes that outlived the sandbox"]
+  }
+]
+
+interface Limit {
+  readonly id: string
+  readonly title: string
+  readonly enforced: (support: Support) => Option.Option<string>
+  readonly soft: string
+  readonly attempts: ReadonlyArray<string>
+}
+
+const LIMITS: ReadonlyArray<Limit> = [
+  {
+    id: "memory",
+    title: "Memory of a sandbox is limited",
+    enforced: ({ memory }) => memory,
+    soft: "each process alone, by a resource limit",
+    attempts: ["limit of memory", "count of kills"]
+  },
+  {
+    id: "process-count",
+    title: "The number of processes is limited",
+    enforced: ({ processes }) => processes,
+    soft: "by a resource limit of the user inside",
+    attempts: ["limit of processes"]
+  },
+  {
+    id: "processor-time",
+    title: "Processor time is limited",
+    enforced: ({ cpu }) => cpu,
+    soft: "by nothing but the time limit of a run",
+    attempts: ["limit of processor time"]
+  }
+]
+
+const DELEGATE = "run the engine as root, or in a group of its own: systemd-run --user --scope -p Delegate=yes COMMAND"
+
+const judgeAttempts = (facts: Facts, wanted: ReadonlyArray<string | RegExp>) => {
+  const found = wanted.flatMap((name) =>
+    typeof name === "string"
+      ? [{ name, outcome: facts.attempts[name] }]
+      : Object.entries(facts.attempts).filter(([key]) => name.test(key)).map(([name, outcome]) => ({ name, outcome }))
+  )
+  // What was not attempted has not been shown.
+  const broken = found.filter(({ outcome }) => outcome?.[0] !== true)
+  const detail = broken.map(({ name, outcome }) => `${name}: ${outcome?.[1] || (outcome ? "failed" : "not attempted")}`)
+  return { holds: found.length > 0 && broken.length === 0, detail: detail.join("; ") || "not attempted" }
+}
+
+/**
+ * Each guarantee, with whether it holds.
+ */
+export const judge = (facts: Facts): ReadonlyArray<Guarantee> => [
+  ...PROMISES.map(({ attempts, fix = REPORT, id, mechanism, title }) => {
+    const { detail, holds } = judgeAttempts(facts, attempts)
+    return { id, title, holds, mechanism, ...(holds ? {} : { detail, fix }) }
+  }),
+  ...LIMITS.map(({ attempts, enforced, id, soft, title }) => {
+    const mechanism = enforced(facts.support)
+    if (Option.isNone(mechanism)) {
+      const detail = "this user may not make control groups here"
+      return { id, title, holds: true, soft: true, mechanism: soft, detail, fix: DELEGATE }
+    }
+    const { detail, holds } = judgeAttempts(facts, attempts)
+    return { id, title, holds, mechanism: mechanism.value, ...(holds ? {} : { detail, fix: REPORT }) }
+  })
+]

@@ -1,0 +1,84 @@
+/**
+ * Finds and kills processes where neither a namespace nor a control group holds them together.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Host from "./Host.js"
+
+/** The environment variable that marks all that an agent without walls starts. */
+export const MARK = "SANDBOX_OWNER"
+
+interface Entry {
+  readonly pid: number
+  readonly parent: number
+  readonly state: string
+}
+
+const pids: Effect.Effect<ReadonlyArray<number>> = Effect.map(
+  Host.readFolder("/proc"),
+  (names) => names.filter((name) => /^\d+$/.test(name)).map(Number)
+)
+
+/** State and parent: the third and fourth field of `/proc/<pid>/stat` (proc(5)), behind a name that may hold anything. */
+const table: Effect.Effect<ReadonlyArray<Entry>> = Effect.gen(function*() {
+  const entries: Array<Entry> = []
+  for (const pid of yield* pids) {
+    const text = yield* Host.readText(`/proc/${pid}/stat`)
+    if (Option.isNone(text)) continue
+    const [state, parent] = text.value.slice(text.value.lastIndexOf(")") + 2).split(" ")
+    if (state !== undefined && parent !== undefined) entries.push({ pid, parent: Number(parent), state })
+  }
+  return entries
+})
+
+/**
+ * All that descends from a process and still runs, without itself.
+ */
+export const descendants = (root: number): Effect.Effect<ReadonlyArray<number>> =>
+  Effect.map(table, (entries) => {
+    const family = new Set([root])
+    // A child may have a lower number than its parent: look until nobody is added.
+    for (let size = 0; size !== family.size;) {
+      size = family.size
+      for (const { parent, pid } of entries) {
+        if (family.has(parent)) family.add(pid)
+      }
+    }
+    family.delete(root)
+    return entries.filter(({ pid, state }) => family.has(pid) && state !== "Z" && state !== "X").map(({ pid }) => pid)
+  })
+
+/**
+ * The processes whose mark, which they inherit with their environment, fits; with the mark of each.
+ */
+export const marked = (
+  fits: (mark: string) => Effect.Effect<boolean>
+): Effect.Effect<ReadonlyArray<number>> =>
+  Effect.gen(function*() {
+    const found: Array<number> = []
+    for (const pid of yield* pids) {
+      if (pid === process.pid) continue
+      const environment = yield* Host.readText(`/proc/${pid}/environ`)
+      const mark = Option.flatMap(environment, (text) =>
+        Option.fromNullable(text.split("\0").find((entry) => entry.startsWith(`${MARK}=`))))
+      if (Option.isSome(mark) && (yield* fits(mark.value.slice(MARK.length + 1)))) {
+        found.push(pid)
+      }
+    }
+    return found
+  })
+
+/**
+ * Kills what a look finds, and looks again until it finds nothing; about five seconds at the longest. A process that is
+ * there after that is in the log.
+ */
+export const killAll = (look: Effect.Effect<ReadonlyArray<number>>): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const found = yield* look
+    for (const pid of found) yield* Effect.ignore(Effect.try(() => process.kill(pid, "SIGKILL")))
+    if (found.length > 0) return yield* Effect.fail(found)
+  }).pipe(
+    Effect.retry(Schedule.intersect(Schedule.exponential(2, 1.5), Schedule.recurs(17))),
+    Effect.catchAll((found) => Effect.logError(`Processes are still there after SIGKILL: ${found.join(", ")}`))
+  )
