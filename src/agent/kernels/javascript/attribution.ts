@@ -1,0 +1,159 @@
+/**
+ * Which run a piece of code belongs to: the run that started it, however many timers, promises and callbacks later.
+ *
+ * `AsyncLocalStorage` does this, and is used where it is built into the engine (Node 24 and later). Before, it is made
+ * of async hooks, and these do not go together with terminating execution: a termination inside a promise callback
+ * leaves Node's stack of async ids unbalanced, which Node answers by aborting the process; and they leave visible
+ * properties on every promise that code prints. So there the same is done here, with own promise hooks that touch
+ * neither, and {@link Attribution.unwind} puts Node's stack right before a termination.
+ */
+import { AsyncLocalStorage, createHook, executionAsyncResource } from "node:async_hooks"
+
+export interface Attribution<A extends object> {
+  /** The owner of the code that runs now. */
+  readonly current: () => A | undefined
+  /** Runs a function, and all that it starts, as code of an owner. */
+  readonly run: <B>(owner: A, body: () => B) => B
+  /** The owner of the code that made a promise. */
+  readonly ownerOf: (promise: object) => A | undefined
+  /** Called right before the code that runs now is terminated. */
+  readonly unwind: () => void
+  /** Called once after a termination, outside of the code that was terminated. */
+  readonly rewind: () => void
+}
+
+class Itself {
+  constructor(value: object) {
+    return value
+  }
+}
+
+/** The part of Node's own binding that is needed. */
+interface AsyncWrap {
+  readonly clearAsyncIdStack: () => void
+  readonly setPromiseHooks: (
+    init: ((promise: object) => void) | undefined,
+    before: ((promise: object) => void) | undefined,
+    after: (() => void) | undefined,
+    settled: undefined
+  ) => void
+  readonly async_hook_fields: Uint32Array
+  readonly constants: Readonly<Record<"kInit" | "kBefore" | "kAfter" | "kDestroy" | "kPromiseResolve" | "kTotals", number>>
+}
+
+const isAsyncWrap = (binding: unknown): binding is AsyncWrap =>
+  typeof binding === "object" && binding !== null &&
+  "clearAsyncIdStack" in binding && typeof binding.clearAsyncIdStack === "function" &&
+  "setPromiseHooks" in binding && typeof binding.setPromiseHooks === "function" &&
+  "async_hook_fields" in binding && binding.async_hook_fields instanceof Uint32Array &&
+  "constants" in binding && typeof binding.constants === "object"
+
+const asyncWrap = (): AsyncWrap | undefined => {
+  const binding: unknown = Reflect.get(process, "binding")
+  if (typeof binding !== "function") {
+    return undefined
+  }
+  const noDeprecation = process.noDeprecation
+  process.noDeprecation = true
+  try {
+    const wrap: unknown = Reflect.apply(binding, process, ["async_wrap"])
+    return isAsyncWrap(wrap) ? wrap : undefined
+  } catch {
+    return undefined
+  } finally {
+    if (noDeprecation === undefined) {
+      Reflect.deleteProperty(process, "noDeprecation")
+    } else {
+      process.noDeprecation = noDeprecation
+    }
+  }
+}
+
+const byStorage = <A extends object>(): Attribution<A> => {
+  const storage = new AsyncLocalStorage<A>()
+  return {
+    current: () => storage.getStore(),
+    run: (owner, body) => storage.run(owner, body),
+    ownerOf: () => storage.getStore(),
+    unwind: () => {},
+    rewind: () => {}
+  }
+}
+
+const byHooks = <A extends object>(wrap: AsyncWrap): Attribution<A> => {
+  // A private field on a foreign object: invisible, and as short-lived as the object.
+  class Owned extends Itself {
+    #owner: A
+    constructor(value: object, owner: A) {
+      super(value)
+      this.#owner = owner
+    }
+    static of(value: object): A | undefined {
+      return #owner in value ? value.#owner : undefined
+    }
+    static mark(value: object, owner: A): void {
+      if (!(#owner in value)) {
+        new Owned(value, owner)
+      }
+    }
+  }
+
+  // undefined: go by the async resource. null: certainly nobody's.
+  let owner: A | null | undefined = undefined
+  let outer: A | null | undefined = undefined
+  const current = (): A | undefined => owner === undefined ? Owned.of(executionAsyncResource()) : owner ?? undefined
+  const mark = (value: object): void => {
+    const by = current()
+    if (by !== undefined) {
+      Owned.mark(value, by)
+    }
+  }
+  createHook({ init: (_id, _type, _trigger, resource) => mark(resource) }).enable()
+  wrap.setPromiseHooks(
+    mark,
+    (promise) => {
+      outer = owner
+      owner = Owned.of(promise) ?? null
+    },
+    () => {
+      owner = outer
+    },
+    undefined
+  )
+  const fields = wrap.async_hook_fields
+  const { kAfter, kBefore, kDestroy, kInit, kPromiseResolve, kTotals } = wrap.constants
+  return {
+    current,
+    run: (by, body) => {
+      const before = owner
+      owner = by
+      try {
+        return body()
+      } finally {
+        owner = before
+      }
+    },
+    ownerOf: (promise) => Owned.of(promise),
+    unwind: () => {
+      owner = undefined
+      outer = undefined
+      wrap.clearAsyncIdStack()
+      // Without hooks, by this count, Node does not insist on a balanced stack.
+      fields[kTotals] = 0
+    },
+    rewind: () => {
+      owner = undefined
+      outer = undefined
+      wrap.clearAsyncIdStack()
+      fields[kTotals] = [kInit, kBefore, kAfter, kDestroy, kPromiseResolve].reduce((sum, k) => sum + (fields[k] ?? 0), 0)
+    }
+  }
+}
+
+/**
+ * The best way that this Node has.
+ */
+export const makeAttribution = <A extends object>(): Attribution<A> => {
+  const wrap = Number.parseInt(process.versions.node) < 24 ? asyncWrap() : undefined
+  return wrap === undefined ? byStorage() : byHooks(wrap)
+}

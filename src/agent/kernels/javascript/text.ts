@@ -1,0 +1,8 @@
+/** Longest text of a value or an error, in UTF-16 units. */
+const LONGEST = 8 * 1024 * 1024
+
+/**
+ * Cuts a text that is too long, and says so.
+ */
+export const capText = (text: string): string =>
+  text.length <= LONGEST ? text : `${text.slice(0, LONGEST)}\n… ${text.length - LONGEST} more characters were cut`
