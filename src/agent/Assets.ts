@@ -1,0 +1,57 @@
+/**
+ * What runs inside a sandbox: the files of `/opt/sandbox`, by name, as text.
+ */
+import agent from "./agent.py?asset"
+import attribution from "./attribution.py?asset"
+import charts from "./charts.py?asset"
+import commands from "./commands.py?asset"
+import contexts from "./contexts.py?asset"
+import display from "./display.py?asset"
+import evaluate from "./evaluate.py?asset"
+import figures from "./figures.py?asset"
+import files from "./files.py?asset"
+import framing from "./framing.py?asset"
+import kernel from "./kernel.py?asset"
+import link from "./link.py?asset"
+import loop from "./loop.py?asset"
+import paths from "./paths.py?asset"
+import processes from "./processes.py?asset"
+import runs from "./runs.py?asset"
+import shells from "./shells.py?asset"
+import streams from "./streams.py?asset"
+import tables from "./tables.py?asset"
+import times from "./times.py?asset"
+import tracebacks from "./tracebacks.py?asset"
+import transfers from "./transfers.py?asset"
+import javascript from "./kernels/javascript/main.ts?asset"
+import bash from "./kernels/kernel.bash?asset"
+
+/**
+ * The agent, its modules, and the kernels. The agent finds the others beside itself, whatever the folder is called.
+ */
+export const assets: Readonly<Record<string, string>> = {
+  "agent.py": agent,
+  "attribution.py": attribution,
+  "charts.py": charts,
+  "commands.py": commands,
+  "contexts.py": contexts,
+  "display.py": display,
+  "evaluate.py": evaluate,
+  "figures.py": figures,
+  "files.py": files,
+  "framing.py": framing,
+  "kernel.py": kernel,
+  "link.py": link,
+  "loop.py": loop,
+  "paths.py": paths,
+  "processes.py": processes,
+  "runs.py": runs,
+  "shells.py": shells,
+  "streams.py": streams,
+  "tables.py": tables,
+  "times.py": times,
+  "tracebacks.py": tracebacks,
+  "transfers.py": transfers,
+  "kernel.bash": bash,
+  "kernel.cjs": javascript
+}

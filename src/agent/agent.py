@@ -1,0 +1,239 @@
+"""The agent of a sandbox: it starts interpreters and commands, carries their output, and works on files.
+
+It is started as `python3 -I agent.py`, speaks the frames of `framing` on descriptor 3, and ends when that is closed,
+taking everything that it started along.
+"""
+import gc
+import os
+import resource
+import signal
+import stat
+import sys
+import types
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+# The modules beside this file, under one name that no program of a user has: nothing is added to the search path.
+package = types.ModuleType("sandbox_agent")
+package.__path__ = [FOLDER]
+sys.modules["sandbox_agent"] = package
+
+from sandbox_agent import processes  # noqa: E402
+from sandbox_agent.commands import Command  # noqa: E402
+from sandbox_agent.contexts import BecomeKernel, make_context  # noqa: E402
+from sandbox_agent.files import Files  # noqa: E402
+from sandbox_agent.framing import FramingError  # noqa: E402
+from sandbox_agent.link import Link  # noqa: E402
+from sandbox_agent.loop import READ, Loop  # noqa: E402
+
+LINK = 3
+VERSION = 1
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT, signal.SIGTSTP)
+
+
+class Agent:
+    def __init__(self):
+        self.pid = os.getpid()
+        self.folder = FOLDER
+        self.private = os.environ.get("SANDBOX_RUN", "/run/sandbox")
+        self.env = {}
+        self.runs = {}
+        self.jobs = {}
+        self.contexts = {}
+        self.children = {}
+        self.score = processes.OomScore()
+        self.marks = processes.Marks()
+        processes.prctl(processes.PR_SET_DUMPABLE, 0)
+        processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
+        self.loop = Loop()
+        self.await_children()
+        self.link = Link(self.loop, LINK, self.on_message, self.end, self.on_room)
+        self.files = Files(self.loop, self.link, os.environ.get("SANDBOX_WORKSPACE", "/workspace"))
+
+    # Processes
+
+    def await_children(self):
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self.loop.watch(reader, READ, lambda events: self.reap(reader))
+
+    def reap(self, reader):
+        try:
+            os.read(reader, 4096)
+        except BlockingIOError:
+            pass
+        while True:
+            try:
+                pid, code = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            # Orphans come here too; they are only reaped.
+            exited = self.children.pop(pid, None)
+            if exited is not None:
+                exited(code)
+
+    def spawn(self, arguments, env, cwd, actions, mark):
+        """Starts a program in a session of its own."""
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.chdir(cwd)
+            self.marks.wear(mark)
+            self.score.raised()
+            return os.posix_spawn(
+                arguments[0],
+                arguments,
+                env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=processes.DEFAULT_SIGNALS + (signal.SIGTSTP,)
+            )
+        finally:
+            self.score.restored()
+            self.marks.drop()
+            os.fchdir(here)
+            os.close(here)
+
+    def check_directory(self, path):
+        """The failure of a working directory that is none, or None."""
+        try:
+            if stat.S_ISDIR(os.stat(path).st_mode) and os.access(path, os.X_OK):
+                return None
+            code, reason = "not_a_directory", "is no directory that can be entered"
+        except FileNotFoundError:
+            code, reason = "file_not_found", "does not exist"
+        except (OSError, ValueError):
+            code, reason = "not_a_directory", "is no directory"
+        return {"code": code, "field": "cwd", "message": "The working directory %s %s." % (path, reason)}
+
+    def end(self):
+        """The engine is gone: so is everything."""
+        base = self.marks.base >> 24
+        processes.kill_all(lambda mark: mark >> 24 == base, tuple(self.children))
+        os._exit(0)
+
+    # Messages
+
+    def on_message(self, header, blob):
+        op = header.get("op")
+        if type(op) is str and op.startswith("file."):
+            self.files.on_message(op, header, blob)
+            return
+        handler = getattr(self, "on_" + str(op).replace(".", "_"), None)
+        if handler is not None and op in OPERATIONS:
+            handler(header, blob)
+
+    def on_configure(self, header, blob):
+        self.env = dict(header["env"])
+        limits = header.get("limits") or {}
+        for name, what in (
+            ("processes", resource.RLIMIT_NPROC),
+            ("openFiles", resource.RLIMIT_NOFILE),
+            ("fileSize", resource.RLIMIT_FSIZE),
+            ("dataSize", resource.RLIMIT_DATA)
+        ):
+            if limits.get(name) is not None:
+                limit(what, limits[name])
+        limit(resource.RLIMIT_CORE, 0)
+
+    def on_context_open(self, header, blob):
+        name = header["ctx"]
+        kind = make_context(header["language"])
+        if name in self.contexts or kind is None:
+            if kind is None:
+                failure = {"code": "language_unavailable", "field": "language"}
+                failure["message"] = "There is no interpreter for %s." % header["language"]
+            else:
+                failure = {"code": "start_failed", "message": "The context %s is open already." % name}
+            self.link.send(dict(failure, ev="context.failed", ctx=name))
+            return
+        kind(self, name, header["language"], header["cwd"], header.get("env") or {})
+
+    def on_context_close(self, header, blob):
+        context = self.contexts.get(header["ctx"])
+        if context is None:
+            self.link.send({"ev": "context.exit", "ctx": header["ctx"], "exitCode": None, "signal": None})
+        else:
+            context.close()
+
+    def on_run(self, header, blob):
+        context = self.contexts.get(header["ctx"])
+        if context is None:
+            message = "There is no context %s, or its interpreter has ended." % header["ctx"]
+            self.link.send(
+                {"ev": "refused", "run": header["run"], "code": "context_not_found", "message": message}
+            )
+        else:
+            context.execute(header, blob)
+
+    def on_command(self, header, blob):
+        Command(self, header, blob)
+
+    def on_interrupt(self, header, blob):
+        job = self.jobs.get(header["run"])
+        if job is not None:
+            job.interrupt(header["run"])
+
+    def on_kill(self, header, blob):
+        job = self.jobs.get(header["run"])
+        if job is not None:
+            job.kill(header["run"])
+
+    def on_credit(self, header, blob):
+        run = self.runs.get(header["run"])
+        if run is not None:
+            run.allow(header["bytes"])
+            return
+        job = self.jobs.get(header["run"])
+        if job is not None:
+            job.credit_waiting(header["run"], header["bytes"])
+
+    def on_room(self):
+        """The engine has read on."""
+        for run in tuple(self.runs.values()):
+            run.pump()
+        for context in tuple(self.contexts.values()):
+            context.watch()
+        self.files.pump()
+
+
+OPERATIONS = frozenset(
+    ("configure", "context.open", "context.close", "run", "command", "interrupt", "kill", "credit")
+)
+
+
+def limit(what, value):
+    """Sets both limits; what is lower already stays."""
+    hard = resource.getrlimit(what)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(what, (value, value))
+
+
+def main():
+    processes.close_from(LINK + 1)
+    os.set_inheritable(LINK, False)
+    os.umask(0o022)
+    agent = Agent()
+    agent.link.send({"ev": "ready", "pid": os.getpid(), "version": VERSION})
+    gc.freeze()
+    agent.loop.run()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BecomeKernel as become:
+        kernel_arguments = (become.control, become.env, become.cwd)
+        # What is left of the agent here must never be collected: its descriptors' numbers will mean something else.
+        gc.freeze()
+    except FramingError as error:
+        print("agent: %s" % error, file=sys.stderr)
+        os._exit(1)
+    from sandbox_agent.kernel import start
+    start(*kernel_arguments)

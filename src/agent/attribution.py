@@ -1,0 +1,120 @@
+"""Which run a piece of code belongs to, however late it runs.
+
+A run is known by its number in a context variable. A thread has that of the code that started it, a task of asyncio
+copies its context when it is made, and work given to a pool of threads has that of the code that gave it.
+"""
+import _thread
+import contextvars
+import functools
+import sys
+import threading
+
+RUN = contextvars.ContextVar("sandbox_run", default=None)
+
+# How many threads each run has started that are still alive.
+living = {}
+_lock = _thread.allocate_lock()
+_patched = set()
+
+
+def _adopt(run, function, arguments, keywords):
+    RUN.set(run)
+    try:
+        function(*arguments, **keywords)
+    finally:
+        with _lock:
+            living[run] -= 1
+            if not living[run]:
+                del living[run]
+
+
+def _wrap_starter(original):
+    @functools.wraps(original)
+    def start(function, arguments=(), *rest, **keywords):
+        run = RUN.get()
+        if run is None:
+            return original(function, arguments, *rest, **keywords)
+        with _lock:
+            living[run] = living.get(run, 0) + 1
+        try:
+            if "args" in keywords or not isinstance(arguments, tuple):
+                raise TypeError("the arguments of a thread must be a tuple")
+            kwargs = {}
+            if rest and isinstance(rest[0], dict):
+                kwargs, rest = rest[0], rest[1:]
+            return original(_adopt, (run, function, arguments, kwargs), *rest, **keywords)
+        except BaseException:
+            with _lock:
+                living[run] -= 1
+                if not living[run]:
+                    del living[run]
+            raise
+
+    return start
+
+
+def _wrap_joinable(original):
+    @functools.wraps(original)
+    def start(function, *rest, **keywords):
+        run = RUN.get()
+        if run is None:
+            return original(function, *rest, **keywords)
+        with _lock:
+            living[run] = living.get(run, 0) + 1
+        try:
+            return original(functools.partial(_adopt, run, function, (), {}), *rest, **keywords)
+        except BaseException:
+            with _lock:
+                living[run] -= 1
+                if not living[run]:
+                    del living[run]
+            raise
+
+    return start
+
+
+def install():
+    """Makes every way to start a thread remember the run."""
+    starter = _wrap_starter(_thread.start_new_thread)
+    _thread.start_new_thread = _thread.start_new = starter
+    if hasattr(threading, "_start_new_thread"):
+        threading._start_new_thread = starter
+    if hasattr(_thread, "start_joinable_thread"):
+        joinable = _wrap_joinable(_thread.start_joinable_thread)
+        _thread.start_joinable_thread = joinable
+        if hasattr(threading, "_start_joinable_thread"):
+            threading._start_joinable_thread = joinable
+
+
+def _in_run(run, function, arguments, keywords):
+    token = RUN.set(run)
+    try:
+        return function(*arguments, **keywords)
+    finally:
+        RUN.reset(token)
+
+
+def patch_imported():
+    """Patches what the user's code has imported by now; called before each run.
+
+    A pool that is used in the run that imports it needs no patch yet: its threads are born in that run.
+    """
+    pools = sys.modules.get("concurrent.futures.thread")
+    if pools is not None and "pools" not in _patched and hasattr(pools, "ThreadPoolExecutor"):
+        _patched.add("pools")
+        submit = pools.ThreadPoolExecutor.submit
+
+        @functools.wraps(submit)
+        def submit_in_run(self, function, /, *arguments, **keywords):
+            run = RUN.get()
+            if run is None:
+                return submit(self, function, *arguments, **keywords)
+            return submit(self, _in_run, run, function, arguments, keywords)
+
+        pools.ThreadPoolExecutor.submit = submit_in_run
+
+
+def leftovers(run):
+    """Whether threads of other runs than this are alive."""
+    with _lock:
+        return any(other != run for other in living)

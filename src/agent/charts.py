@@ -1,0 +1,6 @@
+def record_boxes(axes):
+    pass
+
+
+def describe(figure):
+    return None

@@ -1,0 +1,86 @@
+"""Figures of matplotlib: found where pyplot was imported, shown at the end of a run or by `show()`, closed afterwards."""
+import importlib.util
+import io
+import sys
+
+PYPLOT = "matplotlib.pyplot"
+
+
+class PyplotFinder:
+    """Notices the import of pyplot, to change two things in it once it is there."""
+
+    def __init__(self, loaded):
+        self.loaded = loaded
+        self.busy = False
+
+    def find_spec(self, name, path=None, target=None):
+        if name != PYPLOT or self.busy:
+            return None
+        self.busy = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.busy = False
+        if spec is None or spec.loader is None:
+            return None
+        run_module = spec.loader.exec_module
+        loaded = self.loaded
+
+        def exec_module(module):
+            run_module(module)
+            loaded(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+class Figures:
+    def __init__(self):
+        self.show_figure = None
+
+    def install(self, show_figure):
+        self.show_figure = show_figure
+        sys.meta_path.insert(0, PyplotFinder(self.loaded))
+
+    def loaded(self, pyplot):
+        """`show()` shows at once, in order with the text around it; box plots remember their numbers."""
+
+        def show(*arguments, **keywords):
+            for figure in self.open_figures():
+                self.show_figure(figure)
+            self.close()
+
+        pyplot.show = show
+        try:
+            from .charts import record_boxes
+            record_boxes(sys.modules["matplotlib.axes"].Axes)
+        except Exception:
+            pass
+
+    def is_figure(self, value):
+        figure = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
+        return isinstance(figure, type) and isinstance(value, figure)
+
+    def open_figures(self):
+        """Those that pyplot knows, in the order in which they were made."""
+        pyplot = sys.modules.get(PYPLOT)
+        if pyplot is None or not hasattr(pyplot, "get_fignums"):
+            return []
+        return [pyplot.figure(number) for number in pyplot.get_fignums()]
+
+    def close(self):
+        pyplot = sys.modules.get(PYPLOT)
+        if pyplot is not None:
+            try:
+                pyplot.close("all")
+            except Exception:
+                pass
+
+    def png(self, figure):
+        file = io.BytesIO()
+        figure.savefig(file, format="png", bbox_inches="tight")
+        return file.getvalue()
+
+    def chart(self, figure):
+        from .charts import describe
+        return describe(figure)

@@ -1,0 +1,361 @@
+"""The Python kernel: a fork of the agent that runs code and keeps its state."""
+import array
+import builtins
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import types
+
+from . import attribution, processes
+from .display import Display
+from .evaluate import Evaluator
+from .figures import Figures
+from .framing import LENGTHS, dump, head, load
+from .streams import Streams, no_input
+from .tracebacks import describe_error
+
+CONTROL = 3
+KEPT_ENV = {"MPLBACKEND": "agg"}
+
+
+class Interrupts:
+    """SIGINT raises KeyboardInterrupt while the user's code runs, and never in the middle of a message."""
+
+    def __init__(self):
+        self.armed = False
+        self.shields = 0
+        self.pending = False
+
+    def handle(self, number, frame):
+        if not self.armed:
+            return
+        if self.shields:
+            self.pending = True
+            return
+        raise KeyboardInterrupt
+
+    def install(self):
+        signal.signal(signal.SIGINT, self.handle)
+
+    def shield(self):
+        self.shields += 1
+
+    def unshield(self):
+        self.shields -= 1
+        if self.pending and not self.shields:
+            self.pending = False
+            if self.armed:
+                raise KeyboardInterrupt
+
+
+class Control:
+    """The socket to the agent. A message that an interrupt cut in two is completed by the next one."""
+
+    def __init__(self, fd, interrupts):
+        self.socket = socket.socket(fileno=fd)
+        self.socket.setblocking(False)
+        self.interrupts = interrupts
+        self.outgoing = bytearray()
+        self.incoming = bytearray()
+        self.rights = []
+        self.lock = None
+        self.ticket = 0
+        self.write_poll = select.poll()
+        self.write_poll.register(fd, select.POLLOUT)
+        self.read_poll = select.poll()
+        self.read_poll.register(fd, select.POLLIN)
+
+    def send(self, header, blob=b""):
+        self.interrupts.shield()
+        try:
+            self.outgoing += head(header, len(blob))
+            self.outgoing += blob
+        finally:
+            self.interrupts.unshield()
+        self.flush()
+
+    def flush(self):
+        while self.outgoing:
+            blocked = False
+            self.interrupts.shield()
+            try:
+                with memoryview(self.outgoing) as view:
+                    sent = self.socket.send(view)
+                del self.outgoing[:sent]
+            except BlockingIOError:
+                blocked = True
+            finally:
+                self.interrupts.unshield()
+            if blocked:
+                self.write_poll.poll()
+
+    def send_in_order(self, header, blob):
+        """Sends, and waits until the agent has taken note of the output before it."""
+        self.ticket += 1
+        ticket = self.ticket
+        self.send(dict(header, sync=ticket), blob)
+        while True:
+            answer, _ = self.receive()
+            if answer.get("op") == "continue" and answer.get("sync") == ticket:
+                return
+
+    def receive(self):
+        """The next message. Descriptors that came along are in `rights`."""
+        buffer = self.incoming
+        while True:
+            self.interrupts.shield()
+            try:
+                if len(buffer) >= 8:
+                    header_length, blob_length = LENGTHS.unpack_from(buffer)
+                    end = 8 + header_length + blob_length
+                    if len(buffer) >= end:
+                        header = load(buffer[8:8 + header_length].decode("utf-8"))
+                        blob = bytes(buffer[8 + header_length:end])
+                        del buffer[:end]
+                        return header, blob
+                received = self.receive_some()
+            finally:
+                self.interrupts.unshield()
+            if not received:
+                self.read_poll.poll()
+
+    def receive_some(self):
+        try:
+            data, ancillary, _, _ = self.socket.recvmsg(256 * 1024, 256, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return False
+        if not data:
+            os._exit(0)
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                rights = array.array("i")
+                rights.frombytes(content[:len(content) - len(content) % rights.itemsize])
+                self.rights.extend(rights)
+        self.incoming += data
+        return True
+
+
+class Kernel:
+    def __init__(self):
+        self.pid = os.getpid()
+        self.interrupts = Interrupts()
+        self.control = Control(CONTROL, self.interrupts)
+        self.streams = Streams()
+        self.main = types.ModuleType("__main__")
+        self.main.__dict__["__builtins__"] = builtins
+        self.main.__dict__["__annotations__"] = {}
+        sys.modules["__main__"] = self.main
+        self.evaluator = Evaluator(self.main.__dict__)
+        self.figures = Figures()
+        self.display = Display(self.figures)
+        self.run = None
+        self.prepare()
+
+    def prepare(self):
+        builtins.input = no_input
+        builtins.display = self.show
+        self.interrupts.install()
+        attribution.install()
+        sys.addaudithook(self.audit)
+        os.register_at_fork(before=self.streams.flush, after_in_child=self.in_child)
+        self.figures.install(self.show_figure)
+        extend_path()
+
+    def audit(self, event, arguments):
+        if event in FLUSH_BEFORE and self.run is not None and os.getpid() == self.pid:
+            self.streams.flush()
+
+    def in_child(self):
+        """A fork of the user's: it has nothing to say to the agent, and prints to its own run."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.streams.in_child()
+        try:
+            self.control.socket.close()
+        except OSError:
+            pass
+
+    # Messages
+
+    def show(self, *values):
+        """`display(value, …)`: shows values on the way, in every representation that they offer."""
+        for value in values:
+            self.send_result(self.display.result(value, False))
+
+    def show_figure(self, figure):
+        self.send_result(self.display.figure_result(figure, False))
+
+    def send_result(self, result, wait=True):
+        run = attribution.RUN.get()
+        if os.getpid() != self.pid:
+            print(result.get("text", ""))
+            return
+        if self.run is None or run not in (None, self.run):
+            return
+        self.streams.flush()
+        header = {"ev": "result", "run": self.run}
+        blob = dump(result).encode("ascii")
+        with self.control_lock:
+            if wait:
+                self.control.send_in_order(header, blob)
+            else:
+                self.control.send(header, blob)
+
+    # Runs
+
+    def serve(self):
+        import threading
+        self.control_lock = threading.RLock()
+        self.control.send({"ev": "ready"})
+        while True:
+            header, blob = self.control.receive()
+            if header.get("op") == "run":
+                self.execute(header, blob)
+
+    def execute(self, header, blob):
+        number = header["run"]
+        out_fd, err_fd = self.control.rights[:2]
+        del self.control.rights[:2]
+        attribution.patch_imported()
+        extend_user_site()
+        previous = set_environment(header["env"])
+        alone = not attribution.leftovers(number) and not self.evaluator.pending()
+        self.streams.begin(number, out_fd, err_fd, alone)
+        self.interrupts.install()
+        self.interrupts.pending = False
+        self.run = number
+        error = None
+        try:
+            self.interrupts.armed = True
+            self.evaluate(header["count"], blob)
+            self.interrupts.armed = False
+        except BaseException as raised:
+            error = self.explain(raised)
+        self.interrupts.armed = False
+        self.leave_child(error)
+        self.figures.close()
+        self.streams.end()
+        restore_environment(previous)
+        self.run = None
+        if error is not None:
+            self.control.send({"ev": "error", "run": number}, dump(error).encode("ascii"))
+        self.control.send({"ev": "done", "run": number})
+
+    def evaluate(self, count, blob):
+        value = self.evaluator.run(blob.decode("utf-8"), count)
+        if os.getpid() != self.pid:
+            return
+        shown = None
+        if value is not None:
+            builtins._ = value
+            if self.figures.is_figure(value):
+                shown = value
+                self.send_result(self.display.figure_result(value, True), False)
+            else:
+                self.send_result(self.display.result(value, True), False)
+        for figure in self.figures.open_figures():
+            if figure is not shown:
+                self.show_figure(figure)
+
+    def explain(self, raised):
+        """The error as it is reported. What the user's classes do on the way can be interrupted too."""
+        try:
+            self.interrupts.armed = True
+            try:
+                return describe_error(raised, self.evaluator)
+            finally:
+                self.interrupts.armed = False
+        except BaseException:
+            name = type(raised).__name__
+            return {"name": name, "value": "", "traceback": name + ": (its message could not be made)\n"}
+
+    def leave_child(self, error):
+        """Ends a process that the user's code forked and that came back here instead of ending itself."""
+        if os.getpid() == self.pid:
+            return
+        if error is not None and error["name"] != "SystemExit":
+            sys.stderr.write(error["traceback"])
+        self.streams.flush()
+        os._exit(0 if error is None or error["name"] == "SystemExit" and error["value"] in ("", "0") else 1)
+
+
+FLUSH_BEFORE = frozenset(
+    ("subprocess.Popen", "os.system", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.spawn", "pty.spawn")
+)
+
+
+def set_environment(env):
+    """Sets the variables of a run; gives what they were."""
+    previous = {}
+    for name, value in env.items():
+        previous[name] = os.environ.get(name)
+        os.environ[name] = value
+    return previous
+
+
+def restore_environment(previous):
+    for name, value in previous.items():
+        try:
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        except Exception:
+            pass
+
+
+def extend_path():
+    """The search path as an interactive Python has it; isolated mode, which the agent needs, leaves this out."""
+    sys.path[0:0] = [""] + [part for part in os.environ.get("PYTHONPATH", "").split(":") if part]
+    sys.argv = [""]
+
+
+_user_site = None
+
+
+def extend_user_site():
+    """Finds what `pip install --user` has installed, from the first run after that on."""
+    global _user_site
+    if _user_site is None:
+        version = "python%d.%d" % sys.version_info[:2]
+        _user_site = os.path.join(os.environ.get("HOME", "/workspace"), ".local", "lib", version, "site-packages")
+    if _user_site not in sys.path and os.path.isdir(_user_site):
+        import site
+        site.addsitedir(_user_site)
+
+
+def start(control, env, cwd):
+    """Turns a fresh fork of the agent into a kernel. Does not return."""
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in processes.DEFAULT_SIGNALS[:5] + (signal.SIGTSTP,):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        processes.prctl(processes.PR_SET_DUMPABLE, 1)
+        processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 0)
+        null = os.open(os.devnull, os.O_RDWR)
+        diagnostics = os.dup(2)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        control = os.dup(control) if control == CONTROL else control
+        os.dup2(control, CONTROL, inheritable=False)
+        os.dup2(diagnostics, 4, inheritable=False)
+        processes.close_from(5)
+        os.environ.clear()
+        os.environ.update(env)
+        for name, value in KEPT_ENV.items():
+            os.environ.setdefault(name, value)
+        os.chdir(cwd)
+        gc.enable()
+        kernel = Kernel()
+        os.close(4)
+    except BaseException:
+        import traceback
+        os.write(4, traceback.format_exc().encode("utf-8", "replace"))
+        os._exit(70)
+    kernel.serve()
+
+

@@ -1,0 +1,106 @@
+"""Paths of a workspace: where they lead, whether that is inside, and how names that are no UTF-8 are shown.
+
+On the wire a path starts with `/workspace`. Inside, paths are bytes, for a name on Linux is bytes. A byte that is not
+part of valid UTF-8 is shown as U+FFFD; and a path with U+FFFD in it leads to the one entry that is shown like it.
+"""
+import errno
+import os
+
+PUBLIC = "/workspace"
+
+
+class FileFailure(Exception):
+    """Becomes a `failed` message."""
+
+    def __init__(self, code, message, field="path"):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+CODES = {
+    errno.ENOENT: ("file_not_found", "does not exist"),
+    errno.EEXIST: ("file_exists", "exists already"),
+    errno.EISDIR: ("not_a_file", "is a directory"),
+    errno.ENOTDIR: ("not_a_directory", "is not a directory, or a part of it is not"),
+    errno.ENOTEMPTY: ("directory_not_empty", "is a directory that is not empty"),
+    errno.EACCES: ("permission_denied", "cannot be accessed: permission denied"),
+    errno.EPERM: ("permission_denied", "cannot be changed: operation not permitted"),
+    errno.EROFS: ("permission_denied", "is on a file system that is read-only"),
+    errno.ENOSPC: ("disk_full", "cannot be written: the disk of the sandbox is full"),
+    errno.EDQUOT: ("disk_full", "cannot be written: the disk quota of the sandbox is used up"),
+    errno.EFBIG: ("quota_exceeded", "would be larger than a file of this sandbox may be"),
+    errno.ELOOP: ("file_error", "has too many symbolic links in it"),
+    errno.ENAMETOOLONG: ("file_error", "is too long, or a name in it is"),
+    errno.EXDEV: ("file_error", "is on another file system"),
+    errno.EINVAL: ("file_error", "cannot be used like this (moved into itself?)")
+}
+
+
+def explain(error, shown, field="path"):
+    """The failure for an error of the operating system about a path."""
+    code, reason = CODES.get(error.errno, ("file_error", "failed: %s" % os.strerror(error.errno or errno.EIO)))
+    return FileFailure(code, "%s %s." % (shown, reason), field)
+
+
+def show(name):
+    """A name or path as text."""
+    return name.decode("utf-8", "replace")
+
+
+class Workspace:
+    """The folder that the file operations are confined to."""
+
+    def __init__(self, root):
+        self.root = os.path.realpath(os.fsencode(root))
+
+    def public(self, path):
+        """A path inside, as it is called on the wire."""
+        return PUBLIC + show(path[len(self.root):])
+
+    def inside(self, path):
+        return path == self.root or path.startswith(self.root + b"/")
+
+    def locate(self, path, field="path", follow=True):
+        """The bytes of the place that a path means. Without `follow`, a symbolic link at its end is that place itself.
+
+        Fails with `path_outside_workspace`, also by way of a symbolic link, and when the path is not absolute.
+        """
+        if "\0" in path:
+            raise FileFailure("file_error", "The path contains a NUL character.", field)
+        if path == PUBLIC or path.startswith(PUBLIC + "/"):
+            raw = self.root + path[len(PUBLIC):].encode("utf-8", "replace")
+        elif path.startswith("/"):
+            raw = path.encode("utf-8", "replace")
+        else:
+            raise FileFailure("path_outside_workspace", "%s is not an absolute path." % path, field)
+        place = self.resolve(raw, follow)
+        if not self.inside(place):
+            raise FileFailure("path_outside_workspace", "%s leads outside of %s." % (path, PUBLIC), field)
+        return place
+
+    def resolve(self, raw, follow):
+        raw = self.find_shown(raw)
+        trimmed = raw.rstrip(b"/")
+        name = os.path.basename(trimmed)
+        if follow or name in (b"", b".", b".."):
+            return os.path.realpath(raw)
+        return os.path.join(os.path.realpath(os.path.dirname(trimmed)), name)
+
+    def find_shown(self, raw):
+        """Replaces names with U+FFFD by the one entry that is shown like that, where there is no such name."""
+        if b"\xef\xbf\xbd" not in raw:
+            return raw
+        found = b"/"
+        for part in raw.split(b"/"):
+            if b"\xef\xbf\xbd" in part and not os.path.lexists(os.path.join(found, part)):
+                wanted = show(part)
+                try:
+                    alike = [name for name in os.listdir(found) if show(name) == wanted]
+                except OSError:
+                    alike = []
+                if len(alike) == 1:
+                    part = alike[0]
+            found = os.path.join(found, part)
+        return found

@@ -1,0 +1,133 @@
+"""The contents of files, streamed under credit."""
+import os
+import stat
+
+from .paths import FileFailure, explain
+
+CHUNK = 256 * 1024
+
+# What the engine may send before anything was written.
+WINDOW = 2 * 1024 * 1024
+
+
+class Reading:
+    """One file on its way to the engine."""
+
+    def __init__(self, files, header, path):
+        self.files = files
+        self.id = header["id"]
+        self.path = header["path"]
+        self.credit = header["credit"]
+        # A FIFO without a writer must not hold up the agent.
+        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            self.status = os.fstat(self.fd)
+            if not stat.S_ISREG(self.status.st_mode):
+                raise FileFailure("not_a_file", "%s is not a regular file." % self.path)
+            if not files.workspace.inside(os.readlink(b"/proc/self/fd/%d" % self.fd)):
+                raise FileFailure("path_outside_workspace", "%s leads outside of /workspace." % self.path)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self.paused = False
+
+    def pump(self):
+        """Sends what credit and the queue allow, in one piece a turn of the loop."""
+        if not self.paused:
+            self.paused = True
+            self.files.loop.spawn(self.turns())
+
+    def turns(self):
+        while self.fd >= 0 and self.credit > 0 and not self.files.link.congested:
+            try:
+                data = os.read(self.fd, min(CHUNK, self.credit))
+            except OSError as error:
+                self.files.fail(self.id, explain(error, self.path))
+                return
+            self.credit -= len(data)
+            self.files.link.send({"ev": "file.data", "id": self.id, "last": not data}, data)
+            if not data:
+                self.files.forget(self.id)
+                return
+            yield
+        self.paused = False
+
+    def close(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Writing:
+    """One file on its way from the engine: it gets its name when it is complete, in one step."""
+
+    def __init__(self, files, header, path):
+        self.files = files
+        self.id = header["id"]
+        self.path = header["path"]
+        self.target = path
+        self.mode = 0o644
+        self.temporary = None
+        self.directory = os.path.dirname(path)
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            pass
+        else:
+            if not stat.S_ISREG(status.st_mode):
+                what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+                raise FileFailure("not_a_file", "%s is %s." % (self.path, what))
+            self.mode = stat.S_IMODE(status.st_mode)
+        if not os.path.basename(path) or self.path.endswith("/"):
+            raise FileFailure("not_a_file", "%s names a directory." % self.path)
+        self.open()
+        os.fchmod(self.fd, self.mode)
+        files.link.send({"ev": "file.credit", "id": self.id, "bytes": WINDOW})
+
+    def open(self):
+        """A file without a name leaves no trace however this ends; not every file system has them."""
+        try:
+            self.fd = os.open(self.directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self.temporary = self.unused_name()
+            self.fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def unused_name(self):
+        return os.path.join(self.directory, b".sandbox-" + os.urandom(9).hex().encode("ascii"))
+
+    def data(self, blob, last):
+        view = memoryview(blob)
+        while view:
+            view = view[os.write(self.fd, view):]
+        if last:
+            self.finish()
+        elif blob:
+            self.files.link.send({"ev": "file.credit", "id": self.id, "bytes": len(blob)})
+
+    def finish(self):
+        if self.temporary is None:
+            self.temporary = self.unused_name()
+            # The directory is given only because os.link calls linkat(2), which follows /proc, when one is.
+            anchor = os.open(self.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.link(b"/proc/self/fd/%d" % self.fd, self.temporary, src_dir_fd=anchor, follow_symlinks=True)
+            finally:
+                os.close(anchor)
+        os.rename(self.temporary, self.target)
+        self.temporary = None
+        info = self.files.describe(self.target)
+        self.files.forget(self.id)
+        self.files.reply(self.id, info)
+
+    def close(self):
+        if self.temporary is not None:
+            try:
+                os.unlink(self.temporary)
+            except OSError:
+                pass
+            self.temporary = None
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
