@@ -80,7 +80,9 @@ export type Metadata = typeof Metadata.Type
 /**
  * What to make. `templateId` is the id of a template (`python-3.11`) or a bare language (`python`), the newest version
  * then. `initialEnvVars` are set for everything that runs in the sandbox. `resources` and `network` say what it may use;
- * by default it has no network.
+ * by default it has no network. `autoStart` (true by default) starts it now, and again whenever an operation finds it
+ * stopped; without, only `startSandbox` does. `expiryTime` is how long it may exist, in milliseconds, before it is
+ * deleted by itself.
  *
  * @category models
  */
@@ -92,7 +94,9 @@ export const CreateSandboxOptions = Schema.Struct({
   initialEnvVars: Schema.optional(EnvVars),
   metadata: Schema.optional(Metadata),
   resources: Schema.optional(Resources),
-  network: Schema.optional(Network)
+  network: Schema.optional(Network),
+  autoStart: Schema.optional(Schema.Boolean),
+  expiryTime: Schema.optional(Millis)
 })
 
 /**
@@ -168,11 +172,11 @@ export type RunCodeStreamOptions = typeof RunCodeStreamOptions.Type
 /**
  * A callback returns nothing, or an effect that is run before the next callback is called; the program that is being
  * run waits meanwhile, once its output fills the pipe. A callback that throws, or whose effect dies, stops the run: the
- * call then dies with that defect (in the Promise entry, it rejects with what was thrown).
+ * call then dies with that defect. The boolean of a `write` and the number of a `push` mean nothing.
  *
  * @category models
  */
-export type Callback<A> = (value: A) => void | Effect.Effect<void>
+export type Callback<A> = (value: A) => void | boolean | number | Effect.Effect<void>
 
 /**
  * Callbacks for what a run produces, called in order, one at a time.

@@ -42,7 +42,10 @@ export interface LocalOptions {
    * says so in a warning.
    */
   readonly isolation?: typeof IsolationName.Type | undefined
-  /** The folder under which the engine makes its own: by default the system's for temporary files. */
+  /**
+   * A folder in which sandboxes, with their files, outlive the engine: the next one finds them there, stopped. It belongs
+   * to one engine at a time. Without it everything is removed when the engine ends.
+   */
   readonly dataDirectory?: string | undefined
   /** How long interrupted code may take to end by itself before it is killed, in milliseconds: 2000 by default. */
   readonly interruptGraceMs?: number | undefined

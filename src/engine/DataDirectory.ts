@@ -8,15 +8,20 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
 import { isDead, nameHere } from "../isolation/Owner.js"
+import { removeTree } from "./RemoveTree.js"
 
 /**
  * Where an engine keeps its files.
  */
 export interface DataDirectory {
+  /** Whether it outlives the engine. */
+  readonly persistent: boolean
+  /** Holds what belongs to the engine as a whole. */
+  readonly root: string
   /** Holds the agent and the kernels; every sandbox sees it read-only. */
   readonly agent: string
-  /** Makes the folder of one sandbox, and removes it with all that is in it when the scope closes. */
-  readonly sandbox: (id: string) => Effect.Effect<string, SandboxError, Scope.Scope>
+  /** Holds a folder for each sandbox, named by its id. */
+  readonly sandboxes: string
 }
 
 const failed = (what: string, path: string) => (cause: unknown): SandboxError =>
@@ -26,32 +31,14 @@ const failed = (what: string, path: string) => (cause: unknown): SandboxError =>
   })
 
 /**
- * Gives the owner of a tree back the right to remove it: a sandbox may have taken it away (`chmod 000`). Never follows
- * a symbolic link. Only called when nothing runs in the sandbox any more.
+ * Makes a folder that users of sandboxes may pass through but not list: each sandbox runs as a user of its own, and must
+ * reach the folder that is its workspace. Set by chmod, because the umask of the host program takes bits away.
  */
-const unlock = async (path: string): Promise<void> => {
-  const stat = await Fs.lstat(path)
-  if (stat.isDirectory()) {
-    await Fs.chmod(path, 0o700)
-    for (const name of await Fs.readdir(path)) {
-      await unlock(Path.join(path, name))
-    }
-  }
-}
-
-/**
- * Removes a tree, whatever permissions it has. One that is not there is removed already.
- */
-export const removeTree = (path: string): Effect.Effect<void> => {
-  const remove = () => Fs.rm(path, { recursive: true, force: true, maxRetries: 3 })
-  return Effect.tryPromise(() => remove().catch(() => unlock(path).then(remove))).pipe(
-    Effect.catchAll((error) =>
-      Effect.logWarning("A folder of a sandbox could not be removed").pipe(
-        Effect.annotateLogs({ path, cause: String(error.error) })
-      )
-    )
-  )
-}
+export const makePassage = (path: string): Effect.Effect<void, SandboxError> =>
+  Effect.tryPromise({
+    try: () => Fs.mkdir(path, { recursive: true }).then(() => Fs.chmod(path, 0o711)),
+    catch: failed("make", path)
+  })
 
 /**
  * Removes the folders of engines that are gone. In a shared `/tmp` anyone may use such a name: what this user does not
@@ -69,62 +56,108 @@ const reap = Effect.fn("DataDirectory.reap")(function*(parent: string) {
   }
 })
 
+/** A folder for the life of this engine, with a name that nobody can guess. */
+const temporaryRoot = Effect.fnUntraced(function*() {
+  const parent = Os.tmpdir()
+  yield* reap(parent)
+  const prefix = Path.join(parent, `${yield* nameHere}-`)
+  return yield* Effect.acquireRelease(
+    Effect.tryPromise({ try: () => Fs.mkdtemp(prefix), catch: failed("make a folder in", parent) }),
+    removeTree
+  )
+})
+
+const inUse = (root: string, owner: string) =>
+  new SandboxError({
+    code: "start_failed",
+    message: `The data folder ${root} is in use by another engine (process ${owner.split("-")[2] ?? "unknown"}). ` +
+      "Stop that one, or give this one a folder of its own."
+  })
+
 /**
- * Makes the folder of this engine under `parent` (the system's folder for temporary files by default), after it has
- * removed those of engines that are gone. It is removed when the scope closes.
- *
- * A sandbox runs as a user of its own, who must be able to pass through the folders above its own but not to list
- * them: hence mode 0711, and names that cannot be guessed.
+ * Takes a folder that outlives engines for this one alone, until the scope closes. What a dead engine had taken is free.
+ */
+const lock = Effect.fnUntraced(function*(root: string) {
+  const path = Path.join(root, "owner")
+  const mine = yield* nameHere
+  const take = Effect.tryPromise({
+    // Made by link(2), which fails when the name is taken and never shows a half-written file.
+    try: async () => {
+      const draft = `${path}.${mine}`
+      await Fs.writeFile(draft, mine, { mode: 0o600 })
+      await Fs.link(draft, path).finally(() => Fs.rm(draft, { force: true }))
+    },
+    catch: failed("take the data folder", root)
+  })
+  const takeFromTheDead = Effect.gen(function*() {
+    const owner = yield* Effect.promise(() => Fs.readFile(path, "utf8").catch(() => ""))
+    if (owner !== "" && !(yield* isDead(owner))) {
+      return yield* inUse(root, owner)
+    }
+    yield* Effect.promise(() => Fs.rm(path, { force: true }))
+    yield* take
+  })
+  yield* Effect.acquireRelease(
+    Effect.orElse(take, () => takeFromTheDead),
+    () => Effect.promise(() => Fs.rm(path, { force: true }))
+  )
+})
+
+/**
+ * Refuses a folder that the users of sandboxes could not reach: they are other users than root.
+ */
+const requireReachable = Effect.fnUntraced(function*(root: string) {
+  if (process.getuid?.() !== 0) {
+    return
+  }
+  for (let path = Path.dirname(root); path !== Path.dirname(path); path = Path.dirname(path)) {
+    const stat = yield* Effect.tryPromise({ try: () => Fs.stat(path), catch: failed("look at", path) })
+    if ((stat.mode & 0o001) === 0) {
+      return yield* new SandboxError({
+        code: "start_failed",
+        message: `The data folder ${root} cannot be reached by the users that sandboxes run as, because ${path} lets ` +
+          `nobody but its owner through. Use a folder elsewhere (/var/lib/sandbox-sdk), or: chmod o+x ${path}`
+      })
+    }
+  }
+})
+
+/** A folder that outlives engines: it is made when it is not there. */
+const persistentRoot = Effect.fnUntraced(function*(path: string) {
+  const root = Path.resolve(path)
+  yield* makePassage(root)
+  yield* requireReachable(root)
+  yield* lock(root)
+  return root
+})
+
+/**
+ * Makes the folder of this engine. With `path` it stays, with all sandboxes in it, and belongs to one engine at a time;
+ * without, it is one for temporary files that is removed when the scope closes, and before it is made those of engines
+ * that are gone are removed.
  *
  * @param files the agent and the kernels: name and text.
  */
 export const make = Effect.fn("DataDirectory.make")(function*(
   files: Readonly<Record<string, string>>,
-  parent: string = Os.tmpdir()
+  path?: string
 ): Effect.fn.Return<DataDirectory, SandboxError, Scope.Scope> {
-  const name = yield* nameHere
-  yield* Effect.tryPromise({
-    try: () => Fs.mkdir(parent, { recursive: true, mode: 0o711 }),
-    catch: failed("make its data folder", parent)
-  })
-  yield* reap(parent)
-
-  const root = yield* Effect.acquireRelease(
-    Effect.tryPromise({
-      try: () => Fs.mkdtemp(Path.join(parent, `${name}-`)),
-      catch: failed("make a folder in", parent)
-    }),
-    removeTree
-  )
+  const root = yield* (path === undefined ? temporaryRoot() : persistentRoot(path))
   const agent = Path.join(root, "agent")
   const sandboxes = Path.join(root, "sandboxes")
+  yield* makePassage(root)
+  yield* makePassage(sandboxes)
   yield* Effect.tryPromise({
     try: async () => {
+      await Fs.rm(agent, { recursive: true, force: true })
       await Fs.mkdir(agent)
-      await Fs.mkdir(sandboxes)
+      await Fs.chmod(agent, 0o755)
       for (const [name, text] of Object.entries(files)) {
         await Fs.writeFile(Path.join(agent, name), text)
         await Fs.chmod(Path.join(agent, name), 0o444)
       }
-      // Set by chmod and not at creation, where the umask of the host program would take bits away.
-      await Fs.chmod(agent, 0o755)
-      await Fs.chmod(sandboxes, 0o711)
-      await Fs.chmod(root, 0o711)
     },
-    catch: failed("write to", root)
+    catch: failed("write to", agent)
   })
-
-  return {
-    agent,
-    sandbox: (id) => {
-      const path = Path.join(sandboxes, id)
-      return Effect.acquireRelease(
-        Effect.tryPromise({
-          try: () => Fs.mkdir(path).then(() => Fs.chmod(path, 0o711)).then(() => path),
-          catch: failed("make", path)
-        }),
-        removeTree
-      )
-    }
-  }
+  return { persistent: path !== undefined, root, agent, sandboxes }
 })

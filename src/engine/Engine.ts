@@ -47,12 +47,14 @@ import * as Templates from "./Templates.js"
  * Settings of an engine.
  */
 export interface EngineOptions {
-  /** Where the engine makes its folder: the system's folder for temporary files by default. */
+  /** A folder in which sandboxes outlive the engine; without it they end with it. */
   readonly dataDirectory?: string | undefined
   /** How long an interrupted program may take to end before it is killed: 2 seconds by default. */
   readonly interruptGrace?: Duration.DurationInput | undefined
 }
 
+/** Who owns what is made by the program that the engine is part of. */
+const LOCAL_USER = "local"
 const DEFAULT_TIMEOUT_MS = 60_000
 /** What `runCode` and `runTerminal` keep when the call does not say. */
 const DEFAULT_CAPTURE_BYTES = 100 * 1024 * 1024
@@ -106,11 +108,11 @@ export const make = Effect.fn("Engine.make")(function*(
   })
   const templates = yield* Templates.make(isolation.runtimes)
 
-  const running = (operation: string, id: string) => Effect.flatMap(requireId(operation, id), registry.running)
+  const running = (operation: string, id: string) => Effect.flatMap(requireId(operation, id), (known) => registry.running(LOCAL_USER, known))
 
   const createSandbox: Service["createSandbox"] = Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const decoded = yield* decode.createSandbox(input)
-    const resources = yield* Resources.withDefaults(decoded.resources)
+    yield* Resources.check(decoded.resources)
     if (decoded.network !== undefined && decoded.network !== "none") {
       return yield* new SandboxSDKError({
         code: "unsupported",
@@ -120,7 +122,7 @@ export const make = Effect.fn("Engine.make")(function*(
     }
     const template = yield* templates.get(decoded.templateId)
     yield* isolation.check
-    return { sandbox: yield* registry.create(decoded, template, resources) }
+    return { sandbox: yield* registry.create(LOCAL_USER, decoded, template) }
   })
 
   const streamCode = (
@@ -130,7 +132,7 @@ export const make = Effect.fn("Engine.make")(function*(
     maxOutputSize: number
   ): Stream.Stream<ExecutionEvent, RequestError> =>
     Stream.unwrapScoped(Effect.gen(function*() {
-      const { busy, live, template } = yield* registry.running(id)
+      const { busy, live, template } = yield* registry.running(LOCAL_USER, id)
       yield* busy
       return yield* live.runCode(
         runOptions.contextId === undefined
@@ -151,7 +153,7 @@ export const make = Effect.fn("Engine.make")(function*(
   ): Stream.Stream<TerminalEvent, RequestError> =>
     Stream.unwrapScoped(Effect.gen(function*() {
       const cwd = yield* normalizeDirectory("runTerminal", runOptions.cwd ?? WORKSPACE)
-      const { busy, live, template } = yield* registry.running(id)
+      const { busy, live, template } = yield* registry.running(LOCAL_USER, id)
       yield* busy
       return yield* live.runCommand(
         { command, cwd, env: runOptions.envs ?? {}, merge },
@@ -180,17 +182,17 @@ export const make = Effect.fn("Engine.make")(function*(
   return {
     createSandbox,
     getSandbox: Effect.fn("SandboxSDK.getSandbox")(function*(id) {
-      return yield* registry.get(yield* requireId("getSandbox", id))
+      return yield* registry.get(LOCAL_USER, yield* requireId("getSandbox", id))
     }),
     getSandboxStatus: Effect.fn("SandboxSDK.getSandboxStatus")(function*(id) {
-      const { status } = yield* registry.get(yield* requireId("getSandboxStatus", id))
+      const { status } = yield* registry.get(LOCAL_USER, yield* requireId("getSandboxStatus", id))
       return status
     }),
     listSandboxes: Effect.fn("SandboxSDK.listSandboxes")(function*(input) {
-      return yield* registry.list(yield* decode.listSandboxes(input))
+      return yield* registry.list(LOCAL_USER, yield* decode.listSandboxes(input))
     }),
     deleteSandbox: Effect.fn("SandboxSDK.deleteSandbox")(function*(id) {
-      yield* registry.remove(yield* requireId("deleteSandbox", id))
+      yield* registry.remove(LOCAL_USER, yield* requireId("deleteSandbox", id))
     }),
     runCode,
     runCodeStream: (id, code, input) =>
@@ -256,7 +258,7 @@ export const make = Effect.fn("Engine.make")(function*(
       return yield* live.contexts.list
     }),
     deleteCodeContext: Effect.fn("SandboxSDK.deleteCodeContext")(function*(contextId) {
-      const { live } = yield* registry.ofContext(yield* requireId("deleteCodeContext", contextId, "contextId"))
+      const { live } = yield* registry.ofContext(LOCAL_USER, yield* requireId("deleteCodeContext", contextId, "contextId"))
       yield* live.contexts.remove(contextId)
     }),
     getTemplates: Effect.fn("SandboxSDK.getTemplates")(function*(page = 1, pageSize = 10) {

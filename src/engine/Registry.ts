@@ -1,5 +1,5 @@
 /**
- * The sandboxes of an engine: which there are, and what each is doing.
+ * The sandboxes of an engine: which there are, what each is doing, and when it starts, stops and ends.
  */
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
@@ -7,15 +7,19 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { SandboxError } from "../Errors.js"
-import type { LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
 import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { DataDirectory } from "./DataDirectory.js"
+import { baseEnvironment, WORKSPACE } from "./Environment.js"
+import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import * as Live from "./LiveSandbox.js"
+import * as Resources from "./Resources.js"
+import type { SandboxRecord } from "./SandboxRecord.js"
+import { makeSandboxFolders } from "./SandboxRecord.js"
 
 /**
  * A sandbox that is up, and what it was made from.
@@ -29,21 +33,32 @@ export interface Running {
 }
 
 /**
- * The sandboxes of an engine.
+ * The sandboxes of an engine. Each belongs to a user, and does not exist for any other.
  */
 export interface Registry {
   readonly create: (
+    userId: string,
     options: CreateSandboxOptions,
-    template: SandboxTemplate,
-    resources: LaunchOptions["resources"]
+    template: SandboxTemplate
   ) => Effect.Effect<SandboxInfo, SandboxError>
-  readonly get: (id: string) => Effect.Effect<SandboxInfo, SandboxError>
-  readonly list: (options: ListSandboxesOptions) => Effect.Effect<ReadonlyArray<SandboxInfo>>
-  readonly remove: (id: string) => Effect.Effect<void>
-  /** Fails with `not_found`, or with the error by which it ended. */
-  readonly running: (id: string) => Effect.Effect<Running, SandboxError>
+  readonly get: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
+  /** Oldest first. */
+  readonly list: (userId: string, options: ListSandboxesOptions) => Effect.Effect<ReadonlyArray<SandboxInfo>>
+  /** Starts it, unless it is up. */
+  readonly start: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
+  /** Ends all that runs in it and keeps its files. */
+  readonly stop: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
+  /** Lets it expire `ms` milliseconds from now. */
+  readonly extend: (userId: string, id: string, ms: number) => Effect.Effect<SandboxInfo, SandboxError>
+  /** Ends it and removes its files. One that is not there is removed already. */
+  readonly remove: (userId: string, id: string) => Effect.Effect<void>
+  /**
+   * The sandbox, up: a stopped one is started, unless it was made with `autoStart: false` (`stopped`). Fails with
+   * `not_found`, or with the error by which it ended.
+   */
+  readonly running: (userId: string, id: string) => Effect.Effect<Running, SandboxError>
   /** The sandbox that a context belongs to. Fails with `context_not_found`. */
-  readonly ofContext: (contextId: string) => Effect.Effect<Running, SandboxError>
+  readonly ofContext: (userId: string, contextId: string) => Effect.Effect<Running, SandboxError>
 }
 
 /**
@@ -54,180 +69,292 @@ export interface RegistryOptions {
   readonly interruptGrace: Duration.Duration
 }
 
+/** `scope` is that of what is up: closing it stops the sandbox. */
+type State =
+  | { readonly _tag: "Stopped" }
+  | { readonly _tag: "Starting" }
+  | { readonly _tag: "Up"; readonly live: LiveSandbox; readonly scope: Scope.CloseableScope }
+  | { readonly _tag: "Failed"; readonly error: SandboxError; readonly scope: Scope.CloseableScope }
+
 interface Entry {
-  readonly id: string
-  readonly options: CreateSandboxOptions
-  readonly template: SandboxTemplate
-  readonly createdAt: number
-  readonly scope: Scope.CloseableScope
-  live: LiveSandbox | undefined
-  ended: SandboxError | undefined
+  record: SandboxRecord
+  state: State
   activeRuns: number
-  updatedAt: number
+  removed: boolean
+  /** Held while it starts, stops or is removed. */
+  readonly transition: Effect.Semaphore
 }
 
-const WORKSPACE = "/workspace"
-const LOCAL_USER = "local"
-
-const baseEnvironment: Readonly<Record<string, string>> = {
-  PATH: `${WORKSPACE}/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-  HOME: WORKSPACE,
-  USER: "user",
-  LOGNAME: "user",
-  SHELL: "/bin/bash",
-  LANG: "C.UTF-8",
-  TERM: "dumb"
+const statusOf = ({ activeRuns, state }: Entry): SandboxStatus => {
+  switch (state._tag) {
+    case "Stopped":
+      return "stopped"
+    case "Starting":
+      return "creating"
+    case "Failed":
+      return "error"
+    case "Up":
+      return activeRuns > 0 ? "running" : "ready"
+  }
 }
 
-const statusOf = (entry: Entry): SandboxStatus =>
-  entry.ended !== undefined
-    ? "error"
-    : entry.live === undefined
-    ? "creating"
-    : entry.activeRuns > 0
-    ? "running"
-    : "ready"
-
-const describe = (entry: Entry): SandboxInfo => ({
-  id: entry.id,
-  userId: LOCAL_USER,
-  ...(entry.options.name === undefined ? {} : { name: entry.options.name }),
-  templateId: entry.template.id,
-  templateConfig: entry.template.config,
-  status: statusOf(entry),
-  createdAt: entry.createdAt,
-  updatedAt: entry.updatedAt,
-  ...(entry.options.metadata === undefined ? {} : { metadata: entry.options.metadata })
-})
+const describe = (entry: Entry): SandboxInfo => {
+  const { createdAt, expiresAt, id, options, template, updatedAt, userId } = entry.record
+  return {
+    id,
+    userId,
+    ...(options.name === undefined ? {} : { name: options.name }),
+    templateId: template.id,
+    templateConfig: template.config,
+    status: statusOf(entry),
+    createdAt,
+    updatedAt,
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...(options.metadata === undefined ? {} : { metadata: options.metadata })
+  }
+}
 
 const matches = (entry: Entry, options: ListSandboxesOptions): boolean =>
   (options.status === undefined || options.status === statusOf(entry)) &&
-  Object.entries(options.metadata ?? {}).every(([key, value]) => entry.options.metadata?.[key] === value)
+  Object.entries(options.metadata ?? {}).every(([key, value]) => entry.record.options.metadata?.[key] === value)
+
+const notFound = (id: string) =>
+  new SandboxError({
+    code: "not_found",
+    message: `There is no sandbox "${id}". It was never created, or it has been deleted.`,
+    sandboxId: id
+  })
 
 /**
- * Makes a registry. All its sandboxes end when the scope closes.
+ * Makes a registry. When the scope closes all its sandboxes end; where the data directory outlives the engine, they are
+ * found again, stopped, by the next one.
  */
 export const make = Effect.fn("Registry.make")(function*(
   options: RegistryOptions
-): Effect.fn.Return<Registry, never, Isolation | Scope.Scope> {
+): Effect.fn.Return<Registry, SandboxError, Isolation | Scope.Scope> {
   const isolation = yield* Isolation
   const clock = yield* Effect.clock
+  const folders = makeSandboxFolders(options.directory.sandboxes)
   const entries = new Map<string, Entry>()
 
-  const notFound = (id: string) =>
-    new SandboxError({
-      code: "not_found",
-      message: `There is no sandbox "${id}". It was never created, or it has been deleted.`,
-      sandboxId: id
-    })
+  const add = (record: SandboxRecord): Entry => {
+    const entry: Entry = {
+      record,
+      state: { _tag: "Stopped" },
+      activeRuns: 0,
+      removed: false,
+      transition: Effect.unsafeMakeSemaphore(1)
+    }
+    entries.set(record.id, entry)
+    return entry
+  }
 
-  const find = (id: string): Effect.Effect<Entry, SandboxError> =>
+  const find = (userId: string, id: string): Effect.Effect<Entry, SandboxError> =>
     Effect.suspend(() => {
       const entry = entries.get(id)
-      return entry === undefined ? Effect.fail(notFound(id)) : Effect.succeed(entry)
+      return entry?.record.userId === userId ? Effect.succeed(entry) : Effect.fail(notFound(id))
     })
 
   const touch = (entry: Entry): void => {
-    entry.updatedAt = clock.unsafeCurrentTimeMillis()
+    entry.record = { ...entry.record, updatedAt: clock.unsafeCurrentTimeMillis() }
   }
 
-  const bringUp = Effect.fnUntraced(function*(entry: Entry, resources: LaunchOptions["resources"]) {
-    const folder = yield* options.directory.sandbox(entry.id)
-    const workspace = `${folder}${WORKSPACE}`
-    yield* isolation.makeWorkspace(workspace)
-    entry.live = yield* Live.launch({
-      sandboxId: entry.id,
-      workspace,
+  const setState = (entry: Entry, state: State): void => {
+    entry.state = state
+    touch(entry)
+  }
+
+  // ---- start, stop, remove ------------------------------------------------------------------------------------------
+
+  const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
+    const { id, options: wanted, template } = entry.record
+    const live = yield* Live.launch({
+      sandboxId: id,
+      workspace: folders.workspace(id),
       agentDirectory: options.directory.agent,
-      resources,
-      env: { ...baseEnvironment, ...entry.template.config.defaultEnvVars, ...entry.options.initialEnvVars },
+      resources: Resources.withDefaults(wanted.resources),
+      env: { ...baseEnvironment, ...template.config.defaultEnvVars, ...wanted.initialEnvVars },
       cwd: WORKSPACE,
       interruptGrace: options.interruptGrace,
-      onEnd: (error) => {
-        entry.ended = error
-        touch(entry)
-      }
-    })
-    touch(entry)
-    return describe(entry)
+      onEnd: (error) => setState(entry, { _tag: "Failed", error, scope })
+    }).pipe(Effect.provideService(Isolation, isolation), Scope.extend(scope))
+    return live
   })
 
-  const close = (entry: Entry) =>
-    Effect.suspend(() => {
-      entries.delete(entry.id)
-      return Scope.close(entry.scope, Exit.void)
-    })
-
-  const create: Registry["create"] = Effect.fn("Registry.create")(function*(createOptions, template, resources) {
-    const now = yield* Clock.currentTimeMillis
-    const entry: Entry = {
-      id: yield* makeId("sbx"),
-      options: createOptions,
-      template,
-      createdAt: now,
-      scope: yield* Scope.make(),
-      live: undefined,
-      ended: undefined,
-      activeRuns: 0,
-      updatedAt: now
+  /** Only with the entry's `transition`. */
+  const bringUp = Effect.fn("Registry.start")(function*(entry: Entry) {
+    if (entry.removed) {
+      return yield* notFound(entry.record.id)
     }
-    yield* Effect.annotateCurrentSpan({ sandboxId: entry.id, templateId: template.id })
-    entries.set(entry.id, entry)
-    return yield* bringUp(entry, resources).pipe(
-      Effect.provideService(Isolation, isolation),
-      Scope.extend(entry.scope),
-      Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : close(entry))
+    if (entry.state._tag === "Up") {
+      return entry.state.live
+    }
+    yield* bringDown(entry)
+    setState(entry, { _tag: "Starting" })
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const live = yield* restore(launch(entry, scope)).pipe(
+          Effect.onExit((exit) =>
+            Exit.isSuccess(exit)
+              ? Effect.void
+              : Effect.zipRight(Scope.close(scope, exit), Effect.sync(() => setState(entry, { _tag: "Stopped" })))
+          )
+        )
+        // It may have ended already.
+        if (entry.state._tag === "Starting") setState(entry, { _tag: "Up", live, scope })
+        return live
+      })
     )
   })
 
-  const running = (entry: Entry): Effect.Effect<Running, SandboxError> => {
-    if (entry.ended !== undefined) {
-      return Effect.fail(new SandboxError({ ...entry.ended, message: entry.ended.message }))
-    }
-    return entry.live === undefined
-      ? Effect.fail(
-        new SandboxError({ code: "stopped", message: "The sandbox is not up yet.", sandboxId: entry.id })
-      )
-      : Effect.succeed({
-        id: entry.id,
-        template: entry.template,
-        live: entry.live,
-        busy: Effect.acquireRelease(
-          Effect.sync(() => {
-            entry.activeRuns += 1
-            touch(entry)
-          }),
-          () =>
-            Effect.sync(() => {
-              entry.activeRuns -= 1
-              touch(entry)
-            })
+  /** Only with the entry's `transition`. */
+  const bringDown = (entry: Entry): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { state } = entry
+      return state._tag === "Up" || state._tag === "Failed"
+        ? Effect.zipRight(
+          Scope.close(state.scope, Exit.void),
+          Effect.sync(() => setState(entry, { _tag: "Stopped" }))
         )
-      })
-  }
+        : Effect.void
+    })
 
-  yield* Effect.addFinalizer(() => Effect.forEach([...entries.values()], close, { concurrency: 16, discard: true }))
+  const alone = (entry: Entry) => entry.transition.withPermits(1)
+
+  const removeEntry = (entry: Entry): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      // Gone for everybody from now on, also for who asks while its processes are still being ended.
+      entry.removed = true
+      entries.delete(entry.record.id)
+      return Effect.uninterruptible(
+        alone(entry)(Effect.zipRight(bringDown(entry), folders.remove(entry.record.id)))
+      )
+    })
+
+  // ---- expiry -------------------------------------------------------------------------------------------------------
+
+  const expiring = () => [...entries.values()].flatMap(({ record }) => record.expiresAt ?? [])
+
+  const expire = (now: number) =>
+    Effect.forEach(
+      [...entries.values()].filter(({ record }) => record.expiresAt !== undefined && record.expiresAt <= now),
+      (entry) =>
+        Effect.zipRight(
+          Effect.logDebug("A sandbox has expired").pipe(Effect.annotateLogs({ sandboxId: entry.record.id })),
+          removeEntry(entry)
+        ),
+      { concurrency: 16, discard: true }
+    )
+
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(
+      [...entries.values()],
+      (entry) => options.directory.persistent ? alone(entry)(bringDown(entry)) : removeEntry(entry),
+      { concurrency: 16, discard: true }
+    )
+  )
+  for (const record of yield* folders.load) {
+    add(record)
+  }
+  const expiryChanged = yield* Expiry.make(() => expiring().sort((a, b) => a - b)[0], expire)
+
+  // ---- operations ---------------------------------------------------------------------------------------------------
+
+  const create: Registry["create"] = Effect.fn("Registry.create")(function*(userId, createOptions, template) {
+    const now = yield* Clock.currentTimeMillis
+    const record: SandboxRecord = {
+      id: yield* makeId("sbx"),
+      userId,
+      options: createOptions,
+      template,
+      createdAt: now,
+      updatedAt: now,
+      ...(createOptions.expiryTime === undefined ? {} : { expiresAt: now + createOptions.expiryTime })
+    }
+    yield* Effect.annotateCurrentSpan({ sandboxId: record.id, templateId: template.id })
+    const entry = add(record)
+    return yield* Effect.gen(function*() {
+      yield* isolation.makeWorkspace(yield* folders.create(record))
+      if (createOptions.autoStart !== false) {
+        yield* alone(entry)(bringUp(entry))
+      }
+      yield* expiryChanged
+      return describe(entry)
+    }).pipe(Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : removeEntry(entry)))
+  })
+
+  const upOf = (entry: Entry): Effect.Effect<LiveSandbox, SandboxError> =>
+    Effect.suspend(() => {
+      const { state } = entry
+      if (state._tag === "Up") {
+        return Effect.succeed(state.live)
+      }
+      if (state._tag === "Failed") {
+        // Its own stack for each that it is told to.
+        return Effect.fail(new SandboxError({ ...state.error, message: state.error.message }))
+      }
+      if (state._tag === "Stopped" && entry.record.options.autoStart === false) {
+        return Effect.fail(
+          new SandboxError({
+            code: "stopped",
+            message: "The sandbox is stopped, and was created with autoStart: false. Start it with startSandbox.",
+            sandboxId: entry.record.id
+          })
+        )
+      }
+      return alone(entry)(bringUp(entry))
+    })
+
+  const running = (entry: Entry): Effect.Effect<Running, SandboxError> =>
+    Effect.map(upOf(entry), (live) => ({
+      id: entry.record.id,
+      template: entry.record.template,
+      live,
+      busy: Effect.acquireRelease(countRun(entry, 1), () => countRun(entry, -1))
+    }))
+
+  const countRun = (entry: Entry, change: 1 | -1): Effect.Effect<void> =>
+    Effect.sync(() => {
+      entry.activeRuns += change
+      touch(entry)
+    })
 
   return {
     create,
-    get: (id) => Effect.map(find(id), describe),
-    list: (listOptions) =>
+    get: (userId, id) => Effect.map(find(userId, id), describe),
+    list: (userId, { page = 1, pageSize, ...filter }) =>
       Effect.sync(() => {
-        const all = [...entries.values()].filter((entry) => matches(entry, listOptions)).map(describe)
-        const { page = 1, pageSize = all.length } = listOptions
-        return listOptions.page === undefined && listOptions.pageSize === undefined
-          ? all
-          : all.slice((page - 1) * pageSize, page * pageSize)
+        const all = [...entries.values()].filter((entry) => entry.record.userId === userId && matches(entry, filter))
+        const size = pageSize ?? (page === 1 ? all.length : DEFAULT_PAGE_SIZE)
+        return all.slice((page - 1) * size, page * size).map(describe)
       }),
-    remove: (id) =>
+    start: Effect.fnUntraced(function*(userId, id) {
+      const entry = yield* find(userId, id)
+      yield* alone(entry)(bringUp(entry))
+      return describe(entry)
+    }),
+    stop: Effect.fnUntraced(function*(userId, id) {
+      const entry = yield* find(userId, id)
+      yield* Effect.uninterruptible(alone(entry)(bringDown(entry)))
+      return describe(entry)
+    }),
+    extend: Effect.fnUntraced(function*(userId, id, ms) {
+      const entry = yield* find(userId, id)
+      touch(entry)
+      entry.record = { ...entry.record, expiresAt: (yield* Clock.currentTimeMillis) + ms }
+      yield* folders.save(entry.record)
+      yield* expiryChanged
+      return describe(entry)
+    }),
+    remove: (userId, id) =>
+      find(userId, id).pipe(Effect.flatMap(removeEntry), Effect.catchTag("SandboxError", () => Effect.void)),
+    running: (userId, id) => Effect.flatMap(find(userId, id), running),
+    ofContext: (userId, contextId) =>
       Effect.suspend(() => {
-        const entry = entries.get(id)
-        return entry === undefined ? Effect.void : Effect.uninterruptible(close(entry))
-      }),
-    running: (id) => Effect.flatMap(find(id), running),
-    ofContext: (contextId) =>
-      Effect.suspend(() => {
-        const entry = [...entries.values()].find((entry) => entry.live?.contexts.has(contextId) === true)
+        const entry = [...entries.values()].find(({ record, state }) =>
+          record.userId === userId && state._tag === "Up" && state.live.contexts.has(contextId)
+        )
         return entry === undefined
           ? Effect.fail(
             new SandboxError({
@@ -240,3 +367,5 @@ export const make = Effect.fn("Registry.make")(function*(
       })
   }
 })
+
+const DEFAULT_PAGE_SIZE = 100

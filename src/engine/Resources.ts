@@ -21,17 +21,26 @@ export const defaults: LaunchOptions["resources"] = {
 
 /**
  * The resources with the defaults for what is not given.
- *
+ */
+export const withDefaults = (given: Resources = {}): LaunchOptions["resources"] => {
+  const memoryMb = given.memoryMb ?? defaults.memoryMb
+  return {
+    memoryMb,
+    tmpMb: given.tmpMb ?? Math.min(defaults.tmpMb, Math.floor(memoryMb / 4)),
+    cpus: given.cpus ?? defaults.cpus,
+    processes: given.processes ?? defaults.processes,
+    openFiles: given.openFiles ?? defaults.openFiles,
+    fileSizeMb: given.fileSizeMb ?? defaults.fileSizeMb
+  }
+}
+
+/**
  * Fails with `invalid_argument` when `/tmp` could hold more than half of the memory: it is made of memory, and filling
  * it must not be a way to have everything else killed.
  */
-export const withDefaults = (
-  resources: Resources | undefined
-): Effect.Effect<LaunchOptions["resources"], SandboxSDKError> => {
-  const given = resources ?? {}
-  const memoryMb = given.memoryMb ?? defaults.memoryMb
+export const check = (given: Resources | undefined): Effect.Effect<void, SandboxSDKError> => {
+  const { memoryMb, tmpMb } = withDefaults(given)
   const most = Math.floor(memoryMb / 2)
-  const tmpMb = given.tmpMb ?? Math.min(defaults.tmpMb, Math.floor(memoryMb / 4))
   return tmpMb > most
     ? Effect.fail(
       invalidArgument(
@@ -41,12 +50,5 @@ export const withDefaults = (
           `${memoryMb} MiB). Raise resources.memoryMb or lower resources.tmpMb.`
       )
     )
-    : Effect.succeed({
-      memoryMb,
-      tmpMb,
-      cpus: given.cpus ?? defaults.cpus,
-      processes: given.processes ?? defaults.processes,
-      openFiles: given.openFiles ?? defaults.openFiles,
-      fileSizeMb: given.fileSizeMb ?? defaults.fileSizeMb
-    })
+    : Effect.void
 }
