@@ -22,7 +22,16 @@ export type Coordinate = typeof Coordinate.Type
  *
  * @category models
  */
-export const Scale = Schema.Literal("linear", "log", "symlog", "logit", "datetime", "categorical", "function", "unknown")
+export const Scale = Schema.Literal(
+  "linear",
+  "log",
+  "symlog",
+  "logit",
+  "datetime",
+  "categorical",
+  "function",
+  "unknown"
+)
 
 /**
  * @category models

@@ -158,7 +158,9 @@ describe("options", () => {
   it("names of environment variables are those of POSIX", () => {
     fc.assert(fc.property(fc.string(), (name) => {
       fc.pre(name !== "__proto__")
-      expect(accepts(Options.EnvVars, { [name]: "" })).toBe(/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.endsWith("\n"))
+      expect(accepts(Options.EnvVars, { [name]: "" })).toBe(
+        /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.endsWith("\n")
+      )
     }))
   })
 

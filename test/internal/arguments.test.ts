@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
 import * as fc from "fast-check"
-import { isSandboxSDKError, SandboxError, SandboxSDKError } from "../../src/Errors.js"
+import { isSandboxSDKError, type SandboxError, SandboxSDKError } from "../../src/Errors.js"
 import {
   decodeArguments,
   decodeRunCodeOptions,
@@ -24,8 +24,16 @@ describe("decodeArguments", () => {
   const runCode = (options: unknown) => decodeRunCodeOptions("runCode", options)
 
   it.each([
-    [create({}), "templateId", "createSandbox: templateId is missing; it must be the id of a template, such as \"python\"."],
-    [create(undefined), "templateId", "createSandbox: templateId is missing; it must be the id of a template, such as \"python\"."],
+    [
+      create({}),
+      "templateId",
+      "createSandbox: templateId is missing; it must be the id of a template, such as \"python\"."
+    ],
+    [
+      create(undefined),
+      "templateId",
+      "createSandbox: templateId is missing; it must be the id of a template, such as \"python\"."
+    ],
     [
       create({ templateId: "" }),
       "templateId",
@@ -154,7 +162,10 @@ describe("single arguments", () => {
   })
 
   it.each([undefined, "", " \n\t", 1, ["ls"], "ls\0"])("requireCommand refuses %j", (command) => {
-    expect(refusal(requireCommand("runTerminal", command))).toMatchObject({ code: "invalid_argument", field: "command" })
+    expect(refusal(requireCommand("runTerminal", command))).toMatchObject({
+      code: "invalid_argument",
+      field: "command"
+    })
   })
 
   it("a command is passed on as it was written", () => {
@@ -201,7 +212,19 @@ describe("normalizePath", () => {
     }
   )
 
-  it.each([undefined, null, 1, "", "a\0b", "\0", "\ud800", "a/\udc00b", "x".repeat(256), "é".repeat(128), "ab/".repeat(1400)])(
+  it.each([
+    undefined,
+    null,
+    1,
+    "",
+    "a\0b",
+    "\0",
+    "\ud800",
+    "a/\udc00b",
+    "x".repeat(256),
+    "é".repeat(128),
+    "ab/".repeat(1400)
+  ])(
     "%j is no path",
     (path) => {
       expect(refusal(normalizePath("readFile", path))).toMatchObject({ code: "invalid_argument", field: "path" })
@@ -221,7 +244,10 @@ describe("normalizePath", () => {
   })
 
   const segment = fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom("..", ".", "", "workspace", "a", "b c", "é", "\0", "x".repeat(300), "\ud800") },
+    {
+      weight: 3,
+      arbitrary: fc.constantFrom("..", ".", "", "workspace", "a", "b c", "é", "\0", "x".repeat(300), "\ud800")
+    },
     { weight: 2, arbitrary: fc.string({ unit: "binary" }) }
   )
   const anyPath = fc.tuple(fc.boolean(), fc.array(segment, { maxLength: 12 })).map(([absolute, segments]) =>

@@ -108,20 +108,26 @@ describe("collectExecution", () => {
     new ConnectionError({ message: "c", url: "http://localhost", cause: new Error("reset") })
   ]
 
-  it.effect.each(failures)("gives $_tag the output so far, and leaves the rest of it alone", (failure) =>
-    Effect.gen(function*() {
-      const { callbacks, list } = notes()
-      const events = Stream.concat(Stream.fromIterable([started, out("a\nb"), shown("1"), out("c")]), Stream.fail(failure))
-      const error = yield* Effect.flip(collectExecution(events, callbacks))
-      expect(error).toBeInstanceOf(failure.constructor)
-      const { execution, ...rest } = { ...error, execution: "execution" in error ? error.execution : undefined }
-      expect(rest).toEqual((({ ...all }) => all)(failure))
-      expect(error.message).toBe(failure.message)
-      expect(error.stack).toBe(failure.stack)
-      expect(execution?.logs.stdout).toEqual(["a\n", "bc"])
-      expect(execution?.text).toBe("1")
-      expect(list).toEqual(["out a\n", "out b", "result 1", "out c"])
-    }))
+  it.effect.each(failures)(
+    "gives $_tag the output so far, and leaves the rest of it alone",
+    (failure) =>
+      Effect.gen(function*() {
+        const { callbacks, list } = notes()
+        const events = Stream.concat(
+          Stream.fromIterable([started, out("a\nb"), shown("1"), out("c")]),
+          Stream.fail(failure)
+        )
+        const error = yield* Effect.flip(collectExecution(events, callbacks))
+        expect(error).toBeInstanceOf(failure.constructor)
+        const { execution, ...rest } = { ...error, execution: "execution" in error ? error.execution : undefined }
+        expect(rest).toEqual((({ ...all }) => all)(failure))
+        expect(error.message).toBe(failure.message)
+        expect(error.stack).toBe(failure.stack)
+        expect(execution?.logs.stdout).toEqual(["a\n", "bc"])
+        expect(execution?.text).toBe("1")
+        expect(list).toEqual(["out a\n", "out b", "result 1", "out c"])
+      })
+  )
 
   it.effect("passes on an error that says nothing of a run as it is", () =>
     Effect.gen(function*() {
@@ -320,27 +326,32 @@ describe("callbacks", () => {
 
   const boom = new Error("boom")
 
-  it.effect.each([
-    ["by an event", () => {
-      throw boom
-    }, 0],
-    ["by an event, in an effect", () => Effect.die(boom), 0],
-    ["by the clock", () => {
-      throw boom
-    }, 100]
-  ] as const)("what a callback throws stops the run and is what the call dies with (%s)", ([, onStdout, wait]) =>
-    Effect.gen(function*() {
-      const closed = yield* Ref.make(false)
-      const events = Stream.fromIterable<ExecutionEvent>([started, out(wait === 0 ? "a\n" : "a")]).pipe(
-        Stream.concat(Stream.never),
-        Stream.ensuring(Ref.set(closed, true))
-      )
-      const fiber = yield* Effect.fork(collectExecution(events, { onStdout }))
-      yield* TestClock.adjust(wait)
-      const exit = yield* Fiber.await(fiber)
-      expect(Exit.isFailure(exit) && Chunk.toReadonlyArray(Cause.defects(exit.cause))).toEqual([boom])
-      expect(yield* Ref.get(closed)).toBe(true)
-    }))
+  it.effect.each(
+    [
+      ["by an event", () => {
+        throw boom
+      }, 0],
+      ["by an event, in an effect", () => Effect.die(boom), 0],
+      ["by the clock", () => {
+        throw boom
+      }, 100]
+    ] as const
+  )(
+    "what a callback throws stops the run and is what the call dies with (%s)",
+    ([, onStdout, wait]) =>
+      Effect.gen(function*() {
+        const closed = yield* Ref.make(false)
+        const events = Stream.fromIterable<ExecutionEvent>([started, out(wait === 0 ? "a\n" : "a")]).pipe(
+          Stream.concat(Stream.never),
+          Stream.ensuring(Ref.set(closed, true))
+        )
+        const fiber = yield* Effect.fork(collectExecution(events, { onStdout }))
+        yield* TestClock.adjust(wait)
+        const exit = yield* Fiber.await(fiber)
+        expect(Exit.isFailure(exit) && Chunk.toReadonlyArray(Cause.defects(exit.cause))).toEqual([boom])
+        expect(yield* Ref.get(closed)).toBe(true)
+      })
+  )
 
   it.effect("interrupting the call closes the stream before the call is over", () =>
     Effect.gen(function*() {
