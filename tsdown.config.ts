@@ -47,7 +47,7 @@ export default defineConfig([
     // by `SandboxSDK.local()` alone, as chunks of this same build, so that there is one Effect in it.
     ...common,
     name: "promise",
-    entry: { promise: "src/promise.ts" },
+    entry: { promise: "src/promise.ts", "promise/elsewhere": "src/internal/localElsewhere.ts" },
     format: formats,
     platform: "neutral",
     target: "node20",
@@ -55,7 +55,11 @@ export default defineConfig([
     outputOptions: (options, format) => ({
       ...options,
       comments: withoutDocs,
-      chunkFileNames: `promise/[name]-[hash].${format === "cjs" ? "cjs" : "js"}`
+      chunkFileNames: (chunk) => {
+        // package.json names the engine, to put `elsewhere` in its place in a bundle for a browser.
+        const name = chunk.isDynamicEntry && chunk.name === "local" ? "[name]" : "[name]-[hash]"
+        return `promise/${name}.${format === "cjs" ? "cjs" : "js"}`
+      }
     }),
     deps: { alwaysBundle: [/^effect(\/|$)/, /^@effect\//], neverBundle: [/^node:/], onlyBundle: false }
   },

@@ -169,6 +169,18 @@ describe("the packed package", () => {
     })
   }
 
+  it("is bundled for a browser, where the engine says that it needs Node", async () => {
+    const main = Path.join(folder, "browser.mjs")
+    await writeFile(
+      main,
+      `import { SandboxSDK } from "sandbox-sdk/promise"
+       SandboxSDK.local().catch((error) => console.log(error._tag, error.code, error instanceof Error))`
+    )
+    const bundle = Path.join(folder, "bundle.mjs")
+    await build({ entryPoints: [main], bundle: true, format: "esm", platform: "browser", outfile: bundle })
+    assert.strictEqual(await node(bundle), "SandboxSDKError unsupported true\n")
+  })
+
   it("explains its command", async () => {
     const command = Path.join(folder, "node_modules/.bin/sandbox")
     const help = (await execute(command, ["--help"])).stdout
