@@ -80,7 +80,10 @@ const byStorage = <A extends object>(): Attribution<A> => {
   }
 }
 
-const byHooks = <A extends object>(wrap: AsyncWrap): Attribution<A> => {
+const byHooks = <A extends object>(
+  wrap: AsyncWrap,
+  onTimer: (owner: A, timer: object) => void
+): Attribution<A> => {
   // A private field on a foreign object: invisible, and as short-lived as the object.
   class Owned extends Itself {
     #owner: A
@@ -108,7 +111,16 @@ const byHooks = <A extends object>(wrap: AsyncWrap): Attribution<A> => {
       Owned.mark(value, by)
     }
   }
-  createHook({ init: (_id, _type, _trigger, resource) => mark(resource) }).enable()
+  const init = (_id: number, type: string, _trigger: number, resource: object): void => {
+    const by = current()
+    if (by !== undefined) {
+      Owned.mark(resource, by)
+      if (type === "Timeout" || type === "Immediate") {
+        onTimer(by, resource)
+      }
+    }
+  }
+  createHook({ init }).enable()
   wrap.setPromiseHooks(
     mark,
     (promise) => {
@@ -151,9 +163,10 @@ const byHooks = <A extends object>(wrap: AsyncWrap): Attribution<A> => {
 }
 
 /**
- * The best way that this Node has.
+ * The best way that this Node has. `onTimer` hears of each timer and immediate that an owner's code starts (not from
+ * Node 24 on).
  */
-export const makeAttribution = <A extends object>(): Attribution<A> => {
+export const makeAttribution = <A extends object>(onTimer: (owner: A, timer: object) => void): Attribution<A> => {
   const wrap = Number.parseInt(process.versions.node) < 24 ? asyncWrap() : undefined
-  return wrap === undefined ? byStorage() : byHooks(wrap)
+  return wrap === undefined ? byStorage() : byHooks(wrap, onTimer)
 }

@@ -40,22 +40,19 @@ export class Evaluator {
    * terminated.
    */
   evaluate(code: string, cell: string, done: (outcome: Outcome) => void): void {
-    this.session.post(
-      "Runtime.evaluate",
-      {
-        expression: `${code}\n//# sourceURL=${cell}`,
-        objectGroup: GROUP,
-        replMode: true,
-        awaitPromise: true,
-        silent: true
-      },
-      (error, answer) => {
-        // Without an answer it was terminated, or nothing is left that could ever continue it.
-        if (error === null) {
-          done(this.outcome(answer, cell))
-        }
+    const parameters = {
+      expression: `${code}\n//# sourceURL=${cell}`,
+      objectGroup: GROUP,
+      replMode: true,
+      awaitPromise: true,
+      silent: true
+    }
+    this.session.post("Runtime.evaluate", parameters, (error: Error | null, answer: Runtime.EvaluateReturnType) => {
+      // Without an answer it was terminated, or nothing is left that could ever continue it.
+      if (error === null) {
+        done(this.outcome(answer, cell))
       }
-    )
+    })
   }
 
   /**
@@ -72,7 +69,8 @@ export class Evaluator {
       return { _tag: "Value", value: this.valueOf(answer.result) }
     }
     const error = details.exception === undefined ? new Error(details.text) : this.valueOf(details.exception)
-    if (error instanceof SyntaxError && details.url === cell && !hasCellFrame(error, cell)) {
+    // Source that does not compile has a script but no frame in it.
+    if (error instanceof SyntaxError && details.scriptId !== undefined && !hasCellFrame(error, cell)) {
       return {
         _tag: "Invalid",
         position: { message: error.message, line: details.lineNumber + 1, column: details.columnNumber + 1 }

@@ -62,7 +62,7 @@ export const startKernel = (): void => {
   watcher.unref()
 
   const critical = new Critical(cells)
-  const attribution = makeAttribution<Run>()
+  const attribution = makeAttribution<Run>((run, timer) => run.timers.add(timer))
   const control = new Control(critical)
   const evaluator = new Evaluator()
   const exit = installProcessExit()
@@ -112,6 +112,9 @@ export const startKernel = (): void => {
         return
       }
       const id = run.request.run
+      if (error === interrupted) {
+        run.timers.cancel()
+      }
       run.close()
       active = undefined
       store(cells, RUN, IDLE)
@@ -282,7 +285,7 @@ export const startKernel = (): void => {
   }
   process.setUncaughtExceptionCaptureCallback((error: unknown) => {
     if (process.listenerCount("uncaughtException") > 0) {
-      process.emit("uncaughtException", error instanceof Error ? error : new Error(String(error)), "uncaughtException")
+      Reflect.apply(process.emit, process, ["uncaughtException", error, "uncaughtException"])
     } else {
       onUncaught(error, attribution.current(), "Uncaught")
     }

@@ -34,6 +34,21 @@ const memoize = <A>(make: (file: string) => A): () => A => {
   }
 }
 
+/** Node 20 and 22 warn that the loader is experimental, which is nothing that users could do about. */
+const quietly = <A>(body: () => A): A => {
+  const emitWarning = process.emitWarning
+  process.emitWarning = (...args: ReadonlyArray<unknown>): void => {
+    if (!String(args[0]).includes("USE_MAIN_CONTEXT_DEFAULT_LOADER")) {
+      Reflect.apply(emitWarning, process, args)
+    }
+  }
+  try {
+    return body()
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
 const isImport = (value: unknown): value is Import => typeof value === "function"
 
 /** An `import` that resolves from a file. */
@@ -45,7 +60,7 @@ const importFrom = (file: string): Import => {
       importModuleDynamically: loader
     }).runInThisContext()
     if (isImport(made)) {
-      return made
+      return (specifier, options) => quietly(() => made(specifier, options))
     }
   }
   // Node before 20.12: resolve by the rules of require, then import the file.

@@ -19,11 +19,17 @@ export class ProcessExit extends Error {
  * Replaces `process.exit` and gives the real one.
  */
 export const installProcessExit = (): (code: number) => never => {
-  const exit = process.reallyExit.bind(process)
+  const reallyExit: unknown = Reflect.get(process, "reallyExit")
+  const exit = (code: number): never => {
+    if (typeof reallyExit === "function") {
+      Reflect.apply(reallyExit, process, [code])
+    }
+    return process.abort()
+  }
   const replacement = (code?: unknown): never => {
     throw new ProcessExit(code ?? process.exitCode)
   }
   process.exit = replacement
-  process.reallyExit = replacement
+  Reflect.set(process, "reallyExit", replacement)
   return exit
 }

@@ -4,6 +4,7 @@
 import type { Critical } from "./critical.js"
 import { applyEnvironment } from "./environment.js"
 import { makeSinkBuffer, Sink } from "./sink.js"
+import { Timers } from "./timers.js"
 
 /**
  * What the agent asks for.
@@ -51,6 +52,7 @@ const buffers = { stdout: makeSinkBuffer(), stderr: makeSinkBuffer() }
 export class Run {
   readonly stdout: Sink
   readonly stderr: Sink
+  readonly timers = new Timers()
   /** Displays that wait for a promise. */
   readonly held: Array<PromiseLike<unknown>> = []
   private readonly restoreEnvironment: () => void

@@ -106,8 +106,13 @@ export const reportOf = (thrown: unknown): ErrorReport => {
  * Reports source that is not valid.
  */
 export const syntaxReport = (cell: string, source: string, position: SyntaxPosition): ErrorReport => {
-  const { column, line, message } = position
-  const sourceLine = (source.split(/\r\n|[\n\r\u2028\u2029]/)[line - 1] ?? "").slice(0, 500)
+  const lines = source.split(/\r\n|[\n\r\u2028\u2029]/)
+  const { message } = position
+  // What is missing at the end is missed on the line that is appended to name the cell.
+  const line = Math.min(position.line, lines.length)
+  const whole = lines[line - 1] ?? ""
+  const column = position.line > line ? whole.length + 1 : position.column
+  const sourceLine = whole.slice(0, 500)
   const pointer = sourceLine.slice(0, column - 1).replace(/[^\t]/g, " ") + "^"
   const value = `${message} (line ${line}, column ${column})`
   return {

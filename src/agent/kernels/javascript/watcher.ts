@@ -63,10 +63,11 @@ export const watch = (): void => {
 
   /** Terminates what the main thread executes, unless the run has ended meanwhile. */
   const terminate = (run: number, then: () => void): void => {
+    // From here on the main thread enters no critical section; one that it is in has to end first.
     store(cells, TERMINATING, 1)
+    wait(cells, CRITICAL, 1, PATIENCE)
     if (load(cells, CRITICAL) === 1 || load(cells, RUN) !== run) {
       store(cells, TERMINATING, 0)
-      wait(cells, CRITICAL, 1, 1)
       setImmediate(then)
       return
     }
