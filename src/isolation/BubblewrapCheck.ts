@@ -115,7 +115,9 @@ const processesIn = (namespace: string): Effect.Effect<ReadonlyArray<string>> =>
       (pid) => Effect.map(Host.readLink(`/proc/${pid}/ns/pid`), Option.contains(namespace))
     ))
 
-const gather = Effect.fnUntraced(function*(options: CheckOptions) {
+const gather = Effect.fnUntraced(function*(
+  options: CheckOptions
+): Effect.fn.Return<Facts, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
   const support = yield* options.support
   const { agentDirectory, canary, workspace } = yield* makeFolder(options.temporaryDirectory)
   const socket = `sandbox-sdk-check-${randomBytes(8).toString("hex")}`
@@ -150,7 +152,7 @@ const gather = Effect.fnUntraced(function*(options: CheckOptions) {
         Effect.flatMap(
           Effect.delay(agent.diagnostics, 100),
           (said) =>
-            Diagnosis.unavailable(
+            Diagnosis.fail(
               said,
               `The program that tries the walls from inside failed: ${reason}. ${said.trim()}`
             )
@@ -173,7 +175,7 @@ const gather = Effect.fnUntraced(function*(options: CheckOptions) {
       ...question.limits.memory ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
       "processes that outlived the sandbox": [left.length === 0, left.join(", ")]
     }
-  } satisfies Facts
+  }
 })
 
 /**

@@ -2,6 +2,7 @@
  * What bubblewrap's complaints mean, and what helps.
  */
 import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { SandboxError } from "../Errors.js"
 
@@ -92,10 +93,11 @@ export const explain = (diagnostics: string): Option.Option<Diagnosis> =>
   )
 
 /**
- * The failure that is explained by what bubblewrap wrote, else the one described.
+ * Fails as explained by what bubblewrap wrote, else with the message.
  */
-export const unavailable = (diagnostics: string, otherwise: string): Unavailable | SandboxError =>
+export const fail = (diagnostics: string, otherwise: string): Effect.Effect<never, Unavailable | SandboxError> =>
   Option.match(explain(diagnostics), {
-    onNone: () => new SandboxError({ code: "start_failed", message: otherwise }),
-    onSome: ({ fix, reason }) => new Unavailable({ fix, reason: `${reason} (bubblewrap said: ${diagnostics.trim()})` })
+    onNone: () => Effect.fail(new SandboxError({ code: "start_failed", message: otherwise })),
+    onSome: ({ fix, reason }) =>
+      Effect.fail(new Unavailable({ fix, reason: `${reason} (bubblewrap said: ${diagnostics.trim()})` }))
   })

@@ -170,7 +170,7 @@ export const launch = Effect.fnUntraced(function*(
         child.closed.pipe(Effect.timeoutOption(500)),
         Effect.flatMap(
           diagnostics,
-          (text) => Diagnosis.unavailable(text, `The sandbox did not start: ${text.trim() || reason}`)
+          (text) => Diagnosis.fail(text, `The sandbox did not start: ${text.trim() || reason}`)
         )
       )
     )
