@@ -25,6 +25,7 @@ from sandbox_agent.files import Files  # noqa: E402
 from sandbox_agent.framing import FramingError  # noqa: E402
 from sandbox_agent.link import Link  # noqa: E402
 from sandbox_agent.loop import READ, Loop  # noqa: E402
+from sandbox_agent.paths import PUBLIC  # noqa: E402
 
 LINK = 3
 VERSION = 1
@@ -48,7 +49,10 @@ class Agent:
         self.loop = Loop()
         self.await_children()
         self.link = Link(self.loop, LINK, self.on_message, self.end, self.on_room)
-        self.files = Files(self.loop, self.link, os.environ.get("SANDBOX_WORKSPACE", "/workspace"))
+        # Without isolation, the workspace has the path that it has on the host; then limits on the processes of a user
+        # would count those outside of the sandbox too.
+        self.isolated = "SANDBOX_WORKSPACE" not in os.environ
+        self.files = Files(self.loop, self.link, os.environ.get("SANDBOX_WORKSPACE", PUBLIC))
 
     # Processes
 
@@ -81,7 +85,7 @@ class Agent:
         """Starts a program in a session of its own."""
         here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.chdir(cwd)
+            os.chdir(self.real(cwd))
             self.marks.wear(mark)
             self.score.raised()
             return os.posix_spawn(
@@ -99,10 +103,16 @@ class Agent:
             os.fchdir(here)
             os.close(here)
 
+    def real(self, path):
+        """Where a path of the sandbox really is."""
+        if not self.isolated and (path == PUBLIC or path.startswith(PUBLIC + "/")):
+            return os.fsdecode(self.files.workspace.root) + path[len(PUBLIC):]
+        return path
+
     def check_directory(self, path):
         """The failure of a working directory that is none, or None."""
         try:
-            if stat.S_ISDIR(os.stat(path).st_mode) and os.access(path, os.X_OK):
+            if stat.S_ISDIR(os.stat(self.real(path)).st_mode) and os.access(self.real(path), os.X_OK):
                 return None
             code, reason = "not_a_directory", "is no directory that can be entered"
         except FileNotFoundError:
@@ -130,6 +140,10 @@ class Agent:
 
     def on_configure(self, header, blob):
         self.env = dict(header["env"])
+        if not self.isolated:
+            for name in ("HOME", "PATH"):
+                parts = self.env.get(name, "").split(":")
+                self.env[name] = ":".join(self.real(part) for part in parts)
         limits = header.get("limits") or {}
         for name, what in (
             ("processes", resource.RLIMIT_NPROC),
@@ -137,7 +151,7 @@ class Agent:
             ("fileSize", resource.RLIMIT_FSIZE),
             ("dataSize", resource.RLIMIT_DATA)
         ):
-            if limits.get(name) is not None:
+            if limits.get(name) is not None and (self.isolated or name != "processes"):
                 limit(what, limits[name])
         limit(resource.RLIMIT_CORE, 0)
 

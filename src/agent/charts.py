@@ -1,6 +1,305 @@
-def record_boxes(axes):
-    pass
+"""Figures of matplotlib as data: what was drawn, with the axes it was drawn on."""
+import datetime
+import functools
+import math
+import re
+import sys
+
+BOXES = "_sandbox_boxes"
+
+# More points than this are not sent as data; the picture shows them.
+MOST_POINTS = 200000
+
+UNIT = re.compile(r"(?:\(([^()]+)\)|\[([^\[\]]+)\])\s*$")
+SCALES = frozenset(("linear", "log", "symlog", "logit"))
+
+
+def record_boxes(axes_class):
+    """Makes box plots remember their statistics, which cannot be told from the lines that they draw."""
+    original = axes_class.bxp
+
+    @functools.wraps(original)
+    def bxp(self, bxpstats, *arguments, **keywords):
+        drawn = original(self, bxpstats, *arguments, **keywords)
+        lines = {id(line) for kind in drawn.values() for line in kind}
+        known = getattr(self, BOXES, None)
+        if known is None:
+            known = ([], set())
+            setattr(self, BOXES, known)
+        known[0].extend((stats, box) for stats, box in zip(bxpstats, drawn.get("medians", ())))
+        known[1].update(lines)
+        return drawn
+
+    axes_class.bxp = bxp
 
 
 def describe(figure):
-    return None
+    """The chart of a figure; one with several axes is a superchart."""
+    charts = [chart(axes) for axes in figure.axes if axes.get_visible() and axes.get_label() != "<colorbar>"]
+    title = figure._suptitle.get_text() if getattr(figure, "_suptitle", None) is not None else ""
+    if len(charts) == 1:
+        if title and "title" not in charts[0]:
+            charts[0]["title"] = title
+        return charts[0]
+    if not charts:
+        return None
+    return with_text({"type": "superchart", "elements": charts}, title=title)
+
+
+def chart(axes):
+    """The chart of one pair of axes."""
+    for kind, elements in (("box_and_whisker", boxes), ("pie", wedges), ("bar", bars)):
+        found = elements(axes)
+        if found:
+            described = {"type": kind, "elements": found}
+            return with_text(described, title=axes.get_title()) if kind == "pie" else labelled(axes, described)
+    dots = scattered(axes)
+    lines = lined(axes)
+    if dots or lines:
+        described = {"type": "scatter" if dots else "line", "elements": dots + lines}
+        described.update(axis("x", axes.xaxis, axes.get_xlim()))
+        described.update(axis("y", axes.yaxis, axes.get_ylim()))
+        return labelled(axes, described)
+    return labelled(axes, {"type": "unknown", "elements": []})
+
+
+def with_text(described, **texts):
+    for name, text in texts.items():
+        if text:
+            described[name] = text
+    return described
+
+
+def labelled(axes, described):
+    for side, label in (("x", axes.get_xlabel()), ("y", axes.get_ylabel())):
+        unit = UNIT.search(label)
+        with_text(described, **{side + "Label": label, side + "Unit": (unit.group(1) or unit.group(2)) if unit else ""})
+    return with_text(described, title=axes.get_title())
+
+
+# Axes
+
+
+def converter_name(one):
+    converter = getattr(one, "converter", None) or getattr(one, "_converter", None)
+    return type(converter).__name__
+
+
+def is_datetime(one):
+    name = converter_name(one)
+    return "Date" in name or "Period" in name or "Date" in type(one.get_major_formatter()).__name__
+
+
+def is_categorical(one):
+    return "Category" in converter_name(one)
+
+
+def scale(one):
+    if is_categorical(one):
+        return "categorical"
+    if is_datetime(one):
+        return "datetime"
+    name = one.get_scale()
+    if name in SCALES:
+        return name
+    return "function" if name.startswith("function") else "unknown"
+
+
+def axis(side, one, limits):
+    low, high = sorted(limits)
+    ticks = [(place, label.get_text()) for place, label in zip(one.get_ticklocs(), one.get_ticklabels())]
+    shown = [(place, text) for place, text in ticks if low <= place <= high]
+    places = [coordinate(one, place) for place, _ in shown]
+    return {
+        side + "Ticks": [place for place in places if place is not None],
+        side + "TickLabels": [text for (_, text), place in zip(shown, places) if place is not None],
+        side + "Scale": scale(one)
+    }
+
+
+def coordinate(one, value):
+    """A number, or the text of a date or category; None for what is neither."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return None if value != value else value.isoformat()
+    if type(value).__name__ == "datetime64":
+        text = str(value)
+        return None if text == "NaT" else text
+    if type(value).__name__ == "Period":
+        return value.start_time.isoformat()
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    if not math.isfinite(number):
+        return None
+    if is_categorical(one):
+        units = getattr(getattr(one, "units", None), "_mapping", {})
+        for text, place in units.items():
+            if place == number:
+                return str(text)
+    if is_datetime(one):
+        return date(one, number)
+    return number_of(number)
+
+
+def number_of(value):
+    """A plain number; None when it is none."""
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2 ** 53 else number
+
+
+def date(one, number):
+    if "Period" in converter_name(one):
+        # pandas counts periods from the epoch in units of the frequency.
+        frequency = getattr(one, "freq", None)
+        pandas = sys.modules.get("pandas")
+        if frequency is not None and pandas is not None:
+            return pandas.Period(ordinal=int(number), freq=frequency).start_time.isoformat()
+    from matplotlib import dates
+    moment = dates.num2date(number)
+    if moment.utcoffset() == datetime.timedelta(0):
+        moment = moment.replace(tzinfo=None)
+    return moment.isoformat()
+
+
+# What is drawn
+
+
+def series_label(artist):
+    """The label that the user gave; matplotlib's own start with an underscore."""
+    label = str(artist.get_label())
+    return "" if label.startswith("_") else label
+
+
+def points(axes, xs, ys):
+    found = []
+    for x, y in zip(xs, ys):
+        x, y = coordinate(axes.xaxis, x), coordinate(axes.yaxis, y)
+        if x is not None and y is not None:
+            found.append([x, y])
+        if len(found) > MOST_POINTS:
+            raise ValueError("too many points")
+    return found
+
+
+def lined(axes):
+    drawn = getattr(axes, BOXES, ((), ()))[1]
+    found = []
+    for line in axes.lines:
+        # A line across the whole axes (axhline) is not in the data's coordinates.
+        if id(line) in drawn or not line.get_visible() or line.get_transform() != axes.transData:
+            continue
+        xs, ys = line.get_xdata(orig=True), line.get_ydata(orig=True)
+        if len(xs) != len(ys):
+            xs, ys = line.get_xdata(orig=False), line.get_ydata(orig=False)
+        found.append({"label": series_label(line), "points": points(axes, xs, ys)})
+    return found
+
+
+def scattered(axes):
+    collections = sys.modules.get("matplotlib.collections")
+    found = []
+    for each in axes.collections:
+        if not isinstance(each, collections.PathCollection) or not each.get_visible():
+            continue
+        offsets = [(x, y) for x, y in each.get_offsets().tolist() if x is not None and y is not None]
+        found.append({
+            "label": series_label(each),
+            "points": points(axes, [x for x, _ in offsets], [y for _, y in offsets])
+        })
+    return found
+
+
+def bars(axes):
+    container = sys.modules.get("matplotlib.container")
+    found = []
+    for each in axes.containers:
+        if not isinstance(each, container.BarContainer):
+            continue
+        # matplotlib has told the direction of bars since 3.4; the widths of standing ones are alike.
+        flat = getattr(each, "orientation", None) == "horizontal"
+        one = axes.yaxis if flat else axes.xaxis
+        names = tick_names(one)
+        for bar in each.patches:
+            start, length = (bar.get_y(), bar.get_height()) if flat else (bar.get_x(), bar.get_width())
+            value = number_of(bar.get_width() if flat else bar.get_height())
+            if value is not None:
+                found.append({
+                    "label": bar_label(one, names, start, length),
+                    "group": series_label(each),
+                    "value": value
+                })
+    return found
+
+
+def tick_names(one):
+    return [(place, label.get_text()) for place, label in zip(one.get_ticklocs(), one.get_ticklabels())]
+
+
+def bar_label(one, names, start, length):
+    """The text of the tick under the bar (under the group, where bars stand side by side), else its place."""
+    middle = start + length / 2
+    if is_categorical(one) or not is_datetime(one) and any(not is_number(text) for _, text in names):
+        near = [(abs(place - middle), text) for place, text in names if text]
+        if near and min(near)[0] < 1:
+            return min(near)[1]
+    place = coordinate(one, middle)
+    if isinstance(place, float):
+        return "%.6g" % place
+    return str(place)
+
+
+def is_number(text):
+    """Whether a tick only says its place; matplotlib writes a real minus sign."""
+    try:
+        float(text.replace("\u2212", "-") or 0)
+    except ValueError:
+        return False
+    return True
+
+
+def wedges(axes):
+    patches = sys.modules.get("matplotlib.patches")
+    return [
+        {
+            "label": series_label(each),
+            "angle": abs(float(each.theta2) - float(each.theta1)),
+            "radius": float(each.r)
+        }
+        for each in axes.patches
+        if isinstance(each, patches.Wedge)
+    ]
+
+
+def boxes(axes):
+    found = []
+    known = getattr(axes, BOXES, None)
+    for stats, median in known[0] if known is not None else ():
+        numbers = [float(stats[name]) for name in ("whislo", "q1", "med", "q3", "whishi")]
+        if not all(math.isfinite(number) for number in numbers):
+            continue
+        found.append({
+            "label": box_label(axes, stats, median),
+            "min": numbers[0],
+            "firstQuartile": numbers[1],
+            "median": numbers[2],
+            "thirdQuartile": numbers[3],
+            "max": numbers[4],
+            "outliers": [float(value) for value in stats.get("fliers", ()) if math.isfinite(float(value))]
+        })
+    return found
+
+
+def box_label(axes, stats, median):
+    """The text of the tick at the box, which is where its median is drawn."""
+    xs, ys = median.get_xdata(orig=False), median.get_ydata(orig=False)
+    standing = ys[0] == ys[-1]
+    middle = (xs[0] + xs[-1]) / 2 if standing else (ys[0] + ys[-1]) / 2
+    for place, text in tick_names(axes.xaxis if standing else axes.yaxis):
+        if text and abs(place - middle) < 1e-6:
+            return text
+    return str(stats.get("label", ""))

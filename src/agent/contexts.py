@@ -440,7 +440,7 @@ class PythonContext(Context):
         try:
             pid = os.fork()
             if pid == 0:
-                raise BecomeKernel(theirs.detach(), self.env, self.cwd)
+                raise BecomeKernel(theirs.detach(), self.env, agent.real(self.cwd))
             self.pid = pid
         finally:
             if os.getpid() == agent.pid:

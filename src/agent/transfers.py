@@ -6,9 +6,6 @@ from .paths import FileFailure, explain
 
 CHUNK = 256 * 1024
 
-# What the engine may send before anything was written.
-WINDOW = 2 * 1024 * 1024
-
 
 class Reading:
     """One file on its way to the engine."""
@@ -82,7 +79,6 @@ class Writing:
             raise FileFailure("not_a_file", "%s names a directory." % self.path)
         self.open()
         os.fchmod(self.fd, self.mode)
-        files.link.send({"ev": "file.credit", "id": self.id, "bytes": WINDOW})
 
     def open(self):
         """A file without a name leaves no trace however this ends; not every file system has them."""
