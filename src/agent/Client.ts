@@ -290,12 +290,13 @@ export const make = Effect.fn("AgentClient.make")(function*(
   })
 
   const closeContext: AgentClient["closeContext"] = Effect.fnUntraced(function*(contextId) {
+    if (gone) {
+      return yield* Effect.asVoid(Deferred.await(lost))
+    }
     const closed = yield* Deferred.make<void>()
-    yield* Effect.sync(() => {
-      closing.set(contextId, closed)
-      send({ op: "context.close", ctx: contextId })
-    })
-    yield* Effect.raceFirst(Deferred.await(closed), Deferred.await(lost))
+    closing.set(contextId, closed)
+    send({ op: "context.close", ctx: contextId })
+    yield* Deferred.await(closed)
   })
 
   const start: AgentClient["start"] = (request, observer) => whileHere(() => {

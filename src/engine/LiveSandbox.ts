@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { AgentClient, RunEnd, RunRequest } from "../agent/Client.js"
+import type { AgentClient, RunRequest } from "../agent/Client.js"
 import * as Client from "../agent/Client.js"
 import type { Language } from "../CodeContext.js"
 import type { RequestError } from "../Errors.js"
@@ -63,8 +63,6 @@ const READY_TIMEOUT = Duration.seconds(20)
 const EXIT_GRACE = Duration.seconds(5)
 const MIB = 1024 * 1024
 
-type Death = Extract<RunEnd, { readonly _tag: "Died" }>["message"]
-
 const howItEnded = (end: { readonly exitCode: number | null; readonly signal: string | null }): string =>
   end.signal === null ? `it exited with status ${end.exitCode ?? "unknown"}` : `it was ended by ${end.signal}`
 
@@ -95,7 +93,10 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
 
   const describeLoss = Effect.fnUntraced(function*(violation: string | undefined) {
     const outOfMemory = yield* ranOutOfMemory
-    const status = yield* Effect.timeoutOption(agent.exited, violation === undefined ? EXIT_GRACE : Duration.zero)
+    const status = yield* agent.exited.pipe(
+      Effect.interruptible,
+      Effect.timeoutOption(violation === undefined ? EXIT_GRACE : Duration.zero)
+    )
     const said = (yield* agent.diagnostics).trim()
     yield* tearDown
     const error = lossError({ sandboxId, closing, up, violation, outOfMemory, said, status })
@@ -141,13 +142,13 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   })
 
   const describeDeath = (agentId: string | undefined) =>
-    Effect.fnUntraced(function*(end: Death) {
+    Effect.fnUntraced(function*(end: Run.Death) {
       const outOfMemory = end.outOfMemory === true || (yield* ranOutOfMemory)
       if (agentId !== undefined) {
         if (outOfMemory) {
           contexts.correctReason(agentId, "out_of_memory")
         }
-        yield* Effect.timeoutOption(contexts.gone(agentId), EXIT_GRACE)
+        yield* contexts.gone(agentId).pipe(Effect.interruptible, Effect.timeoutOption(EXIT_GRACE))
       }
       const who = agentId === undefined ? "The command" : "The interpreter"
       const after = agentId === undefined ? "" : " The next run of this context gets a fresh one, without its variables."

@@ -1,7 +1,6 @@
 /**
  * One run of code or of a command: its events, its limits, and how it is stopped.
  */
-import type { Buffer } from "node:buffer"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,6 +8,8 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import { Buffer } from "node:buffer"
+import { constants } from "node:os"
 import type { AgentClient, RunEnd, RunHandle, RunRequest } from "../agent/Client.js"
 import { OUTPUT_WINDOW } from "../agent/Protocol.js"
 import type { RequestError, SandboxError } from "../Errors.js"
@@ -21,6 +22,11 @@ import { makeUtf8Decoder } from "./Utf8.js"
  * Why a run was stopped from outside.
  */
 export type StopReason = "timeout" | "interrupted"
+
+/**
+ * The end of a process that did not say that it was done.
+ */
+export type Death = Extract<RunEnd, { readonly _tag: "Died" }>["message"]
 
 /**
  * What to run, and how.
@@ -39,7 +45,7 @@ export interface RunOptions {
   /** Told at once when the process of the run has ended without saying so, with why it was stopped, if it was. */
   readonly onDeath: (reason: StopReason | undefined) => void
   /** What the death of the process means; also waits until all that it left behind is gone. */
-  readonly describeDeath: (end: Extract<RunEnd, { readonly _tag: "Died" }>["message"]) => Effect.Effect<SandboxError>
+  readonly describeDeath: (end: Death) => Effect.Effect<SandboxError>
   /** The last resort, when an agent does not even obey a kill: ends the sandbox. */
   readonly abandon: Effect.Effect<void>
 }
@@ -64,6 +70,7 @@ export const start = Effect.fnUntraced(function*(
   const ended = yield* Deferred.make<RunEnd>()
   const decoders = { 1: makeUtf8Decoder(), 2: makeUtf8Decoder() }
   const dropped = { 1: 0, 2: 0 }
+  const startedAt = clock.unsafeCurrentTimeMillis()
   let handle: RunHandle | undefined
   let budget = options.maxOutputSize
   let stopReason: StopReason | undefined
@@ -120,7 +127,7 @@ export const start = Effect.fnUntraced(function*(
         emitText(fd, rest)
       } else if (rest !== undefined) {
         // The limit cut a character in two: its first half goes the way of the second.
-        dropped[fd] += rest.base64 === undefined ? 0 : Math.floor(rest.base64.length * 3 / 4)
+        dropped[fd] += Buffer.byteLength(rest.base64 ?? "", "base64")
       }
     }
     Deferred.unsafeDone(ended, Effect.succeed(end))
@@ -128,8 +135,9 @@ export const start = Effect.fnUntraced(function*(
 
   const isLive = Effect.negate(Deferred.isDone(ended))
 
+  // Interruptible, because a finalizer is not, and what cannot be interrupted cannot time out.
   const waitFor = (grace: Duration.Duration) =>
-    Deferred.await(ended).pipe(Effect.timeoutOption(grace), Effect.map(Option.isSome))
+    Deferred.await(ended).pipe(Effect.interruptible, Effect.timeoutOption(grace), Effect.map(Option.isSome))
 
   const stop = (reason: StopReason): Effect.Effect<void> =>
     Effect.gen(function*() {
@@ -144,32 +152,45 @@ export const start = Effect.fnUntraced(function*(
       yield* Deferred.await(ended)
     }).pipe(Effect.whenEffect(isLive), Effect.asVoid)
 
-  // What is still to be found out about a death is found out before the scope closes: see the finalizer below.
-  const conclude = (end: RunEnd): Effect.Effect<void> =>
-    Effect.gen(function*() {
-      const death = end._tag === "Died" ? yield* options.describeDeath(end.message) : undefined
-      if (stopReason === "timeout" && end._tag !== "Lost") {
-        return inbox.fail(timedOut(options, death !== undefined))
-      }
-      if (death !== undefined) {
-        return inbox.fail(death)
-      }
-      if (end._tag === "Refused" || end._tag === "Lost") {
-        return inbox.fail(end.error)
-      }
-      if (end._tag === "Done") {
-        const { duration, exitCode } = end.message
-        emit({
-          _tag: "Ended",
-          seq,
-          duration: duration / 1000,
-          timestamp: clock.unsafeCurrentTimeMillis(),
-          ...(exitCode === undefined ? {} : { exitCode }),
-          ...(dropped[1] + dropped[2] === 0 ? {} : { dropped: { stdout: dropped[1], stderr: dropped[2] } })
-        })
-        inbox.end()
-      }
+  const finish = (duration: number, exitCode: number | undefined): void => {
+    emit({
+      _tag: "Ended",
+      seq,
+      duration,
+      timestamp: clock.unsafeCurrentTimeMillis(),
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(dropped[1] + dropped[2] === 0 ? {} : { dropped: { stdout: dropped[1], stderr: dropped[2] } })
     })
+    inbox.end()
+  }
+
+  const concludeDeath = Effect.fnUntraced(function*(end: Death) {
+    const error = yield* options.describeDeath(end)
+    if (stopReason === "timeout") {
+      return inbox.fail(timedOut(options, true))
+    }
+    // For a command a signal is one way to end; for an interpreter it is not.
+    const status = options.request._tag === "Command" && error.code === "kernel_died" ? signalStatus(end) : undefined
+    return status === undefined
+      ? inbox.fail(error)
+      : finish(clock.unsafeCurrentTimeMillis() - startedAt, status)
+  })
+
+  const conclude = (end: RunEnd): Effect.Effect<void> => {
+    switch (end._tag) {
+      case "Died":
+        return concludeDeath(end.message)
+      case "Lost":
+      case "Refused":
+        return Effect.sync(() => inbox.fail(end.error))
+      case "Done":
+        return Effect.sync(() =>
+          stopReason === "timeout"
+            ? inbox.fail(timedOut(options, false))
+            : finish(end.message.duration / 1000, end.message.exitCode)
+        )
+    }
+  }
 
   emit({
     _tag: "Started",
@@ -177,7 +198,7 @@ export const start = Effect.fnUntraced(function*(
     executionId,
     sandboxId,
     ...(contextId === undefined ? {} : { contextId }),
-    timestamp: clock.unsafeCurrentTimeMillis()
+    timestamp: startedAt
   })
   if (options.executionCount !== undefined) {
     emit({ _tag: "ExecutionCount", seq, executionCount: options.executionCount })
@@ -200,6 +221,12 @@ export const start = Effect.fnUntraced(function*(
   yield* Effect.forkScoped(Effect.delay(stop("timeout"), Duration.millis(options.timeoutMs)))
   return inbox.stream
 })
+
+/** The exit status of a command that a signal ended, as a shell tells it: 128 and the signal's number. */
+const signalStatus = (end: Death): number | undefined => {
+  const number = Object.entries(constants.signals).find(([name]) => name === end.signal)?.[1]
+  return number === undefined ? undefined : 128 + number
+}
 
 const timedOut = (options: RunOptions, died: boolean): TimeoutError => {
   const what = options.request._tag === "Code" ? "The code" : "The command"

@@ -55,6 +55,29 @@ export const stopping: Part = (it) => {
       expect((yield* sandbox.runCode("x")).execution.text).toBe("1")
     }))
 
+  it.scoped("kills code that does not heed the interrupt of its fiber, or of its stream", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* make
+      const stubborn = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nopen('up', 'w').close()\nwhile True: pass"
+      const fiber = yield* Effect.fork(sandbox.runCode(stubborn))
+      yield* eventually(Effect.map(sandbox.listFiles(), ({ files }) => files.length === 1))
+      yield* Fiber.interrupt(fiber)
+      const [context] = yield* sandbox.listCodeContexts()
+      expect(context).toMatchObject({ restarts: 1, lastRestart: "interrupted" })
+      expect((yield* sandbox.runCode("1 + 1")).execution.text).toBe("2")
+    }))
+
+  it.scoped("stops what is interrupted while its interpreter is starting", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* make
+      for (const delay of [0, 1, 2, 3, 5]) {
+        const fiber = yield* Effect.fork(sandbox.runCode("import time; time.sleep(60)"))
+        yield* Effect.sleep(delay)
+        yield* Fiber.interrupt(fiber)
+      }
+      expect((yield* sandbox.runCode("1 + 1")).execution.text).toBe("2")
+    }))
+
   it.scoped("stops a command, and what it has put into the background", () =>
     Effect.gen(function*() {
       const sandbox = yield* make

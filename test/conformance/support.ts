@@ -7,7 +7,7 @@ import { Sandbox } from "../../src/Sandbox.js"
 import type { SandboxSDK } from "../../src/SandboxSDK.js"
 
 /** The `it` of a block that has the layer under test. */
-export type It = Vitest.MethodsNonLive<SandboxSDK>
+export type It = Vitest.MethodsNonLive<SandboxSDK, true>
 
 /** A part of the suite. */
 export type Part = (it: It) => void

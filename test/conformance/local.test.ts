@@ -1,0 +1,4 @@
+import { layerLocal } from "../../src/local.js"
+import { conformance } from "./suite.js"
+
+conformance("the embedded engine", layerLocal())
