@@ -1,8 +1,8 @@
 /**
  * Calls the callbacks of a run: in order, one at a time, the next one when the effect of the last one is done.
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ExecutionEvent, OutputMessage } from "../Execution.js"
@@ -20,8 +20,6 @@ export interface Delivery {
   readonly deliver: (events: Iterable<ExecutionEvent>) => Effect.Effect<void>
   /** Hands over what has no newline yet. */
   readonly flush: Effect.Effect<void>
-  /** Dies when a callback dies that was called because time had passed. */
-  readonly died: Effect.Effect<never>
 }
 
 const call = <A>(callback: Callback<A> | undefined, values: ReadonlyArray<A>): Effect.Effect<void> =>
@@ -90,16 +88,21 @@ const makeLane = (
  * Calls `callbacks`. A line is handed over when it is complete, and a rest without a newline when it has waited for
  * 100 ms, when something was displayed or raised after it, or at the end; so the parts of a run come in their order,
  * and each stream's lines joined are its output.
+ *
+ * `onDeath` is told when a callback dies that was called because time had passed; what dies while events are delivered
+ * dies there.
  */
-export const makeDelivery = (callbacks: RunCodeCallbacks): Effect.Effect<Delivery, never, Scope.Scope> =>
+export const makeDelivery = (
+  callbacks: RunCodeCallbacks,
+  onDeath: (cause: Cause.Cause<never>) => Effect.Effect<unknown>
+): Effect.Effect<Delivery, never, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Effect.scope
     const turn = yield* Effect.makeSemaphore(1)
-    const death = yield* Deferred.make<never>()
     const inTurn = turn.withPermits(1)
     const fork = (effect: Effect.Effect<void>) =>
       effect.pipe(
-        Effect.catchAllCause((cause) => Deferred.failCause(death, cause)),
+        Effect.catchAllCause(onDeath),
         Effect.forkIn(scope),
         Effect.asVoid
       )
@@ -124,7 +127,6 @@ export const makeDelivery = (callbacks: RunCodeCallbacks): Effect.Effect<Deliver
 
     return {
       deliver: (events) => inTurn(Effect.forEach(events, deliverOne, { discard: true })),
-      flush: inTurn(flush),
-      died: Deferred.await(death)
+      flush: inTurn(flush)
     }
   })

@@ -3,6 +3,7 @@
  *
  * What a limit cuts (`maxOutputSize`) is cut where the events are made; here nothing is.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ConnectionError, ExecutionError, type RequestError, SandboxError, TimeoutError } from "../Errors.js"
@@ -149,16 +150,20 @@ const drain = (
     return Stream.runForEachChunk(events, (chunk) => Effect.sync(() => add(chunk)))
   }
   return Effect.scoped(Effect.gen(function*() {
-    const delivery = yield* makeDelivery(callbacks)
-    const run = events.pipe(
+    const outcome = yield* Deferred.make<void, RequestError>()
+    const delivery = yield* makeDelivery(callbacks, (cause) => Deferred.failCause(outcome, cause))
+    // In the scope, and not in a race: whichever way this ends, the stream is closed before anything else goes on.
+    yield* events.pipe(
       Stream.runForEachChunk((chunk) => {
         add(chunk)
         return delivery.deliver(chunk)
       }),
       Effect.tapError(() => delivery.flush),
-      Effect.zipRight(delivery.flush)
+      Effect.zipRight(delivery.flush),
+      Effect.intoDeferred(outcome),
+      Effect.forkScoped
     )
-    yield* Effect.raceFirst(run, delivery.died)
+    yield* Deferred.await(outcome)
   }))
 }
 

@@ -362,10 +362,11 @@ describe("callbacks", () => {
         Stream.ensuring(Effect.zipRight(Effect.yieldNow(), Effect.sync(() => log.push("closed"))))
       )
       const { callbacks } = notes()
-      const fiber = yield* Effect.fork(collectExecution(events, callbacks))
+      const fiber = yield* Effect.fork(
+        Effect.ensuring(collectExecution(events, callbacks), Effect.sync(() => log.push("over")))
+      )
       yield* Deferred.await(begun)
       yield* Fiber.interrupt(fiber)
-      log.push("over")
       expect(log).toEqual(["closed", "over"])
     }))
 })

@@ -1,0 +1,152 @@
+/**
+ * A service that only keeps account of what is alive. It runs no code: it stands in where a test is about the lifetimes
+ * of handles and calls, and not about sandboxes.
+ */
+import { Effect, Layer, Ref, Stream } from "effect"
+import { SandboxError } from "../../src/Errors.js"
+import type { ExecutionEvent, TerminalEvent } from "../../src/Execution.js"
+import { decodeArguments, decodeRunCodeOptions } from "../../src/internal/arguments.js"
+import { collectExecution } from "../../src/internal/collect.js"
+import { CreateSandboxOptions, RunCodeStreamOptions } from "../../src/Options.js"
+import type { SandboxInfo } from "../../src/SandboxInfo.js"
+import { SandboxSDK, type Service } from "../../src/SandboxSDK.js"
+
+const template = {
+  id: "python",
+  config: { name: "python", language: "python", version: "3" },
+  createdAt: 0,
+  updatedAt: 0,
+  isPublic: true
+} as const
+
+const context = (sandboxId: string) =>
+  ({ id: "c1", sandboxId, language: "python", cwd: "/workspace", createdAt: 0, restarts: 0 }) as const
+
+/**
+ * What `code` makes the service do: `lines N` writes N lines, one chunk each; `raise` raises; `hang` writes a line and
+ * goes on until it is stopped; `die` fails like an interpreter that died.
+ */
+const eventsOf = (sandboxId: string, code: string): Stream.Stream<ExecutionEvent, SandboxError> => {
+  const started = { _tag: "Started", seq: 0, executionId: "e1", sandboxId, timestamp: 0 } as const
+  const stdout = (seq: number) => ({ _tag: "Stdout", seq, text: `line ${seq}\n`, timestamp: 0 }) as const
+  const ended = { _tag: "Ended", seq: 9, duration: 0, timestamp: 0 } as const
+  const [word, count = "0"] = code.split(" ")
+  const begin = Stream.make(started)
+  switch (word) {
+    case "lines":
+      return begin.pipe(
+        Stream.concat(Stream.map(Stream.rechunk(Stream.range(1, Number(count)), 1), stdout)),
+        Stream.concat(Stream.make(ended))
+      )
+    case "raise":
+      return Stream.make(
+        started,
+        { _tag: "Error", seq: 1, error: { name: "ValueError", value: "no", traceback: "line 1" } } as const,
+        ended
+      )
+    case "die":
+      return Stream.concat(
+        Stream.make(started, stdout(1)),
+        Stream.fail(new SandboxError({ message: "The interpreter died.", code: "kernel_died", sandboxId }))
+      )
+    default:
+      return Stream.concat(Stream.make(started, stdout(1)), Stream.never)
+  }
+}
+
+/**
+ * The layer, and its account: what happened, in order.
+ */
+export const makeMemoryService = (options: { readonly deleteFails?: boolean } = {}) => {
+  const log: Array<string> = []
+  const note = (entry: string) => Effect.sync(() => void log.push(entry))
+
+  const make: Effect.Effect<Service> = Effect.gen(function*() {
+    const alive = yield* Ref.make<ReadonlyMap<string, SandboxInfo>>(new Map())
+    let count = 0
+
+    const get = (id: string) =>
+      Effect.flatMap(Ref.get(alive), (all) => {
+        const found = all.get(id)
+        return found === undefined
+          ? Effect.fail(new SandboxError({ message: `No sandbox ${id}.`, code: "not_found", sandboxId: id }))
+          : Effect.succeed(found)
+      })
+
+    const stream = (id: string, code: string) =>
+      Stream.unwrapScoped(Effect.gen(function*() {
+        yield* get(id)
+        yield* Effect.acquireRelease(
+          note(`begin ${code}`),
+          () => Effect.zipRight(Effect.yieldNow(), note(`end ${code}`))
+        )
+        return eventsOf(id, code).pipe(Stream.tap((event) => note(`pull ${event._tag}`)))
+      }))
+
+    return {
+      createSandbox: (input) =>
+        Effect.gen(function*() {
+          const { name, templateId } = yield* decodeArguments(CreateSandboxOptions, "createSandbox")(input)
+          if (templateId === "slow") {
+            yield* Effect.yieldNow()
+            yield* Effect.sleep("50 millis")
+          }
+          if (templateId !== "python" && templateId !== "slow") {
+            return yield* new SandboxError({ message: `No template ${templateId}.`, code: "template_not_found" })
+          }
+          const id = `s${++count}`
+          const sandbox: SandboxInfo = {
+            id,
+            userId: "u",
+            ...(name === undefined ? {} : { name }),
+            templateId: template.id,
+            templateConfig: template.config,
+            status: "ready",
+            createdAt: 0,
+            updatedAt: 0
+          }
+          yield* Ref.update(alive, (all) => new Map(all).set(id, sandbox))
+          yield* note(`create ${id}`)
+          return { sandbox }
+        }),
+      getSandbox: get,
+      getSandboxStatus: (id) => Effect.map(get(id), ({ status }) => status),
+      listSandboxes: () => Effect.map(Ref.get(alive), (all) => [...all.values()]),
+      deleteSandbox: (id) =>
+        options.deleteFails === true
+          ? Effect.fail(new SandboxError({ message: "It will not go.", code: "outcome_unknown" }))
+          : Effect.zipRight(
+            Ref.update(alive, (all) => new Map([...all].filter(([other]) => other !== id))),
+            note(`delete ${id}`)
+          ),
+      runCode: (id, code, input) =>
+        Effect.flatMap(
+          decodeRunCodeOptions("runCode", input),
+          ({ collect }) => collectExecution(stream(id, code), collect)
+        ),
+      runCodeStream: (id, code, input) =>
+        Stream.unwrap(
+          Effect.as(decodeArguments(RunCodeStreamOptions, "runCodeStream")(input), stream(id, code))
+        ),
+      runTerminal: (id, command) => Effect.as(get(id), `$ ${command}`),
+      runTerminalStream: (id, command) =>
+        Stream.filter(
+          stream(id, command),
+          (event): event is TerminalEvent =>
+            event._tag === "Started" || event._tag === "Stdout" || event._tag === "Stderr" || event._tag === "Ended"
+        ),
+      readFile: (id, path) => Effect.as(get(id), `content of ${path}`),
+      writeFile: (id, path) => Effect.as(get(id), `/workspace/${path}`),
+      deleteFile: (id) => Effect.asVoid(get(id)),
+      listFiles: (id, directory = "/workspace") => Effect.as(get(id), { files: [], directory }),
+      createCodeContext: (id) => Effect.as(get(id), context(id)),
+      listCodeContexts: (id) => Effect.as(get(id), [context(id)]),
+      deleteCodeContext: (contextId) => note(`delete ${contextId}`),
+      getTemplates: (page = 1, pageSize = 10) => Effect.succeed({ templates: [template], total: 1, page, pageSize }),
+      getTemplate: () => Effect.succeed(template)
+    }
+  })
+
+  const layer = Layer.scoped(SandboxSDK, Effect.acquireRelease(make, () => note("layer closed")))
+  return { layer, log }
+}
