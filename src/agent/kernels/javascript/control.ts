@@ -1,43 +1,23 @@
 /**
- * The control socket: frames in through the event loop, frames out at once.
+ * The control socket, from the main thread: requests that the watcher has read, and frames to the agent.
  */
-import * as net from "node:net"
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
 import type { Critical } from "./critical.js"
 import { persist, tryWrite } from "./descriptor.js"
-import type { Frame } from "./framing.js"
-import { encodeFrame, FrameReader } from "./framing.js"
+import { encodeFrame } from "./framing.js"
+import { isRequest, type RunRequest } from "./request.js"
 
 const CONTROL = 3
 
 export class Control {
-  private readonly reader = new FrameReader()
-  private readonly incoming: Array<Buffer> = []
-  private readonly frames: Array<Frame> = []
-
-  constructor(private readonly critical: Critical) {}
+  constructor(private readonly critical: Critical, private readonly requests: MessagePort) {}
 
   /**
-   * Starts to read. `onData` is called when there may be frames to take, `onEnd` when the agent has gone.
+   * The next request that has arrived. To be called in a critical section.
    */
-  listen(onData: () => void, onEnd: () => void): void {
-    const socket = new net.Socket({ fd: CONTROL, readable: true, writable: false })
-    socket.on("data", (chunk: Buffer) => {
-      // Kept before anything else: from here on a termination loses nothing.
-      this.incoming.push(chunk)
-      onData()
-    })
-    socket.on("error", onEnd)
-    socket.on("close", onEnd)
-  }
-
-  /**
-   * The next frame that has arrived. To be called in a critical section.
-   */
-  take(): Frame | undefined {
-    for (let chunk = this.incoming.shift(); chunk !== undefined; chunk = this.incoming.shift()) {
-      this.frames.push(...this.reader.push(chunk))
-    }
-    return this.frames.shift()
+  take(): RunRequest | undefined {
+    const received = receiveMessageOnPort(this.requests)
+    return isRequest(received?.message) ? received.message : undefined
   }
 
   /**

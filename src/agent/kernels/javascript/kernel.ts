@@ -6,7 +6,7 @@
  */
 import { syncBuiltinESMExports } from "node:module"
 import { types } from "node:util"
-import { Worker } from "node:worker_threads"
+import { MessageChannel, Worker } from "node:worker_threads"
 import { makeAttribution } from "./attribution.js"
 import { installChildProcesses } from "./childProcesses.js"
 import { installConsole } from "./console.js"
@@ -19,11 +19,12 @@ import { InputUnavailable, installPrompts } from "./input.js"
 import { makeModules } from "./modules.js"
 import { installProcessExit, ProcessExit } from "./processExit.js"
 import { rewrite, type SyntaxPosition } from "./rewrite.js"
-import { decodeRequest, Run } from "./run.js"
+import { Run } from "./run.js"
 import { ANSWERED, cellOf, CELLS, EARLY, IDLE, type Ping, POSTED, RUN, UNFLUSHED } from "./shared.js"
 import { installStdio } from "./stdio.js"
 import { cellName, type ErrorReport, installStackTraces, rememberColumns, reportOf, syntaxReport } from "./traceback.js"
 import { transpile } from "./typescript.js"
+import type { WatcherData } from "./watcher.js"
 
 const { add, load, notify, store } = Atomics
 const { isPromise } = types
@@ -51,21 +52,23 @@ export const startKernel = (): void => {
   const cells = new Int32Array(new SharedArrayBuffer(CELLS * Int32Array.BYTES_PER_ELEMENT))
   store(cells, RUN, IDLE)
   store(cells, EARLY, IDLE)
+  const requests = new MessageChannel()
+  const watcherData: WatcherData = { cells, requests: requests.port2 }
   const watcher = new Worker(__filename, {
-    workerData: cells,
+    workerData: watcherData,
+    transferList: [requests.port2],
     env: {},
     execArgv: [],
     stdout: true,
     stderr: true,
     resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 }
   })
-  watcher.unref()
 
   const critical = new Critical(cells)
   const attribution = makeAttribution<Run>((run, timer) => run.timers.add(timer))
-  const control = new Control(critical)
+  const control = new Control(critical, requests.port1)
   const evaluator = new Evaluator()
-  const exit = installProcessExit()
+  installProcessExit()
   const modules = makeModules()
   let active: Run | undefined
   let unwound = false
@@ -94,6 +97,13 @@ export const startKernel = (): void => {
   )
   installStackTraces(__filename)
   installPrompts()
+  const nextTick = process.nextTick
+  // Ticks come before all else: a run that makes another one in each would never end, interrupted or not.
+  process.nextTick = (callback: Function, ...args: Array<unknown>): void => {
+    if (attribution.current()?.cancelled !== true) {
+      Reflect.apply(nextTick, process, [callback, ...args])
+    }
+  }
   syncBuiltinESMExports()
 
   const emit = (run: Run | undefined, result: string): void => {
@@ -113,7 +123,7 @@ export const startKernel = (): void => {
       }
       const id = run.request.run
       if (error === interrupted) {
-        run.timers.cancel()
+        run.cancel()
       }
       run.close()
       active = undefined
@@ -231,19 +241,16 @@ export const startKernel = (): void => {
       if (active !== undefined) {
         return undefined
       }
-      for (let frame = control.take(); frame !== undefined; frame = control.take()) {
-        const request = decodeRequest(frame.header, frame.blob)
-        if (request !== undefined) {
-          try {
-            active = new Run(request, critical, onBuffered)
-          } catch (error) {
-            control.send({ ev: "error", run: request.run }, JSON.stringify(reportOf(error)))
-            control.send({ ev: "done", run: request.run })
-            continue
-          }
-          store(cells, RUN, cellOf(request.run))
-          return active
+      for (let request = control.take(); request !== undefined; request = control.take()) {
+        try {
+          active = new Run(request, critical, onBuffered)
+        } catch (error) {
+          control.send({ ev: "error", run: request.run }, JSON.stringify(reportOf(error)))
+          control.send({ ev: "done", run: request.run })
+          continue
         }
+        store(cells, RUN, cellOf(request.run))
+        return active
       }
       return undefined
     })
@@ -329,6 +336,5 @@ export const startKernel = (): void => {
     })
   })
 
-  control.listen(() => soon(pump), () => exit(0))
   control.send({ ev: "ready" })
 }

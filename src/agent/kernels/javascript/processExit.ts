@@ -16,20 +16,12 @@ export class ProcessExit extends Error {
 }
 
 /**
- * Replaces `process.exit` and gives the real one.
+ * Replaces `process.exit`.
  */
-export const installProcessExit = (): (code: number) => never => {
-  const reallyExit: unknown = Reflect.get(process, "reallyExit")
-  const exit = (code: number): never => {
-    if (typeof reallyExit === "function") {
-      Reflect.apply(reallyExit, process, [code])
-    }
-    return process.abort()
-  }
+export const installProcessExit = (): void => {
   const replacement = (code?: unknown): never => {
     throw new ProcessExit(code ?? process.exitCode)
   }
   process.exit = replacement
   Reflect.set(process, "reallyExit", replacement)
-  return exit
 }

@@ -1,5 +1,8 @@
 /**
- * The watcher thread: it interrupts what the main thread executes, and reminds it to flush.
+ * The watcher thread: it reads what the agent says, interrupts what the main thread executes, and reminds it to flush.
+ *
+ * It reads the control socket because the main thread can be terminated at any point: a request that is on its way
+ * through the main thread's event loop would be lost, one that waits in a message port is not.
  *
  * An interrupt first goes to the main thread as a message, which is enough for code that waits. If that is not taken
  * up within {@link PATIENCE}, the main thread executes code without a pause, and is terminated through the inspector,
@@ -10,7 +13,8 @@
  */
 import { Session } from "node:inspector"
 import * as net from "node:net"
-import { parentPort, workerData } from "node:worker_threads"
+import { MessagePort, parentPort, workerData } from "node:worker_threads"
+import { decodeRequest } from "./request.js"
 import {
   ANSWERED,
   cellOf,
@@ -23,9 +27,11 @@ import {
   TERMINATING,
   UNFLUSHED
 } from "./shared.js"
+import { FrameReader } from "./framing.js"
 import { HOOK } from "./hook.js"
 import { FLUSH_INTERVAL } from "./sink.js"
 
+const CONTROL = 3
 const INTERRUPTS = 4
 
 /** Milliseconds that the main thread has to take up an interrupt by itself. */
@@ -34,14 +40,27 @@ const PATIENCE = 50
 
 const { load, store, wait } = Atomics
 
+/** What the watcher is given at its start. */
+export interface WatcherData {
+  readonly cells: Int32Array
+  /** Where it puts the runs that the agent asks for. */
+  readonly requests: MessagePort
+}
+
+const isWatcherData = (value: unknown): value is WatcherData =>
+  typeof value === "object" && value !== null && "cells" in value && value.cells instanceof Int32Array &&
+  "requests" in value && value.requests instanceof MessagePort
+
 export const watch = (): void => {
-  const cells: unknown = workerData
   const port = parentPort
-  if (!(cells instanceof Int32Array) || port === null) {
+  if (!isWatcherData(workerData) || port === null) {
     return
   }
+  const { cells, requests } = workerData
   const session = new Session()
   session.connectToMainThread()
+  // The last run that was asked for, begun or not.
+  let lastRequest = IDLE
   // Runs that are being interrupted now.
   const busy = new Set<number>()
 
@@ -53,12 +72,12 @@ export const watch = (): void => {
     port.postMessage(message)
   }
 
-  /** Whether the main thread has taken up a ping in time, or has ended the run. */
+  /** Whether the main thread takes up a ping in time. */
   const answered = (run: number): boolean => {
     const before = load(cells, ANSWERED)
     ping(run)
     wait(cells, ANSWERED, before, PATIENCE)
-    return load(cells, ANSWERED) !== before || load(cells, RUN) !== run
+    return load(cells, ANSWERED) !== before
   }
 
   /** Terminates what the main thread executes, unless the run has ended meanwhile. */
@@ -75,6 +94,7 @@ export const watch = (): void => {
     const finish = (): void => {
       if (!over) {
         over = true
+        clearTimeout(timer)
         store(cells, TERMINATING, 0)
         then()
       }
@@ -83,7 +103,7 @@ export const watch = (): void => {
     call("unwind")
     session.post("Runtime.terminateExecution", finish)
     store(cells, POSTED, 1)
-    setTimeout(finish, 10 * PATIENCE)
+    const timer = setTimeout(finish, 10 * PATIENCE)
   }
 
   const interrupt = (run: number): void => {
@@ -92,10 +112,14 @@ export const watch = (): void => {
     }
     busy.add(run)
     const round = (): void => {
-      if (answered(run) || load(cells, RUN) !== run) {
+      const taken = answered(run)
+      const current = load(cells, RUN)
+      if (run === IDLE && (taken || current !== IDLE)) {
         busy.delete(run)
-        // What waits behind something that was terminated goes on.
-        ping(IDLE)
+      } else if (run !== current) {
+        busy.delete(run)
+        // What the run left behind must not keep the next one from starting.
+        interrupt(IDLE)
       } else {
         terminate(run, round)
       }
@@ -105,16 +129,40 @@ export const watch = (): void => {
 
   const onTarget = (target: number | undefined): void => {
     const current = load(cells, RUN)
-    if (target === undefined || target === current) {
+    if (current !== IDLE && (target === undefined || target === current)) {
       interrupt(current)
-    } else {
-      // Not known yet, or over. If it is not known because of what an earlier run left behind, that has to go.
-      store(cells, EARLY, target)
-      if (current === IDLE) {
-        interrupt(IDLE)
-      }
+      return
+    }
+    const early = target ?? lastRequest
+    store(cells, EARLY, early)
+    const now = load(cells, RUN)
+    if (now === early) {
+      // It began in the meantime.
+      interrupt(early)
+    } else if (now === IDLE) {
+      // Not begun yet, or over. If it has not begun because of what an earlier run left behind, that has to go.
+      interrupt(IDLE)
     }
   }
+
+  const reader = new FrameReader()
+  const control = new net.Socket({ fd: CONTROL, readable: true, writable: false })
+  control.on("data", (chunk: Buffer) => {
+    for (const { blob, header } of reader.push(chunk)) {
+      const request = decodeRequest(header, blob)
+      if (request !== undefined) {
+        lastRequest = cellOf(request.run)
+        requests.postMessage(request)
+        ping(IDLE)
+      }
+    }
+  })
+  // Nobody is left to work for, and the main thread may be busy for ever.
+  const end = (): void => {
+    process.kill(process.pid, "SIGKILL")
+  }
+  control.on("error", end)
+  control.on("close", end)
 
   let digits = ""
   const pipe = new net.Socket({ fd: INTERRUPTS, readable: true, writable: false })
