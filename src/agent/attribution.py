@@ -6,10 +6,25 @@ copies its context when it is made, and work given to a pool of threads has that
 import _thread
 import contextvars
 import functools
+import os
 import sys
 import threading
 
 RUN = contextvars.ContextVar("sandbox_run", default=None)
+
+
+class State:
+    """`run` is the number of the run that goes on, `null` a descriptor that swallows what is written to it."""
+
+    run = None
+    null = -1
+
+
+def is_current():
+    """Whether the code that asks belongs to the run that goes on. What has no number was not started by Python."""
+    run = RUN.get()
+    return State.run is not None and (run is None or run == State.run)
+
 
 # How many threads each run has started that are still alive.
 living = {}
@@ -75,6 +90,7 @@ def _wrap_joinable(original):
 
 def install():
     """Makes every way to start a thread remember the run."""
+    os.system = _wrap_system(os.system)
     starter = _wrap_starter(_thread.start_new_thread)
     _thread.start_new_thread = _thread.start_new = starter
     if hasattr(threading, "_start_new_thread"):
@@ -97,21 +113,58 @@ def _in_run(run, function, arguments, keywords):
 def patch_imported():
     """Patches what the user's code has imported by now; called before each run.
 
-    A pool that is used in the run that imports it needs no patch yet: its threads are born in that run.
+    What is used in the run that imports it needs no patch yet: it belongs to that run anyway.
     """
     pools = sys.modules.get("concurrent.futures.thread")
-    if pools is not None and "pools" not in _patched and hasattr(pools, "ThreadPoolExecutor"):
+    if "pools" not in _patched and hasattr(pools, "ThreadPoolExecutor"):
         _patched.add("pools")
-        submit = pools.ThreadPoolExecutor.submit
+        pools.ThreadPoolExecutor.submit = _wrap_submit(pools.ThreadPoolExecutor.submit)
+    subprocess = sys.modules.get("subprocess")
+    if "subprocess" not in _patched and hasattr(getattr(subprocess, "Popen", None), "_get_handles"):
+        _patched.add("subprocess")
+        subprocess.Popen._get_handles = _wrap_handles(subprocess.Popen._get_handles)
 
-        @functools.wraps(submit)
-        def submit_in_run(self, function, /, *arguments, **keywords):
-            run = RUN.get()
-            if run is None:
-                return submit(self, function, *arguments, **keywords)
-            return submit(self, _in_run, run, function, arguments, keywords)
 
-        pools.ThreadPoolExecutor.submit = submit_in_run
+def _wrap_submit(submit):
+    @functools.wraps(submit)
+    def submit_in_run(self, function, /, *arguments, **keywords):
+        run = RUN.get()
+        if run is None:
+            return submit(self, function, *arguments, **keywords)
+        return submit(self, _in_run, run, function, arguments, keywords)
+
+    return submit_in_run
+
+
+def _wrap_handles(get_handles):
+    """A process that is started by what is left of an earlier run must not inherit the streams of this one."""
+
+    @functools.wraps(get_handles)
+    def get_handles_of_run(self, stdin, stdout, stderr):
+        handles = get_handles(self, stdin, stdout, stderr)
+        if is_current():
+            return handles
+        stdin_read, stdin_write, out_read, out_write, err_read, err_write = handles
+        if out_write == -1:
+            out_write = State.null
+        if err_write == -1:
+            err_write = State.null
+        return stdin_read, stdin_write, out_read, out_write, err_read, err_write
+
+    return get_handles_of_run
+
+
+def _wrap_system(system):
+    @functools.wraps(system)
+    def system_of_run(command):
+        if is_current():
+            return system(command)
+        import subprocess
+        patch_imported()
+        code = subprocess.call(command, shell=True)
+        return -code if code < 0 else code << 8
+
+    return system_of_run
 
 
 def leftovers(run):

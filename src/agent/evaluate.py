@@ -40,11 +40,14 @@ class Evaluator:
             self.namespace_flags |= body.co_flags & FUTURE_FLAGS
         if last is not None:
             last = compile(last, name, "eval", flags | self.namespace_flags, dont_inherit=True)
-        if tree.body:
-            self.evaluate(body)
-        if last is not None:
-            return self.evaluate(last)
-        return None
+        codes = ([body] if tree.body else []) + ([last] if last is not None else [])
+        if any(code.co_flags & CO_COROUTINE for code in codes):
+            value = self.wait_for(self.evaluate_awaiting(codes))
+        else:
+            value = None
+            for code in codes:
+                value = eval(code, self.namespace)
+        return value if last is not None else None
 
     def remember(self, name, source):
         lines = source.splitlines(True)
@@ -57,10 +60,13 @@ class Evaluator:
             if name not in linecache.cache:
                 linecache.cache[name] = entry
 
-    def evaluate(self, code):
-        value = eval(code, self.namespace)
-        if code.co_flags & CO_COROUTINE:
-            return self.wait_for(value)
+    async def evaluate_awaiting(self, codes):
+        """Runs the parts of a cell with `await` in it: all of it has a running loop."""
+        value = None
+        for code in codes:
+            value = eval(code, self.namespace)
+            if code.co_flags & CO_COROUTINE:
+                value = await value
         return value
 
     def wait_for(self, coroutine):

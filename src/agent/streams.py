@@ -12,21 +12,10 @@ import os
 import sys
 import time
 
-from . import attribution
+from .attribution import RUN, State, is_current
 
 BLOCK = 64 * 1024
 FLUSH_SECONDS = 0.02
-
-
-class State:
-    """`run` is the number of the run that goes on."""
-
-    run = None
-
-
-def _current():
-    run = attribution.RUN.get()
-    return State.run is not None and (run is None or run == State.run)
 
 
 class Direct(io.BufferedWriter):
@@ -37,7 +26,7 @@ class Selective(io.BufferedWriter):
     """Only what the current run writes gets through."""
 
     def write(self, data):
-        if _current():
+        if is_current():
             return super().write(data)
         return memoryview(data).nbytes
 
@@ -94,7 +83,7 @@ def open_stream(fd, errors, line_buffering):
 
 class Streams:
     def __init__(self):
-        self.null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self.null = State.null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self.parked = _thread.allocate_lock()
         self.parked.acquire()
         self.is_parked = False
@@ -131,7 +120,7 @@ class Streams:
         os.close(out_fd)
         os.close(err_fd)
         State.run = run
-        attribution.RUN.set(run)
+        RUN.set(run)
         self.switch(Direct if alone else Selective)
         if not self.started:
             self.started = True
@@ -164,7 +153,7 @@ class Streams:
         """After a fork: the child keeps the pipes of the run that made it, and nobody flushes for it."""
         self.started = True
         self.is_parked = False
-        if not _current():
+        if not is_current():
             os.dup2(self.null, 1)
             os.dup2(self.null, 2)
         self.switch(Direct)
