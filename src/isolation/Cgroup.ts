@@ -180,7 +180,8 @@ const makeGroup = Effect.fn("Cgroup.make")(
     const name = `${label.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64)}-${randomBytes(4).toString("hex")}`
     const opened = yield* Effect.forEach(
       trees,
-      (tree) => Effect.map(openGroup(tree, engine, name, limits), (directory) => ({ tree, directory }))
+      (tree) => Effect.map(openGroup(tree, engine, name, limits), (directory) => ({ tree, directory })),
+      { concurrency: "unbounded" }
     )
     const memory = opened.find(({ tree }) => tree.controllers.includes("memory"))
     const cpu = opened.find(({ tree }) => tree.controllers.includes("cpu"))

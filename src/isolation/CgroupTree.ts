@@ -81,11 +81,12 @@ const version2 = Effect.fnUntraced(function*(mount: Mount, own: string, without:
 })
 
 /**
- * The trees that this process could use, each with its possible places in the order of preference.
+ * The trees that a process could use, each with its possible places in the order of preference, given what its
+ * `/proc/<pid>/mountinfo` and `/proc/<pid>/cgroup` say.
  */
-export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effect.gen(function*() {
-  const mounted = mounts(Option.getOrElse(yield* Host.readText("/proc/self/mountinfo"), () => ""))
-  const groups = Option.getOrElse(yield* Host.readText("/proc/self/cgroup"), () => "").split("\n").flatMap((line) => {
+export const treesOf = Effect.fnUntraced(function*(mountinfo: string, cgroup: string) {
+  const mounted = mounts(mountinfo)
+  const groups = cgroup.split("\n").flatMap((line) => {
     const [, id, controllers, group] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? []
     return id === undefined || controllers === undefined || group === undefined
       ? []
@@ -112,4 +113,12 @@ export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effe
     if (Option.isSome(own)) trees.push(yield* version2(mount, own.value, taken))
   }
   return trees
+})
+
+/**
+ * The trees that this process could use.
+ */
+export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effect.gen(function*() {
+  const read = (name: string) => Effect.map(Host.readText(`/proc/self/${name}`), Option.getOrElse(() => ""))
+  return yield* treesOf(yield* read("mountinfo"), yield* read("cgroup"))
 })

@@ -6,7 +6,16 @@ import type { ListenOptions } from "node:net"
 import * as Path from "node:path"
 import * as Bubblewrap from "../../src/isolation/Bubblewrap.js"
 import { Isolation } from "../../src/isolation/Isolation.js"
-import { engineGroups, eventually, isRoot, makeFolder, makeSandbox, processesIn, RESOURCES, writeAgent } from "./support.js"
+import {
+  engineGroups,
+  eventually,
+  isRoot,
+  makeFolder,
+  makeSandbox,
+  processesIn,
+  RESOURCES,
+  writeAgent
+} from "./support.js"
 
 const listening = (options: ListenOptions) =>
   Effect.acquireRelease(
@@ -108,6 +117,22 @@ layer(Bubblewrap.layer(), { excludeTestServices: true })("Bubblewrap", (it) => {
       expect(yield* evaluate("'isolation-test' in open('/proc/1/cmdline').read()")).toBe(false)
     }))
 
+  it.scoped("lets programs run that use threads, processes, terminals, locks and local sockets", () =>
+    Effect.gen(function*() {
+      const { evaluate } = yield* makeSandbox({ memoryMb: 512, processes: 100 })
+      const runs = (command: string) => evaluate(`subprocess.getoutput(${JSON.stringify(command)})`)
+      const worker = "new (require('worker_threads').Worker)('console.log(40 + 2)', { eval: true })"
+      expect(yield* runs(`node -e "${worker}"`)).toBe("42")
+      expect(yield* runs("python3 -c 'import multiprocessing as m; print(m.Pool(2).map(abs, [-1, -2]))'")).toBe(
+        "[1, 2]"
+      )
+      expect(yield* runs("script -qc 'test -t 1 && echo terminal' /dev/null")).toContain("terminal")
+      expect(yield* runs("echo a | sort | (cat; date > /dev/null) 2>&1")).toBe("a")
+      const sockets = "import asyncio; print(asyncio.run(asyncio.sleep(0, 'slept')))"
+      expect(yield* runs(`python3 -c "${sockets}"`)).toBe("slept")
+      expect(yield* runs("node -p 'Object.keys(os.networkInterfaces())'")).toContain("lo")
+    }))
+
   it.scoped("stops a fork bomb and answers afterwards", () =>
     Effect.gen(function*() {
       const { evaluate } = yield* makeSandbox({ processes: 24 })
@@ -204,7 +229,10 @@ except OSError as error:
           yield* isolation.makeWorkspace(workspace)
           return yield* isolation.launch({ sandboxId: name, workspace, agentDirectory, resources: RESOURCES })
         })
-      const raising = yield* start("raising", "import sys; sys.stderr.write('x' * 100000); raise ValueError('last words')")
+      const raising = yield* start(
+        "raising",
+        "import sys; sys.stderr.write('x' * 100000); raise ValueError('last words')"
+      )
       expect(yield* raising.exited).toEqual({ exitCode: 1, signal: null })
       yield* eventually(() => Effect.runSync(raising.diagnostics).endsWith("ValueError: last words\n"))
       expect((yield* raising.diagnostics).length).toBeLessThanOrEqual(8192)
@@ -246,8 +274,12 @@ except OSError as error:
       const users = sandboxes.map(({ workspace }) => Fs.statSync(workspace).uid)
       if (isRoot) expect(new Set(users).size).toBe(6)
       const answers = yield* Effect.all(
-        sandboxes.map(({ evaluate }, index) => evaluate("(os.listdir('/workspace'), len(os.listdir('/tmp')))",
-          `open('/workspace/${index}','w').close(); open('/tmp/${index}','w').close()`)),
+        sandboxes.map(({ evaluate }, index) =>
+          evaluate(
+            "(os.listdir('/workspace'), len(os.listdir('/tmp')))",
+            `open('/workspace/${index}','w').close(); open('/tmp/${index}','w').close()`
+          )
+        ),
         { concurrency: "unbounded" }
       )
       expect(answers).toEqual(sandboxes.map((_, index) => [[String(index)], 1]))

@@ -2,14 +2,23 @@
  * The engine as a program of its own: as another user, with open descriptors, in a worker thread, and killed.
  */
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import type { Guarantee } from "../../src/isolation/Guarantee.js"
 import * as Bubblewrap from "../../src/isolation/Bubblewrap.js"
+import { Guarantee } from "../../src/isolation/Guarantee.js"
 import { Isolation } from "../../src/isolation/Isolation.js"
-import { bundleLauncher, engineGroups, eventually, isAlive, isRoot, processesIn, runLauncher, writeAgent } from "./support.js"
+import {
+  bundleLauncher,
+  engineGroups,
+  eventually,
+  isAlive,
+  isRoot,
+  processesIn,
+  runLauncher,
+  writeAgent
+} from "./support.js"
 
 const NOBODY = 65534
 
@@ -41,13 +50,13 @@ os.write(3, json.dumps({
 os.read(3, 1)
 `
 
-interface Said {
-  readonly namespace: string
-  readonly descendant: number
-  readonly files: Record<string, string>
-  readonly environment: Record<string, string>
-  readonly cwd: string
-}
+const Said = Schema.Struct({
+  namespace: Schema.String,
+  descendant: Schema.Number,
+  files: Schema.Record({ key: Schema.String, value: Schema.String }),
+  environment: Schema.Record({ key: Schema.String, value: Schema.String }),
+  cwd: Schema.String
+})
 
 let folder = ""
 let launcher = ""
@@ -64,30 +73,35 @@ afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
 const start = (scenario: string, options?: Parameters<typeof runLauncher>[2]) =>
   runLauncher(launcher, [scenario, folder], options)
 
-/** What the agent of a launcher says. The stand-in above is the one who says it. */
-const said = (launched: ReturnType<typeof runLauncher>) =>
-  Effect.promise(async (): Promise<Said> => JSON.parse(JSON.stringify(await launched.said)))
+const reported = <A, I>(launched: ReturnType<typeof runLauncher>, schema: Schema.Schema<A, I>) =>
+  Effect.flatMap(Effect.promise(() => launched.said), Schema.decodeUnknown(schema))
+
+/** What the agent of a launcher says. */
+const said = (launched: ReturnType<typeof runLauncher>) => reported(launched, Said)
 
 describe("an engine on this host", () => {
   it.live("gives all its guarantees as this user", () =>
     Effect.gen(function*() {
       const launched = start("doctor")
-      const guarantees: ReadonlyArray<Guarantee> = JSON.parse(JSON.stringify(yield* Effect.promise(() => launched.said)))
+      const guarantees = yield* reported(launched, Schema.Array(Guarantee))
       expect(guarantees.filter(({ holds }) => !holds)).toEqual([])
       expect(guarantees.length).toBeGreaterThan(15)
       expect(yield* Effect.promise(() => launched.ended)).toBe(0)
     }))
 
-  it.live.skipIf(!isRoot)("gives all its guarantees as an ordinary user, and calls soft what is", () =>
-    Effect.gen(function*() {
-      const launched = start("doctor", { uid: NOBODY })
-      const guarantees: ReadonlyArray<Guarantee> = JSON.parse(JSON.stringify(yield* Effect.promise(() => launched.said)))
-      expect(guarantees.filter(({ holds }) => !holds)).toEqual([])
-      const soft = guarantees.filter((guarantee) => guarantee.soft === true)
-      expect(soft.map(({ id }) => id)).toEqual(["memory", "process-count", "processor-time"])
-      expect(soft.every(({ detail, fix }) => detail !== undefined && fix !== undefined)).toBe(true)
-      expect(yield* Effect.promise(() => launched.ended)).toBe(0)
-    }))
+  it.live.skipIf(!isRoot)(
+    "gives all its guarantees as an ordinary user, and calls soft what is",
+    () =>
+      Effect.gen(function*() {
+        const launched = start("doctor", { uid: NOBODY })
+        const guarantees = yield* reported(launched, Schema.Array(Guarantee))
+        expect(guarantees.filter(({ holds }) => !holds)).toEqual([])
+        const soft = guarantees.filter((guarantee) => guarantee.soft === true)
+        expect(soft.map(({ id }) => id)).toEqual(["memory", "process-count", "processor-time"])
+        expect(soft.every(({ detail, fix }) => detail !== undefined && fix !== undefined)).toBe(true)
+        expect(yield* Effect.promise(() => launched.ended)).toBe(0)
+      })
+  )
 
   it.live("passes none of its open files and none of its environment on", () =>
     Effect.gen(function*() {
@@ -118,7 +132,8 @@ describe("an engine on this host", () => {
     Effect.gen(function*() {
       const launched = start("hold")
       const { namespace } = yield* said(launched)
-      const groups = () => engineGroups().filter((path) => Path.basename(path).startsWith(`sandbox-sdk-${launched.pid}-`))
+      const groups = () =>
+        engineGroups().filter((path) => Path.basename(path).startsWith(`sandbox-sdk-${launched.pid}-`))
       const made = groups().length
       // The groups of an engine that lives are left alone.
       yield* reap

@@ -27,8 +27,10 @@ const start = Effect.gen(function*() {
   })
   return yield* Effect.async<unknown>((resume) => {
     agent.stream.once("data", (chunk: Buffer) => resume(Effect.succeed(JSON.parse(chunk.toString("utf8")))))
-    agent.stream.once("close", () =>
-      resume(Effect.flatMap(agent.diagnostics, (said) => Effect.die(new Error(`the agent ended: ${said}`)))))
+    agent.stream.once(
+      "close",
+      () => resume(Effect.flatMap(agent.diagnostics, (said) => Effect.die(new Error(`the agent ended: ${said}`))))
+    )
   })
 })
 
@@ -36,7 +38,12 @@ const scenarios: Record<string, Effect.Effect<void, unknown>> = {
   /** Tells what holds. */
   doctor: doctor.pipe(Effect.flatMap(say), Effect.provide(Bubblewrap.layer())),
   /** Tells what the agent says, and goes on until it is killed. */
-  hold: start.pipe(Effect.flatMap(say), Effect.zipRight(Effect.never), Effect.scoped, Effect.provide(Bubblewrap.layer())),
+  hold: start.pipe(
+    Effect.flatMap(say),
+    Effect.zipRight(Effect.never),
+    Effect.scoped,
+    Effect.provide(Bubblewrap.layer())
+  ),
   /** Tells what the agent says, and ends in order. */
   once: start.pipe(Effect.flatMap(say), Effect.scoped, Effect.provide(Bubblewrap.layer())),
   none: start.pipe(Effect.flatMap(say), Effect.scoped, Effect.provide(None.layer)),

@@ -2,7 +2,7 @@
  * What the tests of isolation share: sandboxes with a stand-in for the agent that evaluates Python, and the engine in a
  * process of its own.
  */
-import { Duration, Effect, type Scope } from "effect"
+import { Duration, Effect, Schema, type Scope } from "effect"
 import { build } from "esbuild"
 import { execFileSync, spawn, type StdioOptions } from "node:child_process"
 import * as Fs from "node:fs"
@@ -81,6 +81,11 @@ export const writeAgent = (folder: string, source: string = STAND_IN): string =>
   return agent
 }
 
+const Answer = Schema.parseJson(Schema.Struct({
+  value: Schema.optional(Schema.Unknown),
+  error: Schema.optional(Schema.String)
+}))
+
 /** A sandbox with the stand-in agent. */
 export const makeSandbox = (
   resources: Partial<LaunchOptions["resources"]> = {}
@@ -106,9 +111,9 @@ export const makeSandbox = (
             Effect.sync(() => agent.stream.write(`${JSON.stringify([code, expression])}\n`)),
             line(agent.stream)
           )
-          const answer: { readonly value?: unknown; readonly error?: string } = JSON.parse(answered)
+          const answer = yield* Schema.decodeUnknown(Answer)(answered)
           return answer.error === undefined ? answer.value : yield* Effect.die(new Error(answer.error))
-        })
+        }).pipe(Effect.orDie)
     }
   }).pipe(Effect.orDie)
 
