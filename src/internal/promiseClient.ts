@@ -151,13 +151,13 @@ export class PromiseClient {
     options: O | undefined,
     use: (service: Service, options: Omit<O, "signal"> | undefined) => Effect.Effect<A, AnySandboxSDKError>
   ): Promise<A> {
-    return this.#runner.run(
+    return this.#runner.start(
       Effect.flatMap(
         separate(operation, options),
         (rest) => Effect.flatMap(Tag, (service) => use(service, rest))
       ),
       signalOf(options)
-    )
+    ).result
   }
 
   #iterate<O extends CallOptions, A>(
@@ -357,24 +357,14 @@ export class PromiseClient {
    * never, and with what hinders the connection.
    */
   waitForConnection(timeoutMs?: number, options?: CallOptions): Promise<void> {
-    return this.#runner.run(
-      Effect.gen(this, function*() {
-        if (timeoutMs === undefined) {
-          return yield* this.#runner.ready
-        }
-        const limit = yield* decodeTimeout(timeoutMs)
-        return yield* Effect.timeoutFail(this.#runner.ready, {
-          duration: Duration.millis(limit),
-          onTimeout: () =>
-            new TimeoutError({
-              message: `No connection within ${limit} ms.`,
-              timeoutMs: limit,
-              operation: "connect"
-            })
-        })
-      }),
-      signalOf(options)
-    )
+    const connect = Effect.asVoid(this.#runner.connect)
+    const limited = Effect.flatMap(decodeTimeout(timeoutMs), (limit) =>
+      Effect.timeoutFail(connect, {
+        duration: Duration.millis(limit),
+        onTimeout: () =>
+          new TimeoutError({ message: `No connection within ${limit} ms.`, timeoutMs: limit, operation: "connect" })
+      }))
+    return this.#runner.startAlone(timeoutMs === undefined ? connect : limited, signalOf(options)).result
   }
 
   /**

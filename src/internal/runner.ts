@@ -58,21 +58,26 @@ export class Runner<R> {
   }
 
   /** Builds the layer, where that has not been done. */
-  get ready(): Effect.Effect<void, RequestError> {
-    return Effect.asVoid(Effect.tap(this.#runtime.runtimeEffect, () => {
+  get connect(): Effect.Effect<Runtime.Runtime<R>, RequestError> {
+    return Effect.tap(this.#runtime.runtimeEffect, () => {
       this.#isReady = true
-    }))
+    })
   }
 
-  /** Starts an effect. Aborting `signal` interrupts it; it then rejects with the signal's reason, when it is over. */
+  /** Starts an effect over the layer. Aborting `signal` interrupts it; it then rejects with the signal's reason, when it is over. */
   start<A>(effect: Effect.Effect<A, AnySandboxSDKError, R>, signal?: AbortSignal): Running<A> {
+    return this.startAlone(Effect.flatMap(this.connect, (runtime) => Effect.provide(effect, runtime)), signal)
+  }
+
+  /** The same for an effect that does not need the layer, and does not wait for it. */
+  startAlone<A>(effect: Effect.Effect<A, AnySandboxSDKError>, signal?: AbortSignal): Running<A> {
     if (this.#closing !== undefined) {
       return refused(disconnected())
     }
     if (signal?.aborted === true) {
       return refused(signal.reason)
     }
-    const fiber = this.#runtime.runFork(Effect.zipRight(this.ready, effect))
+    const fiber = Runtime.runFork(Runtime.defaultRuntime)(effect)
     const interrupt = () => fiber.unsafeInterruptAsFork(FiberId.none)
     signal?.addEventListener("abort", interrupt, { once: true })
     const result = new Promise<A>((resolve, reject) => {
@@ -95,11 +100,6 @@ export class Runner<R> {
     this.#running.add(stop)
     void over.then(() => this.#running.delete(stop))
     return { result, stop }
-  }
-
-  /** Runs an effect. */
-  run<A>(effect: Effect.Effect<A, AnySandboxSDKError, R>, signal?: AbortSignal): Promise<A> {
-    return this.start(effect, signal).result
   }
 
   /** Acquires a value and holds its scope open until it is released, or this is closed. */
