@@ -120,12 +120,19 @@ export class ExecutionError extends Schema.TaggedError<ExecutionError>("sandbox-
 /**
  * No connection to `url`, or it broke and could not be resumed. `execution` holds the output that had arrived.
  *
+ * `sent` is `false` when nothing of the request had left, so that it cannot have had an effect. `status` is the HTTP
+ * status where something on the way answered in place of the server (502, 503, 504), `retryAfter` the milliseconds
+ * after which it wants to be asked again.
+ *
  * @category errors
  */
 export class ConnectionError
   extends Schema.TaggedError<ConnectionError>("sandbox-sdk/ConnectionError")("ConnectionError", {
     message: Schema.String,
     url: Schema.String,
+    sent: Schema.optional(Schema.Boolean),
+    status: Schema.optional(Schema.Finite),
+    retryAfter: Schema.optional(Schema.Finite),
     execution: Schema.optional(Execution),
     cause: Schema.optional(Schema.Defect)
   })

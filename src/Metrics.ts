@@ -4,7 +4,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -251,11 +251,15 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
 
     return {
       track: (operation) => (effect) =>
-        Effect.flatMap(Clock.currentTimeNanos, (start) =>
-          Effect.onExit(effect, (exit) => ended(operation, start, outcome(exit)))),
+        Effect.flatMap(
+          Clock.currentTimeNanos,
+          (start) => Effect.onExit(effect, (exit) => ended(operation, start, outcome(exit)))
+        ),
       trackStream: (operation) => (stream) =>
-        Stream.unwrap(Effect.map(Clock.currentTimeNanos, (start) =>
-          Stream.ensuringWith(stream, (exit) => ended(operation, start, outcome(exit))))),
+        Stream.unwrap(
+          Effect.map(Clock.currentTimeNanos, (start) =>
+            Stream.ensuringWith(stream, (exit) => ended(operation, start, outcome(exit))))
+        ),
       trackBytes: (direction) => (stream) =>
         Stream.mapChunksEffect(stream, (chunk) => {
           let count = 0
@@ -345,11 +349,13 @@ export const reporter = <E, R>(
 export const layerReporter = (options: ReporterOptions): Layer.Layer<never, never, Recorder> =>
   Layer.scopedDiscard(
     Effect.flatMap(Recorder, ({ snapshot }) =>
-      Effect.forkScoped(reporter(snapshot, options).pipe(
-        Effect.tapErrorCause((cause) => Effect.logDebug("A report of the metrics failed.", cause)),
-        Effect.catchAllCause(() => Effect.void),
-        Effect.forever
-      )))
+      Effect.forkScoped(
+        reporter(snapshot, options).pipe(
+          Effect.tapErrorCause((cause) => Effect.logDebug("A report of the metrics failed.", cause)),
+          Effect.catchAllCause(() => Effect.void),
+          Effect.forever
+        )
+      ))
   )
 
 /**

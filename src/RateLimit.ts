@@ -101,7 +101,10 @@ export const takeRequest = (window: Window, limit: number): Effect.Effect<void, 
  * What is left of a window of a minute.
  */
 export const windowInfo = (window: Window, limit: number): Effect.Effect<RateLimitInfo> =>
-  Effect.map(Clock.currentTimeMillis, (now) => ({ limit, remaining: window.remaining(now), resetAt: window.resetAt(now) }))
+  Effect.map(
+    Clock.currentTimeMillis,
+    (now) => ({ limit, remaining: window.remaining(now), resetAt: window.resetAt(now) })
+  )
 
 /**
  * Makes a limiter. Those who wait pass in the order in which they came.
