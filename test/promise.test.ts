@@ -250,6 +250,18 @@ describe("streams", () => {
     await sdk.disconnect()
   })
 
+  it("give nothing more once the signal is aborted, not even what has arrived", async () => {
+    const { id, sdk } = await open()
+    const controller = new AbortController()
+    // All three events of this code arrive at once.
+    const events = sdk.runCodeStream(id, "raise", { signal: controller.signal })
+    expect((await events.next()).value?._tag).toBe("Started")
+    controller.abort()
+    expect(await rejection(events.next())).toBe(controller.signal.reason)
+    expect(await events.next()).toEqual({ done: true, value: undefined })
+    await sdk.disconnect()
+  })
+
   it("answer calls that are made at once in their order", async () => {
     const { id, sdk } = await open()
     const events = sdk.runCodeStream(id, "lines 2")
