@@ -65,11 +65,12 @@ class BashContext(Context):
         fields.append(code.replace(b"\0", b""))
         self.begun = self.wanted = False
         self.post(b"\0".join(fields) + b"\0")
-        # Each line is a command of its own: after an interrupt bash goes on with the next one.
+        # Each line is a command of its own: after an interrupt bash goes on with the next one. The code is sourced, not
+        # evaluated, because bash then leaves out what it tells humans: numbers of jobs, and that it exits.
         lines = (
             "{ __sandbox_begin; } 2>/dev/null\n"
             "exec 1>%s 2>%s\n"
-            'eval "${__sandbox_code-(exit 130)}" 0</dev/null 3>&-\n'
+            '. /dev/fd/9 9<<<"${__sandbox_code-(exit 130)}" 0</dev/null 3>&-\n'
             "{ __sandbox_end $?; } 2>/dev/null\n"
             "exec 1>/dev/null 2>/dev/null\n"
         ) % (paths[0], paths[1])

@@ -47,19 +47,4 @@ __sandbox_end() {
   printf 'done %s\n' "$status" >&3
 }
 
-# An interactive bash says "exit" to standard error when it ends; a program does not.
-exit() {
-  local status=${1-$?}
-  ((BASH_SUBSHELL == 0)) || builtin exit "$status"
-  local trapped
-  trapped=$(trap -p EXIT)
-  if [[ -n $trapped ]]; then
-    eval "trapped=($trapped)"
-    trap - EXIT
-    (builtin exit "$status")
-    eval "${trapped[2]}"
-  fi
-  builtin exit "$status" 2> /dev/null
-}
-
 printf 'ready\n' >&3

@@ -243,8 +243,13 @@ export class Kernel {
     }
   }
 
-  close(): void {
+  /** Closes the control socket, as a dying agent does. */
+  hangUp(): void {
     this.control.destroy()
+  }
+
+  close(): void {
+    this.hangUp()
     if (this.exited === undefined && this.process.pid !== undefined) {
       try {
         process.kill(-this.process.pid, "SIGKILL")
