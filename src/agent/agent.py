@@ -144,6 +144,8 @@ class Agent:
             for name in ("HOME", "PATH"):
                 parts = self.env.get(name, "").split(":")
                 self.env[name] = ":".join(self.real(part) for part in parts)
+            # Marks what is started here, so that the engine finds and ends it even when this process was killed.
+            self.env.update((name, os.environ[name]) for name in ("SANDBOX_OWNER",) if name in os.environ)
         limits = header.get("limits") or {}
         for name, what in (
             ("processes", resource.RLIMIT_NPROC),
