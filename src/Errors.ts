@@ -99,8 +99,8 @@ export const SandboxErrorCode = Schema.Literal(
 export type SandboxErrorCode = typeof SandboxErrorCode.Type
 
 /**
- * The code that was run raised. `name` is the class that was raised (`ZeroDivisionError`), `value` its message and
- * `traceback` the lines of the user's own code that led there; `execution` holds all output and results up to there.
+ * The code that was run raised. `name` is the class that was raised (`ZeroDivisionError`), `value` its message (the
+ * error's own `message` too, where it is not empty) and `traceback` the lines of the user's own code that led there; `execution` holds all output and results up to there.
  *
  * @category errors
  */

@@ -201,7 +201,8 @@ export const collectExecution = (
     const execution = record.execution()
     if (execution.error !== undefined) {
       const { name, traceback, value } = execution.error
-      const message = value === "" ? name : `${name}: ${value}`
+      // The name stands before it already, where an error is written out.
+      const message = value === "" ? name : value
       return yield* new ExecutionError({ message, name, value, traceback, execution })
     }
     return {

@@ -92,7 +92,7 @@ describe("collectExecution", () => {
       const error = yield* Effect.flip(collectAll([started, out("a"), shown("1"), raised, out("b"), ended], callbacks))
       expect(error).toMatchObject({
         _tag: "ExecutionError",
-        message: "ValueError: no",
+        message: "no",
         name: "ValueError",
         value: "no",
         traceback: "line 1"
@@ -100,6 +100,7 @@ describe("collectExecution", () => {
       expect(error._tag === "ExecutionError" && error.execution?.logs.stdout).toEqual(["ab"])
       expect(error._tag === "ExecutionError" && error.execution?.text).toBe("1")
       expect(list).toEqual(["out a", "result 1", "error ValueError", "out b"])
+      expect(String(error)).toBe("ValueError: no")
     }))
 
   const failures = [

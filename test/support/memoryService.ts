@@ -80,7 +80,11 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
           note(`begin ${code}`),
           () => Effect.zipRight(Effect.yieldNow(), note(`end ${code}`))
         )
-        return eventsOf(id, code).pipe(Stream.tap((event) => note(`pull ${event._tag}`)))
+        return eventsOf(id, code).pipe(
+          Stream.mapChunksEffect((chunk) =>
+            Effect.as(Effect.forEach(chunk, (event) => note(`pull ${event._tag}`)), chunk)
+          )
+        )
       }))
 
     return {
