@@ -9,6 +9,7 @@ import * as Path from "node:path"
 import * as Bubblewrap from "../../src/isolation/Bubblewrap.js"
 import { Guarantee } from "../../src/isolation/Guarantee.js"
 import { Isolation } from "../../src/isolation/Isolation.js"
+import * as None from "../../src/isolation/None.js"
 import {
   bundleLauncher,
   engineGroups,
@@ -70,8 +71,8 @@ beforeAll(async () => {
 })
 afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
 
-const start = (scenario: string, options?: Parameters<typeof runLauncher>[2]) =>
-  runLauncher(launcher, [scenario, folder], options)
+const start = (scenario: string, options?: Parameters<typeof runLauncher>[2], agent = folder) =>
+  runLauncher(launcher, [scenario, agent], options)
 
 const reported = <A, I>(launched: ReturnType<typeof runLauncher>, schema: Schema.Schema<A, I>) =>
   Effect.flatMap(Effect.promise(() => launched.said), Schema.decodeUnknown(schema))
@@ -165,6 +166,30 @@ describe("an engine on this host", () => {
         expect(launched.printed().match(/level=WARN.*Isolation is/g)).toHaveLength(1)
       }))
   }
+
+  const others = isRoot ? { uid: NOBODY } : {}
+
+  it.live("without isolation and control groups still ends what an agent that crashed has left", () =>
+    Effect.gen(function*() {
+      const crashing = Fs.mkdtempSync(Path.join(folder, "crashing-"))
+      Fs.chmodSync(crashing, 0o1777)
+      writeAgent(crashing, `${BREEDING.trimEnd().slice(0, BREEDING.trimEnd().lastIndexOf("\n"))}\nos.abort()\n`)
+      const launched = start("none", others, crashing)
+      const { descendant } = yield* said(launched)
+      expect(yield* Effect.promise(() => launched.ended)).toBe(0)
+      expect(isAlive(String(descendant))).toBe(false)
+    }))
+
+  it.live("without isolation has what it left ended by the next engine", () =>
+    Effect.gen(function*() {
+      const launched = start("noneHold", others)
+      const { descendant } = yield* said(launched)
+      launched.kill()
+      yield* Effect.promise(() => launched.ended)
+      expect(isAlive(String(descendant))).toBe(true)
+      yield* Effect.flatMap(Isolation, (isolation) => isolation.reap).pipe(Effect.provide(None.layer))
+      expect(isAlive(String(descendant))).toBe(false)
+    }))
 })
 
 const reap = Effect.flatMap(Isolation, (isolation) => isolation.reap).pipe(Effect.provide(Bubblewrap.layer()))

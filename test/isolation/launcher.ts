@@ -47,6 +47,7 @@ const scenarios: Record<string, Effect.Effect<void, unknown>> = {
   /** Tells what the agent says, and ends in order. */
   once: start.pipe(Effect.flatMap(say), Effect.scoped, Effect.provide(Bubblewrap.layer())),
   none: start.pipe(Effect.flatMap(say), Effect.scoped, Effect.provide(None.layer)),
+  noneHold: start.pipe(Effect.flatMap(say), Effect.zipRight(Effect.never), Effect.scoped, Effect.provide(None.layer)),
   /** Tries from a thread that is not the main one. */
   worker: isMainThread
     ? Effect.sync(() => void new Worker(process.argv[1] ?? "", { argv: [scenario, folder] }))
