@@ -287,6 +287,8 @@ export const startAgent = (
   options: {
     readonly limits?: Extract<EngineMessage, { readonly op: "configure" }>["limits"]
     readonly env?: Record<string, string>
+    /** More files for `/opt/sandbox`, by name. */
+    readonly files?: Readonly<Record<string, string>>
   } = {}
 ) =>
   Effect.gen(function*() {
@@ -300,6 +302,7 @@ export const startAgent = (
     for (const path of [workspace, folder]) Fs.mkdirSync(path)
     if (user.uid !== undefined) Fs.chownSync(workspace, user.uid, user.gid)
     install(folder)
+    for (const [name, text] of Object.entries(options.files ?? {})) Fs.writeFileSync(Path.join(folder, name), text)
     const agent = yield* Effect.acquireRelease(
       Effect.sync(() => {
         const child = spawn(
