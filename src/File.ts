@@ -53,3 +53,22 @@ export const FileListResponse = Schema.Struct({
  * @category models
  */
 export type FileListResponse = typeof FileListResponse.Type
+
+/**
+ * What happened to an entry: `created` (also by being moved here), `modified` (its content was written and closed),
+ * `deleted` (also by being moved away), `renamed` (moved within what is watched; `path` is where it is now and `from`
+ * where it was), `attributes` (permissions, owner or times changed).
+ *
+ * @category models
+ */
+export const FileEvent = Schema.Struct({
+  type: Schema.Literal("created", "modified", "deleted", "renamed", "attributes"),
+  path: Schema.String,
+  isDirectory: Schema.Boolean,
+  from: Schema.optional(Schema.String)
+})
+
+/**
+ * @category models
+ */
+export type FileEvent = typeof FileEvent.Type

@@ -274,3 +274,66 @@ export const CreateCodeContextOptions = Schema.Struct({
  * @category models
  */
 export type CreateCodeContextOptions = typeof CreateCodeContextOptions.Type
+
+/**
+ * `parents` (true by default) makes the directories above that are missing; a directory that is there already is no
+ * error then.
+ *
+ * @category models
+ */
+export const MakeDirectoryOptions = Schema.Struct({
+  parents: Schema.optional(Schema.Boolean)
+})
+
+/**
+ * @category models
+ */
+export type MakeDirectoryOptions = typeof MakeDirectoryOptions.Type
+
+/**
+ * `recursive` (false by default) watches the directories below as well, those that are made later included.
+ *
+ * @category models
+ */
+export const WatchFilesOptions = Schema.Struct({
+  recursive: Schema.optional(Schema.Boolean)
+})
+
+/**
+ * @category models
+ */
+export type WatchFilesOptions = typeof WatchFilesOptions.Type
+
+/**
+ * How a batch is run: `concurrency` jobs at a time (1 by default: one context for all of them; more: a context each),
+ * each for `timeoutMs` where the job itself does not say. `contextId` is the context of a batch with a concurrency of 1.
+ *
+ * @category models
+ */
+export const ExecuteBatchOptions = Schema.Struct({
+  concurrency: Schema.optional(Schema.Int.pipe(Schema.between(1, 1_000))),
+  timeoutMs: Schema.optional(Millis),
+  contextId: Schema.optional(Schema.NonEmptyString)
+})
+
+/**
+ * @category models
+ */
+export type ExecuteBatchOptions = typeof ExecuteBatchOptions.Type
+
+/**
+ * How long from now a sandbox may exist, in milliseconds.
+ *
+ * @category models
+ */
+export const ExtendSandboxOptions = Schema.Struct({ ms: Millis })
+
+/**
+ * Which page of templates is asked for: pages count from 1.
+ *
+ * @category models
+ */
+export const GetTemplatesOptions = Schema.Struct({
+  page: PageNumber,
+  pageSize: Schema.Int.pipe(Schema.between(1, 100, { description: "a whole number from 1 to 100" }))
+})

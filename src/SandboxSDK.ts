@@ -4,24 +4,30 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
+import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "./Batch.js"
 import type { CodeContext } from "./CodeContext.js"
 import type { ExecutionError, RequestError } from "./Errors.js"
 import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "./Execution.js"
-import type { FileListResponse } from "./File.js"
+import type { FileEvent, FileInfo, FileListResponse } from "./File.js"
+import type { MetricsData } from "./Metrics.js"
 import type {
   CreateCodeContextOptions,
   CreateSandboxOptions,
+  ExecuteBatchOptions,
   ListSandboxesOptions,
+  MakeDirectoryOptions,
   ReadFileOptions,
   RunCodeOptions,
   RunCodeStreamOptions,
   RunTerminalOptions,
   RunTerminalStreamOptions,
+  WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
-import type { SandboxTemplate, TemplatePage } from "./Template.js"
+import type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
 
 /**
  * What `createSandbox` gives.
@@ -56,6 +62,15 @@ export interface Service {
   readonly listSandboxes: (
     options?: ListSandboxesOptions
   ) => Effect.Effect<ReadonlyArray<SandboxInfo>, RequestError>
+  /**
+   * Starts a stopped sandbox, with the files that it had. One that is up stays as it is; one that ended by itself
+   * (`error`) is started afresh. Fails with `SandboxError` `start_failed`.
+   */
+  readonly startSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
+  /** Ends everything that runs in a sandbox, contexts included, and keeps its files. */
+  readonly stopSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
+  /** Lets a sandbox expire `ms` milliseconds from now, whether it would have expired before or never. */
+  readonly extendSandbox: (id: string, ms: number) => Effect.Effect<SandboxInfo, RequestError>
   /** Ends a sandbox and removes its files. Deleting one that is gone succeeds too. */
   readonly deleteSandbox: (id: string) => Effect.Effect<void, RequestError>
 
@@ -81,6 +96,33 @@ export interface Service {
     code: string,
     options?: RunCodeStreamOptions
   ) => Stream.Stream<ExecutionEvent, RequestError>
+  /**
+   * Runs code and decodes its main result, as JSON, through a schema: what `json` of the result holds, or else its text
+   * parsed as JSON. Fails as `runCode` does, and with `SandboxSDKError` `decode_error` (`field` is the path of the part
+   * that does not fit) when there is no such result.
+   */
+  readonly runCodeAs: <A, I>(
+    id: string,
+    code: string,
+    schema: Schema.Schema<A, I>,
+    options?: RunCodeOptions
+  ) => Effect.Effect<A, RequestError | ExecutionError>
+  /**
+   * Runs jobs, those of a higher priority first, and gives their results in the order in which they were given. A job
+   * that fails is a result as well, and never fails the batch. Interrupting this effect stops what runs and starts no
+   * more.
+   */
+  readonly executeBatch: (
+    id: string,
+    jobs: ReadonlyArray<BatchExecutionJob>,
+    options?: ExecuteBatchOptions
+  ) => Effect.Effect<ReadonlyArray<BatchExecutionResult>, RequestError>
+  /** The same with the progress as it happens. */
+  readonly executeBatchStream: (
+    id: string,
+    jobs: ReadonlyArray<BatchExecutionJob>,
+    options?: ExecuteBatchOptions
+  ) => Stream.Stream<BatchEvent, RequestError>
   /** Runs a shell command and gives its output, standard error included, in the order in which it arrived. */
   readonly runTerminal: (
     id: string,
@@ -96,6 +138,10 @@ export interface Service {
 
   /** The text of a file. Fails with `SandboxError` `file_not_found`, `not_a_file`, `path_outside_workspace`. */
   readonly readFile: (id: string, path: string, options?: ReadFileOptions) => Effect.Effect<string, RequestError>
+  /** The bytes of a file. */
+  readonly readFileBytes: (id: string, path: string) => Effect.Effect<Uint8Array, RequestError>
+  /** The bytes of a file in pieces, never more of them in memory than a few megabytes. */
+  readonly readFileStream: (id: string, path: string) => Stream.Stream<Uint8Array, RequestError>
   /** Writes a file atomically (a reader sees the old or the new one) and gives its absolute path. */
   readonly writeFile: (
     id: string,
@@ -103,10 +149,39 @@ export interface Service {
     content: string | Uint8Array,
     options?: WriteFileOptions
   ) => Effect.Effect<string, RequestError>
+  /**
+   * Writes a file from a stream, atomically: when the stream fails, or this is interrupted, the file is as it was. Fails
+   * with what the stream fails with, too.
+   */
+  readonly writeFileStream: <E>(
+    id: string,
+    path: string,
+    content: Stream.Stream<Uint8Array, E>,
+    options?: WriteFileOptions
+  ) => Effect.Effect<string, RequestError | E>
   /** Removes a file, or a directory with all that is in it. Fails with `SandboxError` `file_not_found`. */
   readonly deleteFile: (id: string, path: string) => Effect.Effect<void, RequestError>
   /** The entries of a directory, by default of `/workspace`, sorted by name. */
   readonly listFiles: (id: string, directory?: string) => Effect.Effect<FileListResponse, RequestError>
+  /** One entry; of a symbolic link, what it points to. Fails with `SandboxError` `file_not_found`. */
+  readonly statFile: (id: string, path: string) => Effect.Effect<FileInfo, RequestError>
+  /** Makes a directory. Fails with `SandboxError` `file_exists` when something else has that name. */
+  readonly makeDirectory: (
+    id: string,
+    path: string,
+    options?: MakeDirectoryOptions
+  ) => Effect.Effect<FileInfo, RequestError>
+  /** Moves a file or directory to another path; a file that is there is replaced. */
+  readonly moveFile: (id: string, path: string, to: string) => Effect.Effect<FileInfo, RequestError>
+  /**
+   * What happens to the entries of a directory from now on. Ends only with its scope, or fails: with `file_not_found`
+   * when the directory is gone, and with `quota_exceeded` when so much happened that events were lost.
+   */
+  readonly watchFiles: (
+    id: string,
+    directory?: string,
+    options?: WatchFilesOptions
+  ) => Stream.Stream<FileEvent, RequestError>
 
   /** A new context: an interpreter of its own. Fails with `SandboxError` `language_unavailable`. */
   readonly createCodeContext: (
@@ -118,10 +193,23 @@ export interface Service {
   /** Ends a context, and what runs in it. Fails with `SandboxError` `context_not_found`. */
   readonly deleteCodeContext: (contextId: string) => Effect.Effect<void, RequestError>
 
+  /** Gives a context a fresh interpreter, once what runs in it has been stopped. Its variables are lost. */
+  readonly restartCodeContext: (contextId: string) => Effect.Effect<CodeContext, RequestError>
+
   /** A page of the templates; pages count from 1. */
   readonly getTemplates: (page?: number, pageSize?: number) => Effect.Effect<TemplatePage, RequestError>
   /** One template, by id or alias. Fails with `SandboxError` `template_not_found`. */
   readonly getTemplate: (id: string) => Effect.Effect<SandboxTemplate, RequestError>
+  /**
+   * Makes a template of one's own: a name, a language and version that the machine has, and defaults. Fails with
+   * `SandboxSDKError` `unsupported` for what this layer cannot build (`dockerImage`, `dependencies`, `installCommand`).
+   */
+  readonly createTemplate: (config: TemplateConfig) => Effect.Effect<SandboxTemplate, RequestError>
+  /** Removes a template of one's own; sandboxes that were made from it stay. Removing one that is gone succeeds too. */
+  readonly deleteTemplate: (id: string) => Effect.Effect<void, RequestError>
+
+  /** What this instance of the layer has done so far. */
+  readonly getMetrics: Effect.Effect<MetricsData, RequestError>
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Duplex } from "node:stream"
 import type { Language } from "../CodeContext.js"
 import { SandboxError } from "../Errors.js"
 import { ErrorInfo } from "../Execution.js"
-import { FileInfo } from "../File.js"
+import { FileEvent, FileInfo } from "../File.js"
 import { Result } from "../Result.js"
 import type { Files, Pending } from "./Files.js"
 import { makeFiles } from "./Files.js"
@@ -36,8 +36,9 @@ export type RunEnd =
  */
 export interface RunObserver {
   readonly output: (fd: 1 | 2, bytes: Buffer) => void
-  readonly result: (result: Result) => void
-  readonly error: (error: ErrorInfo) => void
+  /** `bytes` is what it takes of the run's credit. */
+  readonly result: (result: Result, bytes: number) => void
+  readonly error: (error: ErrorInfo, bytes: number) => void
   readonly end: (end: RunEnd) => void
 }
 
@@ -98,6 +99,7 @@ export interface ClientOptions {
 const decodeMessage = Schema.decodeUnknownEither(AgentMessage)
 const decodeResult = Schema.decodeUnknownEither(Schema.parseJson(Result))
 const decodeErrorInfo = Schema.decodeUnknownEither(Schema.parseJson(ErrorInfo))
+const decodeEvents = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(FileEvent)))
 const decodeList = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(FileInfo)))
 
 const take = <K, V>(map: Map<K, V>, key: K): V | undefined => {
@@ -165,7 +167,8 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const onResult = (run: number, blob: Buffer): void =>
     runs.get(run)?.observer.result(
       Either.getOrElse(decodeResult(blob.toString("utf8")), () =>
-        new Result({ isMainResult: false, text: "(a displayed value that could not be decoded)", extra: {} }))
+        new Result({ isMainResult: false, text: "(a displayed value that could not be decoded)", extra: {} })),
+      blob.length
     )
 
   const onError = (run: number, blob: Buffer): void =>
@@ -173,7 +176,8 @@ export const make = Effect.fn("AgentClient.make")(function*(
       Either.getOrElse(
         decodeErrorInfo(blob.toString("utf8")),
         () => ({ name: "Error", value: "(an error that could not be decoded)", traceback: "" })
-      )
+      ),
+      blob.length
     )
 
   const onReply = (message: Message<"reply">, blob: Buffer): void => {
@@ -182,6 +186,14 @@ export const make = Effect.fn("AgentClient.make")(function*(
       return breakOff("a reply that does not decode")
     }
     requests.get(message.id)?.reply(value.right)
+  }
+
+  const onFileEvents = (id: number, blob: Buffer): void => {
+    const events = decodeEvents(blob.toString("utf8"))
+    if (Either.isLeft(events)) {
+      return breakOff("events of files that do not decode")
+    }
+    requests.get(id)?.events?.(events.right, blob.length)
   }
 
   const onMessage = (message: AgentMessage, blob: Buffer): void => {
@@ -212,6 +224,8 @@ export const make = Effect.fn("AgentClient.make")(function*(
         return requests.get(message.id)?.failed(refusal(message))
       case "file.credit":
         return requests.get(message.id)?.credit?.(message.bytes)
+      case "file.events":
+        return onFileEvents(message.id, blob)
       case "file.data":
         return requests.get(message.id)?.data?.(blob, message.last)
       case "output":
@@ -225,6 +239,17 @@ export const make = Effect.fn("AgentClient.make")(function*(
     }
   }
 
+  /** A result may take more than the credit that there is, as long as there is some; output may not. */
+  const spend = (run: number, bytes: number, exact: boolean): void => {
+    const open = runs.get(run)
+    if (open !== undefined) {
+      if (exact ? bytes > open.credit : open.credit <= 0) {
+        breakOff("more output than it was allowed to send")
+      }
+      open.credit -= bytes
+    }
+  }
+
   let current: AgentMessage | undefined
   const parser = makeFrameParser({
     onHeader: (header, blobLength) => {
@@ -234,18 +259,11 @@ export const make = Effect.fn("AgentClient.make")(function*(
         return false
       }
       current = decoded.right
-      if (current.ev !== "output") {
-        return false
+      if (current.ev === "output" || current.ev === "result" || current.ev === "error") {
+        spend(current.run, blobLength, current.ev === "output")
       }
-      const open = runs.get(current.run)
-      if (open !== undefined) {
-        open.credit -= blobLength
-        if (open.credit < 0) {
-          breakOff("more output than it was allowed to send")
-        }
-      }
-      // Passed on as it arrives: a frame of output may be larger than what one read gives.
-      return true
+      // Output is passed on as it arrives: a frame of it may be larger than what one read gives.
+      return current.ev === "output"
     },
     onPiece: (piece) => {
       if (current?.ev === "output" && !gone) {

@@ -7,10 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { SandboxError } from "../Errors.js"
+import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"
 import { makeInbox } from "../internal/inbox.js"
 import type { EngineMessage } from "./Protocol.js"
-import { FILE_WINDOW } from "./Protocol.js"
+import { FILE_WINDOW, WATCH_WINDOW } from "./Protocol.js"
 
 const CHUNK_BYTES = 256 * 1024
 
@@ -24,6 +25,7 @@ export interface Pending {
   readonly failed: (error: SandboxError) => void
   readonly data?: (bytes: Buffer, last: boolean) => void
   readonly credit?: (bytes: number) => void
+  readonly events?: (events: ReadonlyArray<FileEvent>, bytes: number) => void
 }
 
 /**
@@ -58,6 +60,8 @@ export interface Files {
     content: Stream.Stream<Uint8Array, E>,
     options: { readonly createParents: boolean }
   ) => Effect.Effect<FileInfo, SandboxError | E>
+  /** What happens to the entries of a directory, from the moment that this is being read. */
+  readonly watch: (path: string, recursive: boolean) => Stream.Stream<FileEvent, SandboxError>
 }
 
 const isFileInfo = Schema.is(FileInfo)
@@ -133,6 +137,26 @@ export const makeFiles = (port: RequestPort): Files => {
     return inbox.stream
   })
 
+  const openWatch = Effect.fnUntraced(function*(path: string, recursive: boolean) {
+    let id = 0
+    const inbox = makeInbox<ReadonlyArray<FileEvent>, SandboxError>((taken) =>
+      port.send({ op: "file.credit", id, bytes: taken })
+    )
+    id = yield* Effect.acquireRelease(
+      port.register({
+        reply: () => {},
+        failed: (error) => {
+          port.forget(id)
+          inbox.fail(error)
+        },
+        events: inbox.push
+      }),
+      cancel
+    )
+    port.send({ op: "file.watch", id, path, recursive, credit: WATCH_WINDOW })
+    return Stream.flattenIterables(inbox.stream)
+  })
+
   const write = Effect.fnUntraced(function*<E>(
     path: string,
     content: Stream.Stream<Uint8Array, E>,
@@ -140,7 +164,7 @@ export const makeFiles = (port: RequestPort): Files => {
   ) {
     let window = FILE_WINDOW
     let wake: (() => void) | undefined
-    const answer = yield* Deferred.make<unknown, SandboxError>()
+    const answer = yield* Deferred.make<unknown, SandboxError | E>()
     const id = yield* Effect.acquireRelease(
       port.register({
         reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
@@ -172,10 +196,11 @@ export const makeFiles = (port: RequestPort): Files => {
     port.send({ op: "file.write", id, path, createParents: options.createParents })
     const upload = Stream.runForEach(content, sendChunk).pipe(
       Effect.zipRight(Effect.sync(() => port.send({ op: "file.data", id, last: true }))),
-      Effect.zipRight(Effect.never)
+      Effect.catchAllCause((cause) => Deferred.failCause(answer, cause))
     )
-    // An early failure (no such folder, disk full) must not wait for the rest of the content.
-    const value = yield* Effect.raceFirst(Deferred.await(answer), upload)
+    // Beside the wait for the answer: an early one (no such folder, disk full) must not wait for the rest of the content.
+    yield* Effect.forkScoped(upload)
+    const value = yield* Deferred.await(answer)
     port.forget(id)
     return isFileInfo(value) ? value : yield* unexpected
   }, Effect.scoped)
@@ -191,6 +216,7 @@ export const makeFiles = (port: RequestPort): Files => {
     makeDirectory: (path, parents) => askInfo((id) => ({ op: "file.makeDirectory", id, path, parents })),
     move: (path, to) => askInfo((id) => ({ op: "file.move", id, path, to })),
     read: (path) => Stream.unwrapScoped(openRead(path)),
-    write
+    write,
+    watch: (path, recursive) => Stream.unwrapScoped(openWatch(path, recursive))
   }
 }

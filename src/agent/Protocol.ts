@@ -22,7 +22,8 @@
  *
  * The agent may send as many bytes of `output` for a run as it was given credit for (`credit` of the start message,
  * plus every later `credit` message), both streams together. Without credit it does not read that run's pipes, so the
- * program blocks in its write. Other runs are not held up. Messages keep their order with output of their run: a
+ * program blocks in its write. A `result` or an `error` counts the bytes of its blob as well, and may be sent as soon as
+ * there is any credit, even if it takes more than there is. Other runs are not held up. Messages keep their order with output of their run: a
  * `result` that was displayed after some text is sent after that text. The same scheme limits `file.data`, in both
  * directions.
  */
@@ -42,6 +43,9 @@ export const OUTPUT_WINDOW = 2 * 1024 * 1024
 /** How many bytes of a file may be in flight, in bytes. */
 export const FILE_WINDOW = 2 * 1024 * 1024
 
+/** How many bytes of events about files may be in flight, in bytes. */
+export const WATCH_WINDOW = 256 * 1024
+
 type Env = Readonly<Record<string, string>>
 
 /**
@@ -56,8 +60,9 @@ type Env = Readonly<Record<string, string>>
  * - `run`: run the code in the blob. `env` is set for this run and put back after it.
  * - `command`: run the shell command in the blob by `bash -c` (`sh -c` without a bash), in a session of its own, with
  *   `/dev/null` as its input. `merge` sends its standard error into standard output, in exact order.
- * - `interrupt`: SIGINT to the process group of the run (for JavaScript, what has the same effect). Unknown runs are
- *   ignored, here and in `kill` and `credit`.
+ * - `interrupt`: SIGINT to the process group of the run (for JavaScript, what has the same effect). When an interrupted
+ *   command ends, all that descends from it is killed before its end is told. Unknown runs are ignored, here and in
+ *   `kill` and `credit`.
  * - `kill`: SIGKILL to the process group of the run and to all that descends from it.
  * - `credit`: allow `bytes` more of output of a run.
  * - `file.*`: one request each, answered by `reply` or `failed` with the same `id`. Paths are absolute; what resolves to
@@ -65,6 +70,9 @@ type Env = Readonly<Record<string, string>>
  *   `file.read` is answered by `reply` (the `FileInfo` of what was opened), then `file.data` under credit, the last one
  *   with `last`. `file.write` is answered by `file.credit` as data is written, and by `reply` (a `FileInfo`) when the
  *   `file.data` with `last` has been renamed into place; `file.cancel` ends either early, and leaves no trace.
+ *   `file.watch` is answered by `reply` (the `FileInfo` of the directory) once it watches, then by `file.events` (their
+ *   JSON in the blob) under a credit that counts bytes of blobs, until `file.cancel`; or by `failed`, also later: when
+ *   the directory is gone (`file_not_found`), or when so much changed that events were lost (`quota_exceeded`).
  */
 export type EngineMessage =
   | {
@@ -111,6 +119,13 @@ export type EngineMessage =
   | { readonly op: "file.data"; readonly id: number; readonly last: boolean }
   | { readonly op: "file.credit"; readonly id: number; readonly bytes: number }
   | { readonly op: "file.cancel"; readonly id: number }
+  | {
+    readonly op: "file.watch"
+    readonly id: number
+    readonly path: string
+    readonly recursive: boolean
+    readonly credit: number
+  }
 
 const run = { run: Schema.Number }
 const id = { id: Schema.Number }
@@ -177,7 +192,8 @@ export const AgentMessage = Schema.Union(
   Schema.Struct({ ev: Schema.Literal("reply"), ...id, value: Schema.Union(FileInfo, Schema.Array(FileInfo), Schema.Null) }),
   Schema.Struct({ ev: Schema.Literal("failed"), ...id, ...failure }),
   Schema.Struct({ ev: Schema.Literal("file.data"), ...id, last: Schema.Boolean }),
-  Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number })
+  Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number }),
+  Schema.Struct({ ev: Schema.Literal("file.events"), ...id })
 )
 
 /**

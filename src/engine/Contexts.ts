@@ -18,6 +18,7 @@ import { makeId } from "./Ids.js"
  */
 export interface Turn {
   readonly contextId: string
+  readonly language: Language
   /** What the agent calls this interpreter; another one of the same context has another name. */
   readonly agentId: string
   /** Which run of the context this is, from 1. */
@@ -41,6 +42,8 @@ export interface Contexts {
   readonly create: (options: NewContext) => Effect.Effect<CodeContext, SandboxError>
   /** All of them, oldest first. */
   readonly list: Effect.Effect<ReadonlyArray<CodeContext>>
+  /** Gives one a fresh interpreter, once what runs in it has been ended. Fails with `context_not_found`. */
+  readonly restart: (id: string) => Effect.Effect<CodeContext, SandboxError>
   /** Ends one and what runs in it. Fails with `context_not_found`. */
   readonly remove: (id: string) => Effect.Effect<void, SandboxError>
   /**
@@ -170,6 +173,15 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     }
   }
 
+  /** Ends the interpreter of a context and what runs in it, and waits until both are gone. */
+  const end = (state: State, reason: RestartReason): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { agentId } = state
+      return agentId === undefined
+        ? Effect.void
+        : Effect.zipRight(client.closeContext(agentId), Effect.sync(() => exited(agentId, reason)))
+    })
+
   return {
     create: Effect.fnUntraced(function*(options) {
       const state = yield* add(options)
@@ -179,13 +191,16 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       return describe(state)
     }),
     list: Effect.sync(() => [...states.values()].map(describe)),
+    restart: Effect.fnUntraced(function*(id) {
+      const state = yield* find(id)
+      yield* end(state, "requested")
+      yield* Effect.scoped(Effect.zipRight(state.queue.turn, ensureUp(state)))
+      return describe(state)
+    }),
     remove: Effect.fnUntraced(function*(id) {
       const state = yield* find(id)
       states.delete(id)
-      if (state.agentId !== undefined) {
-        yield* client.closeContext(state.agentId)
-        exited(state.agentId, "interrupted")
-      }
+      yield* end(state, "requested")
     }),
     turn: Effect.fnUntraced(function*(target) {
       const state = "id" in target ? yield* find(target.id) : yield* defaultFor(target.language)
@@ -194,7 +209,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       yield* find(state.id)
       const agentId = yield* ensureUp(state)
       state.executions += 1
-      return { contextId: state.id, agentId, executionCount: state.executions }
+      return { contextId: state.id, language: state.options.language, agentId, executionCount: state.executions }
     }),
     has: (id) => states.has(id),
     died,

@@ -22,6 +22,8 @@ export interface DataDirectory {
   readonly agent: string
   /** Holds a folder for each sandbox, named by its id. */
   readonly sandboxes: string
+  /** Holds a file for each template that a user has made. */
+  readonly templates: string
 }
 
 const failed = (what: string, path: string) => (cause: unknown): SandboxError =>
@@ -145,8 +147,10 @@ export const make = Effect.fn("DataDirectory.make")(function*(
   const root = yield* (path === undefined ? temporaryRoot() : persistentRoot(path))
   const agent = Path.join(root, "agent")
   const sandboxes = Path.join(root, "sandboxes")
+  const templates = Path.join(root, "templates")
   yield* makePassage(root)
   yield* makePassage(sandboxes)
+  yield* makePassage(templates)
   yield* Effect.tryPromise({
     try: async () => {
       await Fs.rm(agent, { recursive: true, force: true })
@@ -159,5 +163,5 @@ export const make = Effect.fn("DataDirectory.make")(function*(
     },
     catch: failed("write to", agent)
   })
-  return { persistent: path !== undefined, root, agent, sandboxes }
+  return { persistent: path !== undefined, root, agent, sandboxes, templates }
 })

@@ -15,6 +15,7 @@ import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
+import type * as Metrics from "../Metrics.js"
 import type { Contexts } from "./Contexts.js"
 import * as ContextsModule from "./Contexts.js"
 import { makeId } from "./Ids.js"
@@ -55,6 +56,8 @@ export interface LiveOptions extends LaunchOptions {
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
   readonly interruptGrace: Duration.Duration
+  /** Counts for the user that the sandbox belongs to. */
+  readonly recorder: Metrics.Service
   /** Called when it has ended by itself, with the error that everybody who was waiting gets. */
   readonly onEnd: (error: SandboxError) => void
 }
@@ -168,7 +171,8 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const startRun = Effect.fnUntraced(function*(
     request: RunRequest,
     limits: RunLimits,
-    context: ContextsModule.Turn | undefined
+    context: ContextsModule.Turn | undefined,
+    language: string
   ) {
     return yield* Run.start(client, {
       ...limits,
@@ -183,6 +187,11 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
         if (context !== undefined) contexts.died(context.agentId, reason ?? "kernel_died")
       },
       describeDeath: describeDeath(context?.agentId),
+      onFinished: (durationMs, outcome, outputBytes) =>
+        Effect.zipRight(
+          options.recorder.execution(durationMs, { language, outcome }),
+          options.recorder.bytes("out", outputBytes)
+        ),
       abandon: tearDown
     })
   })
@@ -192,9 +201,9 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     files: client.files,
     runCode: Effect.fnUntraced(function*(target, code, env, limits) {
       const turn = yield* contexts.turn(target)
-      return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn)
+      return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn, turn.language)
     }),
-    runCommand: (command, limits) => startRun({ _tag: "Command", ...command }, limits, undefined)
+    runCommand: (command, limits) => startRun({ _tag: "Command", ...command }, limits, undefined, "shell")
   }
 })
 

@@ -15,6 +15,7 @@ import type { DataDirectory } from "./DataDirectory.js"
 import { baseEnvironment, WORKSPACE } from "./Environment.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
+import type { Meter } from "./Meter.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import * as Live from "./LiveSandbox.js"
 import * as Resources from "./Resources.js"
@@ -67,6 +68,7 @@ export interface Registry {
 export interface RegistryOptions {
   readonly directory: DataDirectory
   readonly interruptGrace: Duration.Duration
+  readonly meter: Meter
 }
 
 /** `scope` is that of what is up: closing it stops the sandbox. */
@@ -167,7 +169,7 @@ export const make = Effect.fn("Registry.make")(function*(
   // ---- start, stop, remove ------------------------------------------------------------------------------------------
 
   const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
-    const { id, options: wanted, template } = entry.record
+    const { id, options: wanted, template, userId } = entry.record
     const live = yield* Live.launch({
       sandboxId: id,
       workspace: folders.workspace(id),
@@ -176,6 +178,7 @@ export const make = Effect.fn("Registry.make")(function*(
       env: { ...baseEnvironment, ...template.config.defaultEnvVars, ...wanted.initialEnvVars },
       cwd: WORKSPACE,
       interruptGrace: options.interruptGrace,
+      recorder: yield* options.meter.of(userId),
       onEnd: (error) => setState(entry, { _tag: "Failed", error, scope })
     }).pipe(Effect.provideService(Isolation, isolation), Scope.extend(scope))
     return live
@@ -228,7 +231,12 @@ export const make = Effect.fn("Registry.make")(function*(
       entry.removed = true
       entries.delete(entry.record.id)
       return Effect.uninterruptible(
-        alone(entry)(Effect.zipRight(bringDown(entry), folders.remove(entry.record.id)))
+        alone(entry)(Effect.gen(function*() {
+          yield* bringDown(entry)
+          yield* folders.remove(entry.record.id)
+          const { sandboxDeleted } = yield* options.meter.of(entry.record.userId)
+          yield* sandboxDeleted(entry.record.id)
+        }))
       )
     })
 
@@ -256,10 +264,28 @@ export const make = Effect.fn("Registry.make")(function*(
   )
   for (const record of yield* folders.load) {
     add(record)
+    const { sandboxCreated } = yield* options.meter.of(record.userId)
+    yield* sandboxCreated(record.id)
   }
   const expiryChanged = yield* Expiry.make(() => expiring().sort((a, b) => a - b)[0], expire)
 
   // ---- operations ---------------------------------------------------------------------------------------------------
+
+  const requireRoom = (userId: string, { config, id }: SandboxTemplate): Effect.Effect<void, SandboxError> =>
+    Effect.suspend(() => {
+      const others = [...entries.values()].filter(({ record }) =>
+        record.userId === userId && record.template.id === id
+      )
+      return config.maxInstances !== undefined && others.length >= config.maxInstances
+        ? Effect.fail(
+          new SandboxError({
+            code: "quota_exceeded",
+            message: `The template "${id}" allows ${config.maxInstances} sandboxes at a time (maxInstances), and ` +
+              "there are that many. Delete one first."
+          })
+        )
+        : Effect.void
+    })
 
   const create: Registry["create"] = Effect.fn("Registry.create")(function*(userId, createOptions, template) {
     const now = yield* Clock.currentTimeMillis
@@ -273,6 +299,7 @@ export const make = Effect.fn("Registry.make")(function*(
       ...(createOptions.expiryTime === undefined ? {} : { expiresAt: now + createOptions.expiryTime })
     }
     yield* Effect.annotateCurrentSpan({ sandboxId: record.id, templateId: template.id })
+    yield* requireRoom(userId, template)
     const entry = add(record)
     return yield* Effect.gen(function*() {
       yield* isolation.makeWorkspace(yield* folders.create(record))
@@ -280,6 +307,8 @@ export const make = Effect.fn("Registry.make")(function*(
         yield* alone(entry)(bringUp(entry))
       }
       yield* expiryChanged
+      const { sandboxCreated } = yield* options.meter.of(userId)
+      yield* sandboxCreated(record.id)
       return describe(entry)
     }).pipe(Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : removeEntry(entry)))
   })
@@ -323,11 +352,15 @@ export const make = Effect.fn("Registry.make")(function*(
   return {
     create,
     get: (userId, id) => Effect.map(find(userId, id), describe),
-    list: (userId, { page = 1, pageSize, ...filter }) =>
+    list: (userId, { page, pageSize, ...filter }) =>
       Effect.sync(() => {
         const all = [...entries.values()].filter((entry) => entry.record.userId === userId && matches(entry, filter))
-        const size = pageSize ?? (page === 1 ? all.length : DEFAULT_PAGE_SIZE)
-        return all.slice((page - 1) * size, page * size).map(describe)
+        if (page === undefined && pageSize === undefined) {
+          return all.map(describe)
+        }
+        const size = pageSize ?? DEFAULT_PAGE_SIZE
+        const first = ((page ?? 1) - 1) * size
+        return all.slice(first, first + size).map(describe)
       }),
     start: Effect.fnUntraced(function*(userId, id) {
       const entry = yield* find(userId, id)
@@ -368,4 +401,4 @@ export const make = Effect.fn("Registry.make")(function*(
   }
 })
 
-const DEFAULT_PAGE_SIZE = 100
+const DEFAULT_PAGE_SIZE = 10

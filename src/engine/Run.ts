@@ -46,6 +46,8 @@ export interface RunOptions {
   readonly onDeath: (reason: StopReason | undefined) => void
   /** What the death of the process means; also waits until all that it left behind is gone. */
   readonly describeDeath: (end: Death) => Effect.Effect<SandboxError>
+  /** Told when the run is over: how long it took in milliseconds, how it ended, and how much it printed. */
+  readonly onFinished: (durationMs: number, outcome: string, outputBytes: number) => Effect.Effect<void>
   /** The last resort, when an agent does not even obey a kill: ends the sandbox. */
   readonly abandon: Effect.Effect<void>
 }
@@ -77,6 +79,8 @@ export const start = Effect.fnUntraced(function*(
   let seq = 0
   // Bytes that have arrived and are part of no event yet: held back by a decoder, or thrown away.
   let unclaimed = 0
+  let raised = false
+  let arrived = 0
 
   const inbox = makeInbox<ExecutionEvent, RequestError>((weight) => {
     if (weight > 0) handle?.allow(weight)
@@ -106,6 +110,7 @@ export const start = Effect.fnUntraced(function*(
   const onOutput = (fd: Fd, bytes: Buffer): void => {
     const kept = bytes.length > budget ? bytes.subarray(0, budget) : bytes
     const cut = bytes.length - kept.length
+    arrived += bytes.length
     budget -= kept.length
     dropped[fd] += cut
     if (kept.length > 0) {
@@ -132,6 +137,9 @@ export const start = Effect.fnUntraced(function*(
     }
     Deferred.unsafeDone(ended, Effect.succeed(end))
   }
+
+  const outcomeOf = (end: RunEnd): string =>
+    stopReason ?? (end._tag === "Done" ? (raised ? "error" : "success") : end._tag.toLowerCase())
 
   const isLive = Effect.negate(Deferred.isDone(ended))
 
@@ -208,14 +216,26 @@ export const start = Effect.fnUntraced(function*(
   yield* Effect.uninterruptible(Effect.gen(function*() {
     handle = yield* client.start(options.request, {
       output: onOutput,
-      result: (result) => emit({ _tag: "Result", seq, result }),
-      error: (error) => {
+      result: (result, bytes) => {
+        unclaimed += bytes
+        emit({ _tag: "Result", seq, result })
+      },
+      error: (error, bytes) => {
+        unclaimed += bytes
         // What an interrupted program raises is the interrupt.
-        if (stopReason === undefined) emit({ _tag: "Error", seq, error })
+        if (stopReason === undefined) {
+          raised = true
+          emit({ _tag: "Error", seq, error })
+        }
       },
       end: onEnd
     })
-    const concluding = yield* Effect.forkDaemon(Effect.flatMap(Deferred.await(ended), conclude))
+    const concluding = yield* Effect.forkDaemon(Effect.gen(function*() {
+      const end = yield* Deferred.await(ended)
+      const delivered = arrived - dropped[1] - dropped[2]
+      yield* options.onFinished(clock.unsafeCurrentTimeMillis() - startedAt, outcomeOf(end), delivered)
+      yield* conclude(end)
+    }))
     yield* Effect.addFinalizer(() => Effect.zipRight(stop("interrupted"), Fiber.await(concluding)))
   }))
   yield* Effect.forkScoped(Effect.delay(stop("timeout"), Duration.millis(options.timeoutMs)))

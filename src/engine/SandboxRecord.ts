@@ -6,10 +6,11 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
-import { SandboxError } from "../Errors.js"
+import type { SandboxError } from "../Errors.js"
 import { CreateSandboxOptions } from "../Options.js"
 import { SandboxTemplate } from "../Template.js"
 import { makePassage } from "./DataDirectory.js"
+import { replaceFile } from "./JsonFile.js"
 import { removeTree } from "./RemoveTree.js"
 
 /**
@@ -54,18 +55,7 @@ export interface SandboxFolders {
 export const makeSandboxFolders = (directory: string): SandboxFolders => {
   const folder = (id: string) => Path.join(directory, id)
 
-  const save = (record: SandboxRecord) => {
-    const path = Path.join(folder(record.id), RECORD)
-    return Effect.tryPromise({
-      try: () => Fs.writeFile(`${path}.new`, encode(record), { mode: 0o600 }).then(() => Fs.rename(`${path}.new`, path)),
-      catch: (cause) =>
-        new SandboxError({
-          code: isNoSpace(cause) ? "disk_full" : "start_failed",
-          message: `The engine could not write ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-          sandboxId: record.id
-        })
-    })
-  }
+  const save = (record: SandboxRecord) => replaceFile(Path.join(folder(record.id), RECORD), encode(record))
 
   const read = Effect.fnUntraced(function*(id: string) {
     const text = yield* Effect.promise(() => Fs.readFile(Path.join(folder(id), RECORD), "utf8").catch(() => undefined))
@@ -93,6 +83,3 @@ export const makeSandboxFolders = (directory: string): SandboxFolders => {
     })
   }
 }
-
-const isNoSpace = (cause: unknown): boolean =>
-  cause instanceof Error && "code" in cause && (cause.code === "ENOSPC" || cause.code === "EDQUOT")

@@ -1,61 +1,64 @@
 /**
- * The templates that a machine offers by itself: one for each interpreter that its sandboxes find inside.
+ * Templates: one for each interpreter that sandboxes of this machine find inside, and those that users have made.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type { Language } from "../CodeContext.js"
-import { SandboxError } from "../Errors.js"
+import { SandboxError, SandboxSDKError } from "../Errors.js"
 import type { Runtime, Runtimes } from "../isolation/Runtimes.js"
-import type { SandboxTemplate, TemplatePage } from "../Template.js"
+import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
+import { makeId } from "./Ids.js"
+import type { TemplateStore } from "./TemplateStore.js"
 
 /**
- * Which page is asked for: pages count from 1.
- */
-export const PageOptions = Schema.Struct({
-  page: Schema.Int.pipe(Schema.between(1, 1_000_000)),
-  pageSize: Schema.Int.pipe(Schema.between(1, 100))
-})
-
-/**
- * The templates of an engine.
+ * The templates of an engine. A user sees those of the machine and the own ones.
  */
 export interface Templates {
-  readonly page: (page: number, pageSize: number) => Effect.Effect<TemplatePage>
+  /** Those of the machine first. */
+  readonly page: (userId: string, page: number, pageSize: number) => Effect.Effect<TemplatePage>
   /**
    * By id (`python-3.11`) or alias (`python`). Fails with `template_unavailable` when the id names a language whose
    * interpreter is not here, and with `template_not_found` otherwise.
    */
-  readonly get: (id: string) => Effect.Effect<SandboxTemplate, SandboxError>
+  readonly get: (userId: string, id: string) => Effect.Effect<SandboxTemplate, SandboxError>
+  /** Fails with `unsupported` for what this engine cannot build, and with `template_unavailable`. */
+  readonly create: (
+    userId: string,
+    config: TemplateConfig
+  ) => Effect.Effect<SandboxTemplate, SandboxError | SandboxSDKError>
+  /** Fails with `forbidden` for a template of the machine. One that is not there is removed already. */
+  readonly remove: (userId: string, id: string) => Effect.Effect<void, SandboxError | SandboxSDKError>
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
 
 interface Family {
+  readonly id: string
   readonly language: Language
   readonly name: string
   readonly runtime: keyof Runtimes
   /** How much of a version is part of the id. */
   readonly parts: number
-  readonly id: string
-  readonly install: string
+  readonly debianPackage: string
 }
 
 const families: ReadonlyArray<Family> = [
-  { language: "python", name: "Python", runtime: "python", parts: 2, id: "python", install: "python3" },
-  { language: "javascript", name: "Node.js", runtime: "node", parts: 1, id: "node", install: "nodejs" },
-  { language: "bash", name: "Bash", runtime: "bash", parts: 0, id: "bash", install: "bash" }
+  { id: "python", language: "python", name: "Python", runtime: "python", parts: 2, debianPackage: "python3" },
+  { id: "node", language: "javascript", name: "Node.js", runtime: "node", parts: 1, debianPackage: "nodejs" },
+  { id: "bash", language: "bash", name: "Bash", runtime: "bash", parts: 0, debianPackage: "bash" }
 ]
 
+/** Names without a version: the newest is meant. */
 const aliases: Readonly<Record<string, { readonly family: string; readonly language: Language }>> = {
   python: { family: "python", language: "python" },
   javascript: { family: "node", language: "javascript" },
   typescript: { family: "node", language: "typescript" },
-  node: { family: "node", language: "javascript" }
+  node: { family: "node", language: "javascript" },
+  bash: { family: "bash", language: "bash" }
 }
 
-const templateOf = (family: Family, runtime: Runtime, now: number): SandboxTemplate => ({
-  id: [family.id, runtime.version.split(".").slice(0, family.parts).join(".")].filter((part) => part !== "").join("-"),
+const builtIn = (family: Family, runtime: Runtime, now: number): SandboxTemplate => ({
+  id: [family.id, ...runtime.version.split(".").slice(0, family.parts)].join(".").replace(".", "-"),
   config: {
     name: `${family.name} ${runtime.version}`,
     language: family.language,
@@ -67,57 +70,127 @@ const templateOf = (family: Family, runtime: Runtime, now: number): SandboxTempl
   isPublic: true
 })
 
+/** What a template can say and this engine cannot do. */
+const unsupported = ["dockerImage", "dependencies", "installCommand", "startCommand"] as const
+
+const isPrefix = (wanted: string, version: string): boolean =>
+  version === wanted || version.startsWith(`${wanted}.`)
+
 /**
- * Lists what the interpreters allow.
+ * Makes the templates of an engine.
  */
-export const make = (runtimes: Effect.Effect<Runtimes>): Effect.Effect<Templates> =>
-  Effect.gen(function*() {
-    const startedAt = yield* Clock.currentTimeMillis
+export const make = Effect.fn("Templates.make")(function*(
+  runtimes: Effect.Effect<Runtimes>,
+  store: TemplateStore
+): Effect.fn.Return<Templates, SandboxError> {
+  const startedAt = yield* Clock.currentTimeMillis
+  const own = new Map((yield* store.load).map((template) => [template.id, template]))
 
-    const all = Effect.map(runtimes, (found) =>
-      families.flatMap((family) => found[family.runtime].map((runtime) => templateOf(family, runtime, startedAt))))
+  const ofMachine = Effect.map(runtimes, (found) =>
+    families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt))))
 
-    const missing = (id: string, listed: ReadonlyArray<SandboxTemplate>): SandboxError => {
-      const alias = aliases[id]
-      const family = families.find((family) =>
-        family.id === (alias?.family ?? id) || (family.parts > 0 && id.startsWith(`${family.id}-`))
-      )
-      const here = listed.length === 0
-        ? "This machine has no interpreter that a sandbox could use."
-        : `This machine has: ${listed.map((template) => template.id).join(", ")}.`
-      return family === undefined
-        ? new SandboxError({
-          code: "template_not_found",
-          message: `There is no template "${id}". ${here}`,
-          field: "templateId"
-        })
-        : new SandboxError({
-          code: "template_unavailable",
-          message: `The template "${id}" needs an interpreter that is not on this machine (Debian: ` +
-            `apt-get install ${family.install}). ${here}`,
-          field: "templateId"
-        })
+  const visible = (userId: string) =>
+    Effect.map(ofMachine, (templates) => [
+      ...templates,
+      ...[...own.values()].filter((template) => template.authorId === userId)
+    ])
+
+  const whatIsHere = (templates: ReadonlyArray<SandboxTemplate>): string =>
+    templates.length === 0
+      ? "This machine has no interpreter that a sandbox could use."
+      : `This machine has: ${templates.map((template) => template.id).join(", ")}.`
+
+  const missing = (id: string, templates: ReadonlyArray<SandboxTemplate>): SandboxError => {
+    const family = families.find((family) =>
+      family.id === aliases[id]?.family || (family.parts > 0 && id.startsWith(`${family.id}-`))
+    )
+    return family === undefined
+      ? new SandboxError({
+        code: "template_not_found",
+        field: "templateId",
+        message: `There is no template "${id}". ${whatIsHere(templates)}`
+      })
+      : unavailable(`The template "${id}"`, family.debianPackage, templates)
+  }
+
+  const unavailable = (what: string, debianPackage: string, templates: ReadonlyArray<SandboxTemplate>) =>
+    new SandboxError({
+      code: "template_unavailable",
+      field: "templateId",
+      message: `${what} needs an interpreter that is not on this machine (Debian: apt-get install ${debianPackage}). ` +
+        whatIsHere(templates)
+    })
+
+  const get: Templates["get"] = Effect.fnUntraced(function*(userId, id) {
+    const templates = yield* visible(userId)
+    const exact = templates.find((template) => template.id === id)
+    if (exact !== undefined) {
+      return exact
     }
+    const alias = Object.hasOwn(aliases, id) ? aliases[id] : undefined
+    const newest = alias && templates.find((template) => template.id.startsWith(`${alias.family}-`))
+    return newest === undefined || alias === undefined
+      ? yield* missing(id, templates)
+      : { ...newest, config: { ...newest.config, language: alias.language } }
+  })
 
-    return {
-      page: (page, pageSize) =>
-        Effect.map(all, (templates) => ({
-          templates: templates.slice((page - 1) * pageSize, page * pageSize),
-          total: templates.length,
-          page,
-          pageSize
-        })),
-      get: Effect.fnUntraced(function*(id) {
-        const templates = yield* all
-        const exact = templates.find((template) => template.id === id)
-        if (exact !== undefined) {
-          return exact
-        }
-        const alias = aliases[id]
-        const newest = alias && templates.find((template) => template.id.startsWith(`${alias.family}-`))
-        return newest === undefined
-          ? yield* missing(id, templates)
-          : { ...newest, config: { ...newest.config, language: alias?.language ?? newest.config.language } }
+  const create: Templates["create"] = Effect.fnUntraced(function*(userId, config) {
+    const impossible = unsupported.find((field) => config[field] !== undefined)
+    if (impossible !== undefined) {
+      return yield* new SandboxSDKError({
+        code: "unsupported",
+        field: `config.${impossible}`,
+        message: `createTemplate: this engine cannot build templates with ${impossible}; leave it out.`
       })
     }
+    const family = families.find((family) => family.id === aliases[config.language]?.family)
+    const templates = yield* ofMachine
+    const runtime = templates.find((template) =>
+      template.config.language === family?.language && isPrefix(config.version, template.config.version)
+    )
+    if (runtime === undefined) {
+      const what = `The template "${config.name}" (${config.language} ${config.version})`
+      return yield* unavailable(what, family?.debianPackage ?? config.language, templates)
+    }
+    const now = yield* Clock.currentTimeMillis
+    const template: SandboxTemplate = {
+      id: yield* makeId("tpl"),
+      config,
+      createdAt: now,
+      updatedAt: now,
+      isPublic: false,
+      authorId: userId
+    }
+    yield* store.save(template)
+    own.set(template.id, template)
+    return template
   })
+
+  const remove: Templates["remove"] = Effect.fnUntraced(function*(userId, id) {
+    const template = (yield* visible(userId)).find((template) => template.id === id)
+    if (template?.isPublic === true) {
+      return yield* new SandboxSDKError({
+        code: "forbidden",
+        field: "id",
+        message: `deleteTemplate: "${id}" is a template of this machine and cannot be deleted.`
+      })
+    }
+    if (template !== undefined) {
+      yield* store.remove(template.id)
+      own.delete(template.id)
+    }
+  })
+
+  return {
+    page: (userId, page, pageSize) =>
+      Effect.map(visible(userId), (templates) => ({
+        templates: templates.slice((page - 1) * pageSize, page * pageSize),
+        total: templates.length,
+        page,
+        pageSize
+      })),
+    get,
+    create,
+    remove
+  }
+})

@@ -1,0 +1,47 @@
+/**
+ * Operations on contexts.
+ */
+import * as Effect from "effect/Effect"
+import { CurrentUser } from "../../CurrentUser.js"
+import { decodeArguments, normalizeDirectory, requireId } from "../../internal/arguments.js"
+import { CreateCodeContextOptions } from "../../Options.js"
+import type { Service } from "../../SandboxSDK.js"
+import { WORKSPACE } from "../Environment.js"
+import { type Parts, runningSandbox } from "./Parts.js"
+
+type Contexts = Pick<
+  Service,
+  "createCodeContext" | "listCodeContexts" | "deleteCodeContext" | "restartCodeContext"
+>
+
+const decodeCreate = decodeArguments(CreateCodeContextOptions, "createCodeContext")
+
+/**
+ * Makes the operations.
+ */
+export const contextOperations = ({ registry }: Parts): Contexts => ({
+  createCodeContext: Effect.fn("SandboxSDK.createCodeContext")(function*(id, input) {
+    const options = yield* decodeCreate(input)
+    const cwd = yield* normalizeDirectory("createCodeContext", options.cwd ?? WORKSPACE)
+    const { live, template } = yield* runningSandbox(registry, "createCodeContext", id)
+    return yield* live.contexts.create({
+      language: options.language ?? template.config.language,
+      cwd,
+      env: options.envVars ?? {}
+    })
+  }),
+  listCodeContexts: Effect.fn("SandboxSDK.listCodeContexts")(function*(id) {
+    const { live } = yield* runningSandbox(registry, "listCodeContexts", id)
+    return yield* live.contexts.list
+  }),
+  deleteCodeContext: Effect.fn("SandboxSDK.deleteCodeContext")(function*(input) {
+    const contextId = yield* requireId("deleteCodeContext", input, "contextId")
+    const { live } = yield* registry.ofContext(yield* CurrentUser, contextId)
+    yield* live.contexts.remove(contextId)
+  }),
+  restartCodeContext: Effect.fn("SandboxSDK.restartCodeContext")(function*(input) {
+    const contextId = yield* requireId("restartCodeContext", input, "contextId")
+    const { live } = yield* registry.ofContext(yield* CurrentUser, contextId)
+    return yield* live.contexts.restart(contextId)
+  })
+})

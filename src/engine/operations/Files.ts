@@ -1,0 +1,118 @@
+/**
+ * Operations on files.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { Buffer, isUtf8 } from "node:buffer"
+import type { RequestError, SandboxSDKError } from "../../Errors.js"
+import { decodeArguments, invalidArgument, normalizePath } from "../../internal/arguments.js"
+import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
+import type { Service } from "../../SandboxSDK.js"
+import { WORKSPACE } from "../Environment.js"
+import { type Parts, runningSandbox } from "./Parts.js"
+
+type Files = Pick<
+  Service,
+  | "readFile"
+  | "readFileBytes"
+  | "readFileStream"
+  | "writeFile"
+  | "writeFileStream"
+  | "deleteFile"
+  | "listFiles"
+  | "statFile"
+  | "makeDirectory"
+  | "moveFile"
+  | "watchFiles"
+>
+
+const decodeRead = decodeArguments(ReadFileOptions, "readFile")
+const decodeWrite = decodeArguments(WriteFileOptions, "writeFile")
+const decodeWriteStream = decodeArguments(WriteFileOptions, "writeFileStream")
+const decodeMakeDirectory = decodeArguments(MakeDirectoryOptions, "makeDirectory")
+const decodeWatch = decodeArguments(WatchFilesOptions, "watchFiles")
+
+const contentBytes = (content: unknown): Effect.Effect<Uint8Array, SandboxSDKError> =>
+  typeof content === "string"
+    ? Effect.succeed(Buffer.from(content))
+    : content instanceof Uint8Array
+    ? Effect.succeed(content)
+    : Effect.fail(invalidArgument("writeFile", "content", "content must be a string or a Uint8Array."))
+
+const collectBytes = (stream: Stream.Stream<Uint8Array, RequestError>) =>
+  Effect.map(Stream.runCollect(stream), (chunks) => Buffer.concat([...chunks]))
+
+/**
+ * Makes the operations.
+ */
+export const fileOperations = ({ registry }: Parts): Files => {
+  /** The files of a sandbox, and a path in it, both checked: the path first, because that costs nothing. */
+  const at = Effect.fnUntraced(function*(operation: string, id: string, path: unknown, field = "path") {
+    const absolute = yield* normalizePath(operation, path, field)
+    const { live } = yield* runningSandbox(registry, operation, id)
+    return { absolute, files: live.files }
+  })
+
+  const read = (operation: string, id: string, path: string) =>
+    Stream.unwrap(Effect.map(at(operation, id, path), ({ absolute, files }) => files.read(absolute)))
+
+  return {
+    readFile: Effect.fn("SandboxSDK.readFile")(function*(id, path, input) {
+      const { encoding = "utf-8" } = yield* decodeRead(input)
+      const bytes = yield* collectBytes(read("readFile", id, path))
+      return encoding === "base64" || isUtf8(bytes)
+        ? bytes.toString(encoding)
+        : yield* invalidArgument(
+          "readFile",
+          "encoding",
+          `encoding is "utf-8", but ${path} is no UTF-8 text; use { encoding: "base64" } or readFileBytes.`
+        )
+    }),
+    readFileBytes: Effect.fn("SandboxSDK.readFileBytes")(function*(id, path) {
+      return yield* collectBytes(read("readFileBytes", id, path))
+    }),
+    readFileStream: (id, path) =>
+      Stream.withSpan(read("readFileStream", id, path), "SandboxSDK.readFileStream"),
+    writeFile: Effect.fn("SandboxSDK.writeFile")(function*(id, path, content, input) {
+      const { createParents = true } = yield* decodeWrite(input)
+      const bytes = yield* contentBytes(content)
+      const { absolute, files } = yield* at("writeFile", id, path)
+      const written = yield* files.write(absolute, Stream.succeed(bytes), { createParents })
+      return written.path
+    }),
+    writeFileStream: Effect.fn("SandboxSDK.writeFileStream")(function*(id, path, content, input) {
+      const { createParents = true } = yield* decodeWriteStream(input)
+      const { absolute, files } = yield* at("writeFileStream", id, path)
+      const written = yield* files.write(absolute, content, { createParents })
+      return written.path
+    }),
+    deleteFile: Effect.fn("SandboxSDK.deleteFile")(function*(id, path) {
+      const { absolute, files } = yield* at("deleteFile", id, path)
+      yield* files.remove(absolute)
+    }),
+    listFiles: Effect.fn("SandboxSDK.listFiles")(function*(id, directory = WORKSPACE) {
+      const { absolute, files } = yield* at("listFiles", id, directory, "directory")
+      return { files: yield* files.list(absolute), directory: absolute }
+    }),
+    statFile: Effect.fn("SandboxSDK.statFile")(function*(id, path) {
+      const { absolute, files } = yield* at("statFile", id, path)
+      return yield* files.stat(absolute)
+    }),
+    makeDirectory: Effect.fn("SandboxSDK.makeDirectory")(function*(id, path, input) {
+      const { parents = true } = yield* decodeMakeDirectory(input)
+      const { absolute, files } = yield* at("makeDirectory", id, path)
+      return yield* files.makeDirectory(absolute, parents)
+    }),
+    moveFile: Effect.fn("SandboxSDK.moveFile")(function*(id, path, to) {
+      const target = yield* normalizePath("moveFile", to, "to")
+      const { absolute, files } = yield* at("moveFile", id, path)
+      return yield* files.move(absolute, target)
+    }),
+    watchFiles: (id, directory = WORKSPACE, input) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const { recursive = false } = yield* decodeWatch(input)
+        const { absolute, files } = yield* at("watchFiles", id, directory, "directory")
+        return files.watch(absolute, recursive)
+      })).pipe(Stream.withSpan("SandboxSDK.watchFiles"))
+  }
+}

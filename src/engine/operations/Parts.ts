@@ -1,0 +1,32 @@
+/**
+ * What the operations of the engine are made of.
+ */
+import * as Effect from "effect/Effect"
+import { CurrentUser } from "../../CurrentUser.js"
+import type { RequestError } from "../../Errors.js"
+import { requireId } from "../../internal/arguments.js"
+import type { Registry, Running } from "../Registry.js"
+import type { Templates } from "../Templates.js"
+
+/**
+ * The parts of an engine.
+ */
+export interface Parts {
+  readonly registry: Registry
+  readonly templates: Templates
+  /** Tries the isolation before the first sandbox is made. */
+  readonly checkIsolation: Effect.Effect<unknown, RequestError>
+}
+
+/**
+ * The sandbox of the current user, up; the id is checked first.
+ */
+export const runningSandbox = (
+  registry: Registry,
+  operation: string,
+  id: unknown
+): Effect.Effect<Running, RequestError> =>
+  Effect.gen(function*() {
+    const known = yield* requireId(operation, id)
+    return yield* registry.running(yield* CurrentUser, known)
+  })

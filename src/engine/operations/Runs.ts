@@ -1,0 +1,152 @@
+/**
+ * Operations that run code and commands.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { CurrentUser } from "../../CurrentUser.js"
+import type { RequestError, SandboxSDKError } from "../../Errors.js"
+import { TimeoutError } from "../../Errors.js"
+import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
+import {
+  decodeArguments,
+  decodeRunCodeOptions,
+  decodeRunTerminalOptions,
+  invalidArgument,
+  normalizeDirectory,
+  requireCode,
+  requireCommand,
+  requireId
+} from "../../internal/arguments.js"
+import { collectExecution, collectTerminal } from "../../internal/collect.js"
+import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
+import type { Service } from "../../SandboxSDK.js"
+import { WORKSPACE } from "../Environment.js"
+import type { RunLimits } from "../LiveSandbox.js"
+import type { Parts } from "./Parts.js"
+
+type Runs = Pick<Service, "runCode" | "runCodeStream" | "runTerminal" | "runTerminalStream">
+
+const DEFAULT_TIMEOUT_MS = 60_000
+
+/** What `runCode` and `runTerminal` keep when the call does not say. */
+const DEFAULT_CAPTURE_BYTES = 100 * 1024 * 1024
+
+const decodeCodeStream = decodeArguments(RunCodeStreamOptions, "runCodeStream")
+const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTerminalStream")
+
+const withRequestTimeout =
+  (timeoutMs: number | undefined) =>
+  <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
+    timeoutMs === undefined
+      ? stream
+      : Stream.interruptWhen(
+        stream,
+        Effect.delay(
+          Effect.fail(
+            new TimeoutError({
+              message: `The request took longer than ${timeoutMs} ms (requestTimeoutMs); what it ran was stopped.`,
+              timeoutMs,
+              operation: "request"
+            })
+          ),
+          Duration.millis(timeoutMs)
+        )
+      )
+
+/** A run of code has more kinds of events than a command, but a command only has these. */
+const isTerminalEvent = (event: ExecutionEvent): event is TerminalEvent =>
+  event._tag === "Stdout" || event._tag === "Stderr" || event._tag === "Started" || event._tag === "Ended"
+
+const limitsOf = (
+  options: { readonly timeoutMs?: number | undefined; readonly maxOutputSize?: number | undefined },
+  templateTimeoutMs: number | undefined,
+  maxOutputSize: number
+): RunLimits => ({
+  timeoutMs: options.timeoutMs ?? templateTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+  maxOutputSize: options.maxOutputSize ?? maxOutputSize
+})
+
+const refuseTwoTargets = (operation: string, options: RunCodeStreamOptions): Effect.Effect<void, SandboxSDKError> =>
+  options.contextId !== undefined && options.language !== undefined
+    ? Effect.fail(
+      invalidArgument(operation, "language", "give either contextId or language: a context has its language already.")
+    )
+    : Effect.void
+
+/**
+ * Makes the operations.
+ */
+export const runOperations = ({ registry }: Parts): Runs => {
+  const streamCode = (
+    id: string,
+    code: string,
+    options: RunCodeStreamOptions,
+    maxOutputSize: number
+  ): Stream.Stream<ExecutionEvent, RequestError> =>
+    Stream.unwrapScoped(Effect.gen(function*() {
+      const { busy, live, template } = yield* registry.running(yield* CurrentUser, id)
+      yield* busy
+      return yield* live.runCode(
+        options.contextId === undefined
+          ? { language: options.language ?? template.config.language }
+          : { id: options.contextId },
+        code,
+        options.envs ?? {},
+        limitsOf(options, template.config.timeoutMs, maxOutputSize)
+      )
+    })).pipe(withRequestTimeout(options.requestTimeoutMs))
+
+  const streamCommand = (
+    operation: string,
+    id: string,
+    command: string,
+    options: RunTerminalStreamOptions,
+    merge: boolean,
+    maxOutputSize: number
+  ): Stream.Stream<TerminalEvent, RequestError> =>
+    Stream.unwrapScoped(Effect.gen(function*() {
+      const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
+      const { busy, live, template } = yield* registry.running(yield* CurrentUser, id)
+      yield* busy
+      return yield* live.runCommand(
+        { command, cwd, env: options.envs ?? {}, merge },
+        limitsOf(options, template.config.timeoutMs, maxOutputSize)
+      )
+    })).pipe(withRequestTimeout(options.requestTimeoutMs), Stream.filter(isTerminalEvent))
+
+  return {
+    runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {
+      const { collect, stream } = yield* decodeRunCodeOptions("runCode", input)
+      yield* requireId("runCode", id)
+      yield* requireCode("runCode", code)
+      yield* refuseTwoTargets("runCode", stream)
+      const capture = collect.captureOutput === false ? Infinity : DEFAULT_CAPTURE_BYTES
+      return yield* collectExecution(streamCode(id, code, stream, capture), collect)
+    }),
+    runCodeStream: (id, code, input) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const options = yield* decodeCodeStream(input)
+        yield* requireId("runCodeStream", id)
+        yield* requireCode("runCodeStream", code)
+        yield* refuseTwoTargets("runCodeStream", options)
+        return streamCode(id, code, options, Infinity)
+      })).pipe(Stream.withSpan("SandboxSDK.runCodeStream")),
+    runTerminal: Effect.fn("SandboxSDK.runTerminal")(function*(id, command, input) {
+      const { collect, stream } = yield* decodeRunTerminalOptions("runTerminal", input)
+      yield* requireId("runTerminal", id)
+      yield* requireCommand("runTerminal", command)
+      // One pipe for both streams keeps their order exact; who listens to them one by one needs two.
+      const merge = collect.onStdout === undefined && collect.onStderr === undefined
+      const events = streamCommand("runTerminal", id, command, stream, merge, DEFAULT_CAPTURE_BYTES)
+      return yield* collectTerminal(events, collect)
+    }),
+    runTerminalStream: (id, command, input) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const options = yield* decodeTerminalStream(input)
+        yield* requireId("runTerminalStream", id)
+        yield* requireCommand("runTerminalStream", command)
+        return streamCommand("runTerminalStream", id, command, options, false, Infinity)
+      })).pipe(Stream.withSpan("SandboxSDK.runTerminalStream"))
+  }
+}

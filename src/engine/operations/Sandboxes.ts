@@ -1,0 +1,78 @@
+/**
+ * Operations on sandboxes as a whole.
+ */
+import * as Effect from "effect/Effect"
+import { CurrentUser } from "../../CurrentUser.js"
+import { SandboxSDKError } from "../../Errors.js"
+import { decodeArguments, requireId } from "../../internal/arguments.js"
+import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
+import type { Service } from "../../SandboxSDK.js"
+import * as Resources from "../Resources.js"
+import type { Parts } from "./Parts.js"
+
+type Sandboxes = Pick<
+  Service,
+  | "createSandbox"
+  | "getSandbox"
+  | "getSandboxStatus"
+  | "listSandboxes"
+  | "startSandbox"
+  | "stopSandbox"
+  | "extendSandbox"
+  | "deleteSandbox"
+>
+
+const decodeCreate = decodeArguments(CreateSandboxOptions, "createSandbox")
+const decodeList = decodeArguments(ListSandboxesOptions, "listSandboxes")
+const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
+
+/**
+ * Makes the operations.
+ */
+export const sandboxOperations = ({ checkIsolation, registry, templates }: Parts): Sandboxes => ({
+  createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
+    const options = yield* decodeCreate(input)
+    yield* Resources.check(options.resources)
+    if (options.network !== undefined && options.network !== "none") {
+      return yield* new SandboxSDKError({
+        code: "unsupported",
+        field: "network",
+        message: "createSandbox: this engine gives no sandbox a network; leave `network` out or set it to \"none\"."
+      })
+    }
+    const userId = yield* CurrentUser
+    const template = yield* templates.get(userId, options.templateId)
+    yield* checkIsolation
+    return { sandbox: yield* registry.create(userId, options, template) }
+  }),
+  getSandbox: Effect.fn("SandboxSDK.getSandbox")(function*(id) {
+    const known = yield* requireId("getSandbox", id)
+    return yield* registry.get(yield* CurrentUser, known)
+  }),
+  getSandboxStatus: Effect.fn("SandboxSDK.getSandboxStatus")(function*(id) {
+    const known = yield* requireId("getSandboxStatus", id)
+    const { status } = yield* registry.get(yield* CurrentUser, known)
+    return status
+  }),
+  listSandboxes: Effect.fn("SandboxSDK.listSandboxes")(function*(input) {
+    const options = yield* decodeList(input)
+    return yield* registry.list(yield* CurrentUser, options)
+  }),
+  startSandbox: Effect.fn("SandboxSDK.startSandbox")(function*(id) {
+    const known = yield* requireId("startSandbox", id)
+    return yield* registry.start(yield* CurrentUser, known)
+  }),
+  stopSandbox: Effect.fn("SandboxSDK.stopSandbox")(function*(id) {
+    const known = yield* requireId("stopSandbox", id)
+    return yield* registry.stop(yield* CurrentUser, known)
+  }),
+  extendSandbox: Effect.fn("SandboxSDK.extendSandbox")(function*(id, input) {
+    const known = yield* requireId("extendSandbox", id)
+    const { ms } = yield* decodeExtend({ ms: input })
+    return yield* registry.extend(yield* CurrentUser, known, ms)
+  }),
+  deleteSandbox: Effect.fn("SandboxSDK.deleteSandbox")(function*(id) {
+    const known = yield* requireId("deleteSandbox", id)
+    yield* registry.remove(yield* CurrentUser, known)
+  })
+})
