@@ -6,6 +6,7 @@ import * as fc from "fast-check"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
+import { inspect } from "node:util"
 import type { SandboxSDKError } from "../src/Errors.js"
 import { SandboxConfig, type SandboxConfigOptions } from "../src/SandboxConfig.js"
 
@@ -113,7 +114,7 @@ describe("SandboxConfig.layer", () => {
       const settings = yield* read(SandboxConfig.layer(required))
       expect(JSON.stringify(settings)).not.toContain(KEY)
       expect(Inspectable.toStringUnknown(settings)).not.toContain(KEY)
-      expect(String(settings.apiKey)).not.toContain(KEY)
+      expect(inspect(settings, { depth: 9, showHidden: true })).not.toContain(KEY)
       for (
         const broken of [{ apiKey: `${KEY}\n` }, { timeout: "x" }, { serverUrl: `http://${KEY}@h` }, {
           apiKey: { KEY }
