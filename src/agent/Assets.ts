@@ -12,6 +12,9 @@ import figures from "./figures.py?asset"
 import files from "./files.py?asset"
 import framing from "./framing.py?asset"
 import kernel from "./kernel.py?asset"
+import javascript from "./kernels/javascript/main.ts?asset"
+import bash from "./kernels/kernel.bash?asset"
+import languages from "./languages.py?asset"
 import link from "./link.py?asset"
 import loop from "./loop.py?asset"
 import paths from "./paths.py?asset"
@@ -23,8 +26,6 @@ import tables from "./tables.py?asset"
 import times from "./times.py?asset"
 import tracebacks from "./tracebacks.py?asset"
 import transfers from "./transfers.py?asset"
-import javascript from "./kernels/javascript/main.ts?asset"
-import bash from "./kernels/kernel.bash?asset"
 
 /**
  * The agent, its modules, and the kernels. The agent finds the others beside itself, whatever the folder is called.
@@ -41,6 +42,7 @@ export const assets: Readonly<Record<string, string>> = {
   "files.py": files,
   "framing.py": framing,
   "kernel.py": kernel,
+  "languages.py": languages,
   "link.py": link,
   "loop.py": loop,
   "paths.py": paths,

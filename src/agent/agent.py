@@ -20,9 +20,9 @@ sys.modules["sandbox_agent"] = package
 
 from sandbox_agent import processes  # noqa: E402
 from sandbox_agent.commands import Command  # noqa: E402
-from sandbox_agent.contexts import BecomeKernel, make_context  # noqa: E402
 from sandbox_agent.files import Files  # noqa: E402
 from sandbox_agent.framing import FramingError  # noqa: E402
+from sandbox_agent.languages import BecomeKernel, make_context  # noqa: E402
 from sandbox_agent.link import Link  # noqa: E402
 from sandbox_agent.loop import READ, Loop  # noqa: E402
 from sandbox_agent.paths import PUBLIC  # noqa: E402

@@ -17,16 +17,6 @@ MAX_KERNEL_HEADER = 64 * 1024
 OUT_OF_MEMORY = b"heap out of memory"
 
 
-class BecomeKernel(BaseException):
-    """Raised in a forked child: it leaves the agent's frames behind and becomes a Python kernel."""
-
-    def __init__(self, control, env, cwd):
-        super().__init__()
-        self.control = control
-        self.env = env
-        self.cwd = cwd
-
-
 class Context:
     """The part that is the same for every language."""
 
@@ -281,10 +271,11 @@ class Context:
             return
         if event == "result" or event == "error":
             def forward():
-                run.say({"ev": event}, blob)
+                if run.spend(len(blob)):
+                    run.say({"ev": event}, blob)
                 self.later()
 
-            run.after_output(forward)
+            run.after_output(forward, True)
             # Its program goes on printing only now: what it prints from here on comes after this result.
             ticket = header.get("sync")
             if type(ticket) is int:
@@ -426,89 +417,3 @@ class Context:
         )
         said = self.sink.tail.decode("utf-8", "replace").strip() if self.sink is not None else ""
         return text + "\n" + said[-2000:] if said else text
-
-
-class PythonContext(Context):
-    """A fork of the agent. It gets the write ends of its runs' pipes over the socket, not by name."""
-
-    def start(self, theirs):
-        from . import kernel  # noqa: F401  (imported once, before the first fork, for all of them)
-
-        agent = self.agent
-        agent.marks.wear(self.mark)
-        agent.score.raised()
-        try:
-            pid = os.fork()
-            if pid == 0:
-                raise BecomeKernel(theirs.detach(), self.env, agent.real(self.cwd))
-            self.pid = pid
-        finally:
-            if os.getpid() == agent.pid:
-                agent.score.restored()
-                agent.marks.drop()
-
-    def begin(self, header, code):
-        opened = []
-        try:
-            for _ in (1, 2):
-                opened.extend(make_pipe())
-        except OSError:
-            for fd in opened:
-                os.close(fd)
-            raise
-        self.started(header, {1: opened[0], 2: opened[2]}, ())
-        message = {"op": "run", "run": header["run"], "count": self.count, "env": header.get("env") or {}}
-        self.post(head(message, len(code)) + code, (opened[1], opened[3]))
-
-
-class NodeContext(Context):
-    """JavaScript and TypeScript: a node of its own, and a pipe to interrupt what signals do not reach."""
-
-    def start(self, theirs):
-        node = self.program("node")
-        env = dict(self.env, SANDBOX_LANGUAGE=self.language)
-        reader, self.bell = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self.bell, False)
-        try:
-            control = self.above(theirs.fileno())
-            interrupt = self.above(reader)
-            try:
-                self.exec(
-                    [node, os.path.join(self.agent.folder, "kernel.cjs")],
-                    env,
-                    [
-                        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                        (os.POSIX_SPAWN_DUP2, control, 3),
-                        (os.POSIX_SPAWN_DUP2, interrupt, 4)
-                    ]
-                )
-            finally:
-                os.close(control)
-                os.close(interrupt)
-        except BaseException:
-            os.close(self.bell)
-            raise
-        finally:
-            os.close(reader)
-
-    def signal_interrupt(self):
-        try:
-            os.write(self.bell, b"!")
-        except OSError:
-            pass
-        super().signal_interrupt()
-
-    def exited(self, code):
-        os.close(self.bell)
-        super().exited(code)
-
-
-def make_context(language):
-    if language == "python":
-        return PythonContext
-    if language == "bash":
-        from .shells import BashContext
-        return BashContext
-    if language in ("javascript", "typescript"):
-        return NodeContext
-    return None

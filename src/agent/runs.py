@@ -57,6 +57,7 @@ class Run:
         self.sources = dict(sources)
         self.remaining = None
         self.then = None
+        self.paid = False
         self.abandoned = False
         self.ended = False
         self.started = time.monotonic_ns()
@@ -71,6 +72,13 @@ class Run:
 
     def duration(self):
         return (time.monotonic_ns() - self.started) // 1000
+
+    def show(self, header, blob):
+        """Sends a result or an error. It takes credit like output, if need be more than there is."""
+        if self.abandoned and self.credit <= 0:
+            return
+        self.credit -= len(blob)
+        self.say(header, blob)
 
     def say(self, header, blob=b""):
         header["run"] = self.number
@@ -129,9 +137,17 @@ class Run:
         self.agent.loop.unwatch(fd)
         os.close(fd)
 
-    def after_output(self, then):
-        """Calls `then` once all that is in the pipes at this moment has been sent."""
+    def spend(self, count):
+        """Takes credit for something that is no output: there must be some, though it may be less. False without any."""
+        if self.credit <= 0:
+            return False
+        self.credit -= count
+        return True
+
+    def after_output(self, then, paid=False):
+        """Calls `then` once all that is in the pipes at this moment has been sent; when `paid`, also not without credit."""
         self.then = then
+        self.paid = paid
         self.remaining = {stream: available(fd) for stream, fd in self.sources.items()}
         self.pump()
 
@@ -148,7 +164,8 @@ class Run:
                     elif not self.take(stream, remaining[stream]):
                         # Gone: whoever holds the write end can read it too, by way of /proc.
                         remaining[stream] = 0
-            if self.remaining is remaining and not any(remaining.values()):
+            affordable = not self.paid or self.credit > 0 or self.abandoned
+            if self.remaining is remaining and not any(remaining.values()) and affordable:
                 then = self.then
                 self.remaining = self.then = None
                 then()

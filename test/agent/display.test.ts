@@ -91,7 +91,7 @@ describe("values", () => {
       expect(shown[1]).toMatchObject({ text: "<Bad: repr() raised ValueError>" })
       expect(shown[1]?.html).toBe(undefined)
       expect([shown[2]?.text, shown[2]?.formats()]).toEqual(["any", ["text"]])
-      expect(shown[3]).toMatchObject({ text: expect.stringMatching(/^\uFFFD+$/) })
+      expect(shown[3]?.text).toMatch(/^\uFFFD+$/)
       expect(shown[4]?.text).toBe("'s'")
       expect(shown[5]?.text?.length).toBeLessThan(8_500_000)
       expect(shown[5]?.text).toContain("(611394 more characters)")
@@ -147,7 +147,10 @@ describe("figures", () => {
       expect(main.map((result) => [result.isMainResult, isPng(result), result.chart?.type])).toEqual([
         [true, true, "line"]
       ])
-      const two = yield* agent.run("c", "plt.plot([1]); print('a', flush=True); plt.show(); print('b', flush=True); plt.figure(); plt.pie([1]); None")
+      const two = yield* agent.run(
+        "c",
+        "plt.plot([1]); print('a', flush=True); plt.show(); print('b', flush=True); plt.figure(); plt.pie([1]); None"
+      )
       expect(two.stderr.toString()).toBe("")
       expect(two.order).toEqual([
         "1:a\n",
@@ -184,7 +187,9 @@ describe("figures", () => {
         yScale: "log",
         elements: [{ label: "s", points: [[1, 1], [2, 10], [4, 100]] }, { label: "", points: [[1, 3], [2, 4]] }]
       })
-      expect(yield* chart("plt.scatter([1, 2], [3, 4], label='d'); plt.colorbar(plt.cm.ScalarMappable(), ax=plt.gca())"))
+      expect(
+        yield* chart("plt.scatter([1, 2], [3, 4], label='d'); plt.colorbar(plt.cm.ScalarMappable(), ax=plt.gca())")
+      )
         .toMatchObject({ type: "scatter", elements: [{ label: "d", points: [[1, 3], [2, 4]] }] })
       expect(yield* chart("plt.plot([datetime.datetime(2020, 1, 1), datetime.datetime(2020, 1, 2, 3)], ['a', 'b'])"))
         .toMatchObject({
@@ -218,15 +223,22 @@ describe("figures", () => {
         type: "pie",
         elements: [{ label: "x", angle: 90, radius: 1 }, { label: "y", angle: 270, radius: 1 }]
       })
-      expect(yield* chart("plt.boxplot([[1, 2, 3, 10], [2, 3, 4]], labels=['m', 'n'], patch_artist=True)")).toMatchObject({
-        type: "box_and_whisker",
-        elements: [
-          { label: "m", min: 1, firstQuartile: 1.75, median: 2.5, thirdQuartile: 4.75, max: 4.75, outliers: [10] },
-          { label: "n", min: 2, firstQuartile: 2.5, median: 3, thirdQuartile: 3.5, max: 4, outliers: [] }
-        ]
-      })
-      expect(yield* chart("fig, axes = plt.subplots(1, 2); axes[0].plot([1]); axes[1].imshow([[1, 2]]); fig.suptitle('S')"))
-        .toMatchObject({ type: "superchart", title: "S", elements: [{ type: "line" }, { type: "unknown", elements: [] }] })
+      expect(yield* chart("plt.boxplot([[1, 2, 3, 10], [2, 3, 4]], labels=['m', 'n'], patch_artist=True)"))
+        .toMatchObject({
+          type: "box_and_whisker",
+          elements: [
+            { label: "m", min: 1, firstQuartile: 1.75, median: 2.5, thirdQuartile: 4.75, max: 4.75, outliers: [10] },
+            { label: "n", min: 2, firstQuartile: 2.5, median: 3, thirdQuartile: 3.5, max: 4, outliers: [] }
+          ]
+        })
+      expect(
+        yield* chart("fig, axes = plt.subplots(1, 2); axes[0].plot([1]); axes[1].imshow([[1, 2]]); fig.suptitle('S')")
+      )
+        .toMatchObject({
+          type: "superchart",
+          title: "S",
+          elements: [{ type: "line" }, { type: "unknown", elements: [] }]
+        })
       expect(yield* chart("plt.hist([1, 2, 2, 3], bins=2)")).toMatchObject({
         type: "bar",
         elements: [{ label: "1.5", value: 1 }, { label: "2.5", value: 3 }]

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import * as FastCheck from "fast-check"
 import { Buffer } from "node:buffer"
 import { spawnSync } from "node:child_process"
@@ -8,6 +8,8 @@ import * as Path from "node:path"
 import { assets } from "../../src/agent/Assets.js"
 import { startAgent } from "./harness.js"
 
+const decodeJson = Schema.decodeUnknownSync(Schema.parseJson())
+const decodeArray = Schema.decodeUnknownSync(Schema.parseJson(Schema.Array(Schema.Unknown)))
 const source = Path.resolve(import.meta.dirname, "../../src/agent")
 
 const frame = (header: string, blob: Uint8Array): Buffer => {
@@ -36,11 +38,14 @@ const decode = (pieces: ReadonlyArray<Buffer>, limits = "1 << 20, 1 << 26"): Rea
     input: JSON.stringify(pieces.map((piece) => piece.toString("hex"))),
     maxBuffer: 1 << 28
   })
-  return JSON.parse(result.stdout.toString())
+  return decodeArray(result.stdout.toString())
 }
 
 const frames = FastCheck.array(
-  FastCheck.tuple(FastCheck.dictionary(FastCheck.string(), FastCheck.jsonValue()), FastCheck.uint8Array({ maxLength: 300 })),
+  FastCheck.tuple(
+    FastCheck.dictionary(FastCheck.string(), FastCheck.jsonValue()),
+    FastCheck.uint8Array({ maxLength: 300 })
+  ),
   { maxLength: 6 }
 )
 
@@ -52,7 +57,7 @@ describe("the agent's framing", () => {
         const places = [0, ...cuts.map((cut) => cut % (stream.length + 1)), stream.length].sort((a, b) => a - b)
         const pieces = places.slice(1).map((end, index) => stream.subarray(places[index], end))
         expect(decode(pieces)).toEqual(
-          messages.map(([header, blob]) => [JSON.parse(JSON.stringify(header)), Buffer.from(blob).toString("hex")])
+          messages.map(([header, blob]) => [decodeJson(JSON.stringify(header)), Buffer.from(blob).toString("hex")])
         )
       }),
       { numRuns: 40 }
@@ -73,7 +78,14 @@ describe("the agent's framing", () => {
     Effect.gen(function*() {
       const agent = yield* startAgent()
       const run = agent.number()
-      const message = JSON.stringify({ op: "command", run, cwd: "/workspace", env: { X: "é" }, merge: false, credit: 99 })
+      const message = JSON.stringify({
+        op: "command",
+        run,
+        cwd: "/workspace",
+        env: { X: "é" },
+        merge: false,
+        credit: 99
+      })
       for (const byte of frame(message, Buffer.from("echo $X"))) {
         agent.stream.write(Buffer.from([byte]))
         yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))

@@ -55,7 +55,19 @@ const install = (folder: string): void => {
 
 const bindings = (workspace: string, folder: string): ReadonlyArray<string> => [
   ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--die-with-parent"],
-  ...["--new-session", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"],
+  ...[
+    "--new-session",
+    "--clearenv",
+    "--setenv",
+    "PATH",
+    "/usr/bin:/bin",
+    "--uid",
+    "1000",
+    "--gid",
+    "1000",
+    "--cap-drop",
+    "ALL"
+  ],
   ...["--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"],
   ...["bin", "sbin", "lib", "lib64"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]),
   ...["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run/sandbox"],
@@ -169,11 +181,13 @@ export class Agent {
       const order: Array<string> = []
       while (true) {
         const { blob, message } = yield* this.wait(({ message }) => "run" in message && message.run === run)
+        if (credit && (message.ev === "output" || message.ev === "result" || message.ev === "error")) {
+          this.send({ op: "credit", run, bytes: blob.length })
+        }
         switch (message.ev) {
           case "output": {
             parts[message.fd].push(blob)
-            if (blob.length < 1000) order.push(`${message.fd}:${blob}`)
-            if (credit) this.send({ op: "credit", run, bytes: blob.length })
+            if (blob.length < 1000) order.push(`${message.fd}:${blob.toString()}`)
             break
           }
           case "result": {
@@ -199,18 +213,28 @@ export class Agent {
               order,
               end: message
             }
+          default:
+            return yield* Effect.die(new Error(`${message.ev} for a run`))
         }
       }
     })
   }
 
-  start(ctx: string, code: string | Uint8Array, options: { readonly env?: Record<string, string>; readonly credit?: number } = {}): number {
+  start(
+    ctx: string,
+    code: string | Uint8Array,
+    options: { readonly env?: Record<string, string>; readonly credit?: number } = {}
+  ): number {
     const run = this.number()
     this.send({ op: "run", run, ctx, env: options.env ?? {}, credit: options.credit ?? OUTPUT_WINDOW }, code)
     return run
   }
 
-  run(ctx: string, code: string | Uint8Array, options: { readonly env?: Record<string, string> } = {}): Effect.Effect<Outcome> {
+  run(
+    ctx: string,
+    code: string | Uint8Array,
+    options: { readonly env?: Record<string, string> } = {}
+  ): Effect.Effect<Outcome> {
     return Effect.suspend(() => this.outcome(this.start(ctx, code, options)))
   }
 

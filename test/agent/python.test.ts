@@ -76,7 +76,8 @@ describe("Python: values", () => {
       const agent = yield* startAgent({ env: { SHARED: "s" } })
       yield* agent.command("mkdir sub")
       yield* agent.open("c", "python", { env: { OWN: "o", SHARED: "mine" }, cwd: "/workspace/sub" })
-      const show = "import os; os.getcwd(), [os.environ.get(k) for k in ('SHARED', 'OWN', 'RUN')], os.popen('echo $RUN').read()"
+      const show =
+        "import os; os.getcwd(), [os.environ.get(k) for k in ('SHARED', 'OWN', 'RUN')], os.popen('echo $RUN').read()"
       expect((yield* agent.run("c", show, { env: { OWN: "changed", RUN: "r\"'\n" } })).results[0]?.text)
         .toBe(`('/workspace/sub', ['mine', 'changed', 'r"\\'\\n'], 'r"\\'\\n')`)
       expect((yield* agent.run("c", show)).results[0]?.text).toBe("('/workspace/sub', ['mine', 'o', None], '\\n')")
@@ -247,16 +248,35 @@ describe("Python: output", () => {
       expect(big.stdout.length).toBe(100_000_000)
       const run = agent.start("c", "for i in range(5):\n  print('y' * 400_000); display(i)", { credit: 500_000 })
       let received = 0
-      while (received < 500_000) {
-        received += (yield* underWay(agent, run)).blob.length
+      let shown = 0
+      while (received + shown < 500_000) {
+        const { blob, message } = yield* agent.wait(({ message }) => "run" in message && message.run === run)
+        if (message.ev === "output") received += blob.length
+        else shown += blob.length
       }
       yield* agent.command("sleep 0.1")
-      expect(received).toBe(500_000)
-      expect(agent.unread.map(({ message }) => message.ev)).toEqual(["result"])
+      expect(received + shown).toBe(500_000)
+      expect(agent.unread).toEqual([])
       agent.send({ op: "credit", run, bytes: 10_000_000 })
       const rest = yield* agent.outcome(run)
       expect(received + rest.stdout.length).toBe(5 * 400_001)
-      expect(rest.results.map((result) => result.text)).toEqual(["0", "1", "2", "3", "4"])
+      expect(rest.results.map((result) => result.text)).toEqual(["1", "2", "3", "4"])
+    }))
+
+  it.scoped("and values take credit, a value at most once more than there is", () =>
+    Effect.gen(function*() {
+      const agent = yield* startContext("python")
+      const run = agent.start("c", "for i in range(3): display('x' * 1000)", { credit: 1 })
+      const { blob } = yield* agent.wait(({ message }) => message.ev === "result" && message.run === run)
+      yield* agent.command("sleep 0.1")
+      expect(agent.unread).toEqual([])
+      agent.send({ op: "credit", run, bytes: blob.length - 1 })
+      yield* agent.command("sleep 0.1")
+      expect(agent.unread).toEqual([])
+      agent.send({ op: "credit", run, bytes: 1 })
+      const rest = yield* agent.outcome(run)
+      expect(rest.results.length).toBe(2)
+      expect(rest.end.ev).toBe("done")
     }))
 
   it.scoped("of what an earlier run left behind is never part of a later one", () =>
@@ -393,7 +413,9 @@ describe("Python: interrupts and deaths", () => {
       ]
       const outcome = yield* agent.run(
         "c",
-        `import os, struct, time\nfor lie in ${JSON.stringify(lies)}:\n  os.write(3, struct.pack("<II", len(lie), 0) + lie.encode())\n` +
+        `import os, struct, time\nfor lie in ${
+          JSON.stringify(lies)
+        }:\n  os.write(3, struct.pack("<II", len(lie), 0) + lie.encode())\n` +
           "time.sleep(0.1)\n'end'"
       )
       expect(outcome.end.ev).toBe("done")
@@ -436,7 +458,10 @@ describe("Python: interrupts and deaths", () => {
     Effect.gen(function*() {
       const agent = yield* startContext("python")
       yield* agent.open("d", "python")
-      const first = agent.start("c", "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('first')")
+      const first = agent.start(
+        "c",
+        "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('first')"
+      )
       const second = agent.start("c", "print('second')")
       yield* agent.run("d", "open('go', 'w').close()")
       expect((yield* agent.outcome(first)).stdout.toString()).toBe("first\n")

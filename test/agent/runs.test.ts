@@ -128,6 +128,16 @@ describe("a command", () => {
       expect(yield* agent.processes("sleep 100")).toBe(0)
     }))
 
+  it.scoped("that is interrupted leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const agent = yield* startAgent()
+      const run = agent.startCommand("setsid sleep 111 & sleep 112 & trap 'exit 5' INT; sleep 0.1; echo on; sleep 113")
+      yield* agent.wait(({ message }) => message.ev === "output" && message.run === run)
+      agent.send({ op: "interrupt", run })
+      expect((yield* agent.outcome(run)).end).toMatchObject({ ev: "done", exitCode: 5 })
+      expect(yield* agent.processes("^sleep 11")).toBe(0)
+    }))
+
   it.scoped("is killed with all that descends from it: other sessions, daemons, orphans", () =>
     Effect.gen(function*() {
       const agent = yield* startAgent()
@@ -174,7 +184,9 @@ describe("a command", () => {
       expect(limits.stdout.toString()).toBe("50\n97\n40\n0\n500\n")
       const big = yield* agent.command("head -c 200000 /dev/zero > big; stat -c %s big")
       expect(big.stdout.toString()).toBe("100000\n")
-      const peek = yield* agent.command("for f in mem environ fd/3; do head -c1 /proc/$PPID/$f; done; ls /proc/$PPID/fd")
+      const peek = yield* agent.command(
+        "for f in mem environ fd/3; do head -c1 /proc/$PPID/$f; done; ls /proc/$PPID/fd"
+      )
       expect(peek.stdout.toString()).toBe("")
       expect(peek.stderr.toString().match(/Permission denied/g)?.length).toBe(4)
     }))
@@ -209,7 +221,10 @@ describe("the agent", () => {
     Effect.gen(function*() {
       const agent = yield* startContext("python")
       const marker = `sleep 7${process.pid}`
-      agent.start("c", `import subprocess; subprocess.Popen("setsid ${marker}", shell=True); print("on", flush=True)\nwhile True: pass`)
+      agent.start(
+        "c",
+        `import subprocess; subprocess.Popen("setsid ${marker}", shell=True); print("on", flush=True)\nwhile True: pass`
+      )
       yield* agent.wait(({ message }) => message.ev === "output")
       agent.stream.end()
       const gone = yield* Effect.async<boolean>((resume) => {
