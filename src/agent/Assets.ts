@@ -26,6 +26,7 @@ import tables from "./tables.py?asset"
 import times from "./times.py?asset"
 import tracebacks from "./tracebacks.py?asset"
 import transfers from "./transfers.py?asset"
+import watching from "./watching.py?asset"
 
 /**
  * The agent, its modules, and the kernels. The agent finds the others beside itself, whatever the folder is called.
@@ -54,6 +55,7 @@ export const assets: Readonly<Record<string, string>> = {
   "times.py": times,
   "tracebacks.py": tracebacks,
   "transfers.py": transfers,
+  "watching.py": watching,
   "kernel.bash": bash,
   "kernel.cjs": javascript
 }

@@ -6,6 +6,7 @@ from .framing import MAX_BLOB, dump
 from .paths import FileFailure, Workspace, explain, show
 from .times import created
 from .transfers import Reading, Writing
+from .watching import Watching
 
 # How much is done between two looks at what else there is to do.
 BATCH = 200
@@ -56,7 +57,7 @@ class Files:
             if isinstance(transfer, Writing):
                 self.guard(header, transfer.data, blob, header["last"])
         elif op == "file.credit":
-            if isinstance(transfer, Reading):
+            if isinstance(transfer, (Reading, Watching)):
                 transfer.credit += header["bytes"]
                 self.guard(header, transfer.pump)
         elif op == "file.cancel":
@@ -99,7 +100,7 @@ class Files:
     def pump(self):
         """The engine has read on: so can files be."""
         for number, transfer in tuple(self.transfers.items()):
-            if isinstance(transfer, Reading):
+            if isinstance(transfer, (Reading, Watching)):
                 self.guard({"id": number}, transfer.pump)
 
     def describe(self, path):
@@ -194,6 +195,12 @@ class Files:
             make_parents(os.path.dirname(path))
         self.transfers[header["id"]] = Writing(self, header, path)
 
+    def watch(self, header):
+        path = self.workspace.locate(header["path"])
+        watching = Watching(self, header, path)
+        self.transfers[header["id"]] = watching
+        self.loop.spawn(self.steps(header, watching.start()))
+
 
 OPERATIONS = {
     "file.stat": "stat",
@@ -202,7 +209,8 @@ OPERATIONS = {
     "file.makeDirectory": "make_directory",
     "file.move": "move",
     "file.read": "read",
-    "file.write": "write"
+    "file.write": "write",
+    "file.watch": "watch"
 }
 
 

@@ -6,6 +6,10 @@ from .paths import FileFailure, explain
 
 CHUNK = 256 * 1024
 
+# How the names begin that files have for a moment: before the first one of that name, and before a replacement.
+NEW = b".sandbox-new-"
+REPLACING = b".sandbox-old-"
+
 
 class Reading:
     """One file on its way to the engine."""
@@ -64,6 +68,7 @@ class Writing:
         self.path = header["path"]
         self.target = path
         self.mode = 0o644
+        self.prefix = NEW
         self.temporary = None
         self.directory = os.path.dirname(path)
         try:
@@ -75,6 +80,7 @@ class Writing:
                 what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
                 raise FileFailure("not_a_file", "%s is %s." % (self.path, what))
             self.mode = stat.S_IMODE(status.st_mode)
+            self.prefix = REPLACING
         if not os.path.basename(path) or self.path.endswith("/"):
             raise FileFailure("not_a_file", "%s names a directory." % self.path)
         self.open()
@@ -91,7 +97,7 @@ class Writing:
             self.fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def unused_name(self):
-        return os.path.join(self.directory, b".sandbox-" + os.urandom(9).hex().encode("ascii"))
+        return os.path.join(self.directory, self.prefix + os.urandom(9).hex().encode("ascii"))
 
     def data(self, blob, last):
         view = memoryview(blob)

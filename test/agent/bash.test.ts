@@ -24,8 +24,22 @@ describe("bash", () => {
       yield* agent.run("c", "kept=1")
       const codes: Array<number | undefined> = []
       for (
-        const code of ["if then", "echo \"", "nosuchcommand", "(exit 42)", "set -u; echo $unset; echo no", "set +u",
-          "return 3", "break", "echo ${x:?gone}", "cat < /nowhere", "exec < /nowhere", "", "# note", "true"]
+        const code of [
+          "if then",
+          "echo \"",
+          "nosuchcommand",
+          "(exit 42)",
+          "set -u; echo $unset; echo no",
+          "set +u",
+          "return 3",
+          "break",
+          "echo ${x:?gone}",
+          "cat < /nowhere",
+          "exec < /nowhere",
+          "",
+          "# note",
+          "true"
+        ]
       ) {
         const { end, stdout } = yield* agent.run("c", code)
         expect(end.ev).toBe("done")
@@ -81,7 +95,17 @@ describe("bash", () => {
     Effect.gen(function*() {
       const agent = yield* startContext("bash")
       yield* agent.run("c", "kept=1; loop() { while :; do :; done; }")
-      for (const code of ["sleep 100", "while :; do :; done", "loop; echo never", "(sleep 100; echo x)", "sleep 100 | cat", "wait", "yes > /dev/null"]) {
+      for (
+        const code of [
+          "sleep 100",
+          "while :; do :; done",
+          "loop; echo never",
+          "(sleep 100; echo x)",
+          "sleep 100 | cat",
+          "wait",
+          "yes > /dev/null"
+        ]
+      ) {
         const run = agent.start("c", `sleep 0.01 & echo on; ${code === "wait" ? "sleep 100 & wait" : code}; echo never`)
         yield* agent.wait(({ message }) => message.ev === "output" && message.run === run)
         yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 30)))
@@ -96,7 +120,9 @@ describe("bash", () => {
   it.scoped("what it left behind is not part of the next run", () =>
     Effect.gen(function*() {
       const agent = yield* startContext("bash")
-      expect((yield* agent.run("c", "while sleep 0.01; do echo late; done &\necho now")).stdout.toString()).toBe("now\n")
+      expect((yield* agent.run("c", "while sleep 0.01; do echo late; done &\necho now")).stdout.toString()).toBe(
+        "now\n"
+      )
       const second = yield* agent.run("c", "sleep 0.1; echo second")
       expect(second.stdout.toString()).toBe("second\n")
       expect((yield* agent.run("c", "exec > /dev/null; echo gone")).stdout.toString()).toBe("")

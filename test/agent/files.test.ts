@@ -52,8 +52,7 @@ const read = (agent: Agent, path: string) =>
 
 const code = (message: { readonly ev: string }) => ("code" in message ? message.code : message.ev)
 
-const shell = (agent: Agent, command: string) =>
-  Effect.map(agent.command(command), ({ stdout }) => stdout.toString())
+const shell = (agent: Agent, command: string) => Effect.map(agent.command(command), ({ stdout }) => stdout.toString())
 
 describe("files", () => {
   it.scoped("are written and read exactly", () =>
@@ -151,10 +150,21 @@ describe("files", () => {
   it.scoped("stay inside the workspace", () =>
     Effect.gen(function*() {
       const agent = yield* startAgent()
-      yield* shell(agent, "ln -s /etc out; ln -s /tmp/x dangling; ln -s ../.. up; mkdir d; ln -s /workspace/d in; echo 1 > d/f")
+      yield* shell(
+        agent,
+        "ln -s /etc out; ln -s /tmp/x dangling; ln -s ../.. up; mkdir d; ln -s /workspace/d in; echo 1 > d/f"
+      )
       for (
-        const path of ["/etc/passwd", "/workspace/../etc/passwd", "/workspace/out/passwd", "/workspace/up/etc/passwd",
-          "workspace/x", "", "/workspace2/x", "/workspace/dangling"]
+        const path of [
+          "/etc/passwd",
+          "/workspace/../etc/passwd",
+          "/workspace/out/passwd",
+          "/workspace/up/etc/passwd",
+          "workspace/x",
+          "",
+          "/workspace2/x",
+          "/workspace/dangling"
+        ]
       ) {
         expect([path, code((yield* read(agent, path)).message)]).toEqual([path, "path_outside_workspace"])
         expect([path, code(yield* write(agent, path, "x"))]).toEqual([path, "path_outside_workspace"])
