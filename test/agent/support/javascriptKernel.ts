@@ -57,6 +57,14 @@ export const kernelFile = (): string => {
   return bundle
 }
 
+const parse = (blob: Buffer) => {
+  try {
+    return JSON.parse(blob.toString())
+  } catch {
+    throw new Error(`not JSON: ${blob.toString().slice(0, 200)}`)
+  }
+}
+
 /** Reads what is there, without waiting. */
 const drain = (fd: number, into: Array<Buffer>): void => {
   for (;;) {
@@ -210,9 +218,9 @@ export class Kernel {
           const ev = String(message.header["ev"])
           order.push(ev)
           if (ev === "result") {
-            results.push(JSON.parse(message.blob.toString()))
+            results.push(parse(message.blob))
           } else if (ev === "error") {
-            error = JSON.parse(message.blob.toString())
+            error = parse(message.blob)
           } else {
             over = true
           }
@@ -228,8 +236,8 @@ export class Kernel {
     }
     fs.closeSync(fds.out)
     fs.closeSync(fds.err)
-    fs.rmSync(files.out)
-    fs.rmSync(files.err)
+    fs.rmSync(files.out, { force: true })
+    fs.rmSync(files.err, { force: true })
     const bytes = { stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) }
     return {
       ...bytes,

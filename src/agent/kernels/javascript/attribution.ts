@@ -157,7 +157,8 @@ const byHooks = <A extends object>(
       owner = undefined
       outer = undefined
       wrap.clearAsyncIdStack()
-      fields[kTotals] = [kInit, kBefore, kAfter, kDestroy, kPromiseResolve].reduce((sum, k) => sum + (fields[k] ?? 0), 0)
+      fields[kTotals] = (fields[kInit] ?? 0) + (fields[kBefore] ?? 0) + (fields[kAfter] ?? 0) +
+        (fields[kDestroy] ?? 0) + (fields[kPromiseResolve] ?? 0)
     }
   }
 }

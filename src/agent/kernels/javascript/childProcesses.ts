@@ -4,6 +4,8 @@
 import type * as ChildProcessModule from "node:child_process"
 import { createRequire } from "node:module"
 
+const { apply } = Reflect
+
 /** Descriptors of the current run's streams; `ignore` when the run is over. */
 export type ChildRoute = (fd: 1 | 2) => number | "ignore"
 
@@ -49,14 +51,14 @@ export const installChildProcesses = (route: ChildRoute, flush: () => void): voi
       const routed = isOptions(options) && "stdio" in options
         ? { ...options, stdio: routeStdio(options.stdio, route) }
         : options
-      return Reflect.apply(spawn, this, [routed])
+      return apply(spawn, this, [routed])
     })
   }
   for (const name of ["spawnSync", "execSync", "execFileSync"] as const) {
     const original: Function = childProcess[name]
     const replacement = (...args: ReadonlyArray<unknown>): unknown => {
       flush()
-      return Reflect.apply(
+      return apply(
         original,
         childProcess,
         args.map((argument) =>

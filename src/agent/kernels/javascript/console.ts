@@ -6,6 +6,8 @@ import type { Writable } from "node:stream"
 import { formatWithOptions } from "node:util"
 import type { Route } from "./stdio.js"
 
+const { apply } = Reflect
+
 const PLAIN = { colors: false } as const
 
 /**
@@ -26,7 +28,7 @@ export const installConsole = (streams: { readonly stdout: Writable; readonly st
     const method = full[name]
     Reflect.set(console, name, (...args: ReadonlyArray<unknown>) => {
       groups = Math.max(0, groups + step)
-      Reflect.apply(method, full, args)
+      apply(method, full, args)
     })
   }
   counted("group", 1)
@@ -36,7 +38,7 @@ export const installConsole = (streams: { readonly stdout: Writable; readonly st
     const method = full[name]
     const replacement = (...args: ReadonlyArray<unknown>): void => {
       if (groups > 0) {
-        Reflect.apply(method, full, args)
+        apply(method, full, args)
       } else if (args.length === 1 && typeof args[0] === "string") {
         route(fd).write(args[0] + "\n")
       } else {

@@ -2,7 +2,8 @@
  * The global `display`: shows values while code runs.
  *
  * `display(value, …)` shows each value as the last expression of a run is shown. `display.html`, `display.svg`,
- * `display.markdown`, `display.latex` take a text or are tags of a template; `display.json` takes plain data;
+ * `display.markdown`, `display.latex` take a text or are tags of a template (`latex` keeps backslashes); `display.json`
+ * takes plain data;
  * `display.png`, `display.jpeg` and `display.pdf` take bytes or base64; `display.bundle` takes representations by media
  * type.
  *
@@ -48,8 +49,11 @@ export const encode = (
   return undefined
 }
 
-const textOf = (strings: unknown, values: ReadonlyArray<unknown>): string =>
-  Array.isArray(strings) && "raw" in strings ? String.raw({ raw: strings }, ...values) : String(strings)
+const isTemplate = (value: unknown): value is TemplateStringsArray =>
+  Array.isArray(value) && "raw" in value && Array.isArray(value.raw)
+
+const textOf = (strings: unknown, values: ReadonlyArray<unknown>, raw: boolean): string =>
+  isTemplate(strings) ? String.raw({ raw: raw ? strings.raw : strings }, ...values) : String(strings)
 
 export const makeDisplay = ({ emit, hold }: DisplayOptions): object => {
   const display = (...values: ReadonlyArray<unknown>): PromiseLike<unknown> | undefined => {
@@ -62,8 +66,8 @@ export const makeDisplay = ({ emit, hold }: DisplayOptions): object => {
     return all.then(() => undefined)
   }
   const bundle = (representations: MediaBundle): void => emit(encodeBundle(representations, false))
-  const text = (type: string) => (strings: unknown, ...values: ReadonlyArray<unknown>): void =>
-    bundle({ [type]: textOf(strings, values) })
+  const text = (type: string, raw = false) => (strings: unknown, ...values: ReadonlyArray<unknown>): void =>
+    bundle({ [type]: textOf(strings, values, raw) })
   const binary = (type: string) => (content: unknown): void => {
     if (typeof content !== "string" && !ArrayBuffer.isView(content) && !(content instanceof ArrayBuffer)) {
       throw new TypeError(`display of ${type} takes a Buffer, a typed array, an ArrayBuffer or a base64 string.`)
@@ -74,7 +78,7 @@ export const makeDisplay = ({ emit, hold }: DisplayOptions): object => {
     html: text("text/html"),
     svg: text("image/svg+xml"),
     markdown: text("text/markdown"),
-    latex: text("text/latex"),
+    latex: text("text/latex", true),
     json: (value: unknown): void => bundle({ "application/json": value }),
     png: binary("image/png"),
     jpeg: binary("image/jpeg"),

@@ -22,6 +22,14 @@ const hasCellFrame = (error: unknown, cell: string): boolean => {
   }
 }
 
+const isSyntaxError = (error: unknown): error is SyntaxError => {
+  try {
+    return error instanceof SyntaxError
+  } catch {
+    return false
+  }
+}
+
 export class Evaluator {
   private readonly session = new Session()
   private captured: unknown = undefined
@@ -70,7 +78,7 @@ export class Evaluator {
     }
     const error = details.exception === undefined ? new Error(details.text) : this.valueOf(details.exception)
     // Source that does not compile has a script but no frame in it.
-    if (error instanceof SyntaxError && details.scriptId !== undefined && !hasCellFrame(error, cell)) {
+    if (isSyntaxError(error) && details.scriptId !== undefined && !hasCellFrame(error, cell)) {
       return {
         _tag: "Invalid",
         position: { message: error.message, line: details.lineNumber + 1, column: details.columnNumber + 1 }

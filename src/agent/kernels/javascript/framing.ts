@@ -14,13 +14,19 @@ export interface Frame {
 
 // Captured, so that code which replaces the globals cannot break the control channel.
 const { parse, stringify } = JSON
+const { assign, create } = Object
 const { allocUnsafe, alloc, concat, from } = Buffer
+
+/**
+ * JSON of an object of plain fields, also when code has given all objects a `toJSON`.
+ */
+export const encodeJson = (fields: object): string => stringify(assign(create(null), fields))
 
 /**
  * The bytes of a frame.
  */
 export const encodeFrame = (header: object, blob: string | Buffer = ""): Buffer => {
-  const head = from(stringify(header))
+  const head = from(encodeJson(header))
   const body = typeof blob === "string" ? from(blob) : blob
   const prefix = allocUnsafe(PREFIX)
   prefix.writeUInt32LE(head.length, 0)

@@ -14,6 +14,7 @@ import { Control } from "./control.js"
 import { Critical } from "./critical.js"
 import { encode, makeDisplay } from "./display.js"
 import { Evaluator, type Outcome } from "./evaluate.js"
+import { encodeJson } from "./framing.js"
 import { HOOK } from "./hook.js"
 import { InputUnavailable, installPrompts } from "./input.js"
 import { makeModules } from "./modules.js"
@@ -27,6 +28,8 @@ import { transpile } from "./typescript.js"
 import type { WatcherData } from "./watcher.js"
 
 const { add, load, notify, store } = Atomics
+const { defineProperty, freeze } = Object
+const { apply } = Reflect
 const { isPromise } = types
 const then = Promise.prototype.then
 const soon = setImmediate
@@ -101,7 +104,7 @@ export const startKernel = (): void => {
   // Ticks come before all else: a run that makes another one in each would never end, interrupted or not.
   process.nextTick = (callback: Function, ...args: Array<unknown>): void => {
     if (attribution.current()?.cancelled !== true) {
-      Reflect.apply(nextTick, process, [callback, ...args])
+      apply(nextTick, process, [callback, ...args])
     }
   }
   syncBuiltinESMExports()
@@ -130,7 +133,7 @@ export const startKernel = (): void => {
       store(cells, RUN, IDLE)
       store(cells, UNFLUSHED, 0)
       if (error !== undefined) {
-        control.send({ ev: "error", run: id }, JSON.stringify(error))
+        control.send({ ev: "error", run: id }, encodeJson(error))
       }
       control.send({ ev: "done", run: id })
       evaluator.release()
@@ -150,7 +153,7 @@ export const startKernel = (): void => {
       return
     }
     const held = Promise.all(run.held.splice(0))
-    Reflect.apply(then, held, [() => settle(run), (error: unknown) => fail(run, error)])
+    apply(then, held, [() => settle(run), (error: unknown) => fail(run, error)])
   }
 
   const show = (run: Run, value: unknown): void => {
@@ -158,7 +161,7 @@ export const startKernel = (): void => {
       settle(run)
       return
     }
-    Object.defineProperty(globalThis, "_", { value, configurable: true, writable: true, enumerable: false })
+    defineProperty(globalThis, "_", { value, configurable: true, writable: true, enumerable: false })
     try {
       const waiting = encode(value, true, (result) => emit(run, result))
       if (waiting !== undefined) {
@@ -170,11 +173,20 @@ export const startKernel = (): void => {
     }
   }
 
+  /** Does a part of a run. If code replaced what this is made of, the run has to end all the same. */
+  const guarded = (run: Run, body: () => void): void => {
+    try {
+      body()
+    } catch (error) {
+      finish(run, { name: "Error", value: "The interpreter was broken by the code.", traceback: reportOf(error).traceback })
+    }
+  }
+
   const onOutcome = (run: Run, prepared: { readonly showsValue: boolean | undefined }, outcome: Outcome): void => {
     const later = (body: () => void): void => {
       soon(() => {
         if (run === active) {
-          attribution.run(run, body)
+          guarded(run, () => attribution.run(run, body))
         }
       })
     }
@@ -183,7 +195,7 @@ export const startKernel = (): void => {
         const value = prepared.showsValue === false ? undefined : outcome.value
         if (isPromise(value)) {
           // `main()` as the last line: the run lasts until it has ended, as a program would.
-          Reflect.apply(then, value, [
+          apply(then, value, [
             (value: unknown) => later(() => show(run, value)),
             (error: unknown) => later(() => fail(run, error))
           ])
@@ -245,7 +257,7 @@ export const startKernel = (): void => {
         try {
           active = new Run(request, critical, onBuffered)
         } catch (error) {
-          control.send({ ev: "error", run: request.run }, JSON.stringify(reportOf(error)))
+          control.send({ ev: "error", run: request.run }, encodeJson(reportOf(error)))
           control.send({ ev: "done", run: request.run })
           continue
         }
@@ -258,7 +270,7 @@ export const startKernel = (): void => {
       if (load(cells, EARLY) === cellOf(run.request.run)) {
         finish(run, interrupted)
       } else {
-        start(run)
+        guarded(run, () => start(run))
       }
     }
   }
@@ -292,7 +304,7 @@ export const startKernel = (): void => {
   }
   process.setUncaughtExceptionCaptureCallback((error: unknown) => {
     if (process.listenerCount("uncaughtException") > 0) {
-      Reflect.apply(process.emit, process, ["uncaughtException", error, "uncaughtException"])
+      apply(process.emit, process, ["uncaughtException", error, "uncaughtException"])
     } else {
       onUncaught(error, attribution.current(), "Uncaught")
     }
@@ -310,10 +322,10 @@ export const startKernel = (): void => {
     hold: (promise) => mine()?.held.push(promise)
   })
   for (const [name, value] of Object.entries({ display, require: modules.require })) {
-    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true, enumerable: false })
+    defineProperty(globalThis, name, { value, configurable: true, writable: true, enumerable: false })
   }
-  Object.defineProperty(globalThis, HOOK, {
-    value: Object.freeze({
+  defineProperty(globalThis, HOOK, {
+    value: freeze({
       import: modules.import,
       bind: modules.bind,
       meta: modules.meta,

@@ -7,6 +7,8 @@ import { pathToFileURL } from "node:url"
 import * as vm from "node:vm"
 import { installReadline } from "./input.js"
 
+const { apply } = Reflect
+
 type Import = (specifier: unknown, options?: unknown) => Promise<object>
 
 const { createRequire } = nodeModule
@@ -39,7 +41,7 @@ const quietly = <A>(body: () => A): A => {
   const emitWarning = process.emitWarning
   process.emitWarning = (...args: ReadonlyArray<unknown>): void => {
     if (!String(args[0]).includes("USE_MAIN_CONTEXT_DEFAULT_LOADER")) {
-      Reflect.apply(emitWarning, process, args)
+      apply(emitWarning, process, args)
     }
   }
   try {

@@ -2,8 +2,13 @@
  * Values as results: every representation that a value offers, in the form that goes over the wire.
  */
 import { inspect } from "node:util"
+import { encodeJson } from "./framing.js"
 import { plainJson } from "./plainJson.js"
 import { capText } from "./text.js"
+
+const { create, entries } = Object
+const { apply, get } = Reflect
+const { from } = Buffer
 
 /** The encoded form of a result. */
 export interface EncodedResult {
@@ -39,9 +44,9 @@ const METHODS = [Symbol.for("sandbox.display"), Symbol.for("Jupyter.display")] a
 
 const base64 = (value: unknown): unknown => {
   if (ArrayBuffer.isView(value)) {
-    return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64")
+    return from(value.buffer, value.byteOffset, value.byteLength).toString("base64")
   }
-  return value instanceof ArrayBuffer ? Buffer.from(value).toString("base64") : value
+  return value instanceof ArrayBuffer ? from(value).toString("base64") : value
 }
 
 const describe = (value: unknown): string => {
@@ -62,22 +67,22 @@ export const displayMethod = (value: unknown): (() => unknown) | undefined => {
     return undefined
   }
   for (const name of METHODS) {
-    const method: unknown = Reflect.get(value, name)
+    const method: unknown = get(value, name)
     if (typeof method === "function") {
-      return () => Reflect.apply(method, value, [])
+      return () => apply(method, value, [])
     }
   }
   return undefined
 }
 
 const limited = (result: EncodedResult): string => {
-  const json = JSON.stringify(result)
+  const json = encodeJson(result)
   if (json.length <= LONGEST) {
     return json
   }
-  return JSON.stringify({
+  return encodeJson({
     isMainResult: result.isMainResult,
-    extra: {},
+    extra: create(null),
     text: `(the result is too large to send: ${json.length} characters, the limit is ${LONGEST})`
   })
 }
@@ -87,8 +92,8 @@ const limited = (result: EncodedResult): string => {
  */
 export const encodeBundle = (bundle: MediaBundle, isMainResult: boolean, value?: unknown): string => {
   const formats: Record<string, unknown> = {}
-  const extra: Record<string, unknown> = {}
-  for (const [type, content] of Object.entries(bundle)) {
+  const extra: Record<string, unknown> = create(null)
+  for (const [type, content] of entries(bundle)) {
     const format = FORMATS.get(type)
     if (content === undefined || content === null && format !== "json") {
       continue
@@ -113,7 +118,7 @@ export const encodeBundle = (bundle: MediaBundle, isMainResult: boolean, value?:
  */
 export const encodeValue = (value: unknown, isMainResult: boolean): string => {
   const json = plainJson(value)
-  return limited({ isMainResult, text: describe(value), ...(json === undefined ? {} : { json }), extra: {} })
+  return limited({ isMainResult, text: describe(value), ...(json === undefined ? {} : { json }), extra: create(null) })
 }
 
 /** Whether what a display method gave is a bundle. */

@@ -29,6 +29,8 @@ export interface RewriteOptions {
   readonly lenient: boolean
 }
 
+const { stringify } = JSON
+
 let acorn: typeof Acorn | undefined
 
 const load = (critical: Critical): typeof Acorn => {
@@ -74,7 +76,7 @@ const attributesOf = (attributes: ReadonlyArray<Acorn.ImportAttribute> | undefin
   attributes === undefined || attributes.length === 0
     ? "undefined"
     : `{ ${
-      attributes.map(({ key, value }) => `${JSON.stringify(nameOf(key))}: ${JSON.stringify(value.value)}`).join(", ")
+      attributes.map(({ key, value }) => `${stringify(nameOf(key))}: ${stringify(value.value)}`).join(", ")
     } }`
 
 const importCode = (node: Acorn.ImportDeclaration, lenient: boolean): string => {
@@ -87,11 +89,11 @@ const importCode = (node: Acorn.ImportDeclaration, lenient: boolean): string => 
     } else {
       const name = specifier.type === "ImportDefaultSpecifier" ? "default" : nameOf(specifier.imported)
       names.push(name)
-      bindings.push(`${JSON.stringify(name)}: ${specifier.local.name}`)
+      bindings.push(`${stringify(name)}: ${specifier.local.name}`)
     }
   }
-  const call = `await ${HOOK}.bind(${JSON.stringify(node.source.value)}, ${attributesOf(node.attributes)}, ${
-    JSON.stringify(lenient ? [] : names)
+  const call = `await ${HOOK}.bind(${stringify(node.source.value)}, ${attributesOf(node.attributes)}, ${
+    stringify(lenient ? [] : names)
   });`
   const code = (bindings.length > 0 ? `const { ${bindings.join(", ")} } = ${call}` : "") +
     (namespace === undefined ? "" : `const ${namespace} = ${call}`)
@@ -110,12 +112,12 @@ const exportEdits = (source: string, node: Acorn.AnyNode): ReadonlyArray<Edit> =
       }
       return [
         node.source
-          ? { start: node.start, end: node.end, text: `await ${HOOK}.bind(${JSON.stringify(node.source.value)});` }
+          ? { start: node.start, end: node.end, text: `await ${HOOK}.bind(${stringify(node.source.value)});` }
           : { start: node.start, end: node.end, text: ";" + blank(source.slice(node.start + 1, node.end)) }
       ]
     }
     case "ExportAllDeclaration":
-      return [{ start: node.start, end: node.end, text: `await ${HOOK}.bind(${JSON.stringify(node.source.value)});` }]
+      return [{ start: node.start, end: node.end, text: `await ${HOOK}.bind(${stringify(node.source.value)});` }]
     case "ExportDefaultDeclaration": {
       const value = node.declaration
       if ((value.type === "FunctionDeclaration" || value.type === "ClassDeclaration") && value.id) {
@@ -152,10 +154,16 @@ const editsOf = (source: string, program: Acorn.Program, options: RewriteOptions
 
 const showsValue = (program: Acorn.Program): boolean => {
   const last = program.body.filter((node) => node.type !== "EmptyStatement").at(-1)
-  return last !== undefined && (last.type === "ExpressionStatement"
-    ? last.expression.type !== "AssignmentExpression"
-    : last.type === "ExportDefaultDeclaration" && last.declaration.type !== "FunctionDeclaration" &&
-      last.declaration.type !== "ClassDeclaration")
+  switch (last?.type) {
+    case "ExpressionStatement":
+      return last.expression.type !== "AssignmentExpression"
+    case "ExportDefaultDeclaration": {
+      const value = last.declaration
+      return !((value.type === "FunctionDeclaration" || value.type === "ClassDeclaration") && value.id)
+    }
+    default:
+      return false
+  }
 }
 
 const positionOf = (error: unknown): SyntaxPosition | undefined => {

@@ -8,6 +8,8 @@ import * as nodeFs from "node:fs"
 import { createRequire } from "node:module"
 import { Writable } from "node:stream"
 
+const { apply } = Reflect
+
 /** A stream of the current run. */
 export interface Target {
   readonly write: (chunk: string | Uint8Array) => void
@@ -55,7 +57,7 @@ class OutputStream extends Writable {
     this.#route(this.fd).write(bytesOf(chunk, encoding))
     const done = typeof encoding === "function" ? encoding : callback
     if (typeof done === "function") {
-      nextTick(() => Reflect.apply(done, this, [null]))
+      nextTick(() => apply(done, this, [null]))
     }
     return true
   }
@@ -63,7 +65,7 @@ class OutputStream extends Writable {
   /** The streams of a process have no end before the process has. */
   override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
     if (typeof chunk === "function") {
-      nextTick(() => Reflect.apply(chunk, this, []))
+      nextTick(() => apply(chunk, this, []))
       return this
     }
     if (chunk !== undefined && chunk !== null) {
@@ -72,7 +74,7 @@ class OutputStream extends Writable {
     const done = typeof encoding === "function" ? encoding : callback
     nextTick(() => {
       if (typeof done === "function") {
-        Reflect.apply(done, this, [])
+        apply(done, this, [])
       }
       this.emit("finish")
     })
@@ -141,34 +143,34 @@ const patchFileSystem = (route: Route): void => {
     return bytes.length
   }
   patch("writeSync", (original) => (fd: unknown, data: unknown, ...args: ReadonlyArray<unknown>) =>
-    fd === 1 || fd === 2 ? sync(fd, data, args) : Reflect.apply(original, fs, [fd, data, ...args]))
+    fd === 1 || fd === 2 ? sync(fd, data, args) : apply(original, fs, [fd, data, ...args]))
   patch("write", (original) => (fd: unknown, data: unknown, ...args: ReadonlyArray<unknown>) => {
     const callback = args[args.length - 1]
     if ((fd !== 1 && fd !== 2) || typeof callback !== "function") {
-      return Reflect.apply(original, fs, [fd, data, ...args])
+      return apply(original, fs, [fd, data, ...args])
     }
     const written = sync(fd, data, args.slice(0, -1))
-    nextTick(() => Reflect.apply(callback, undefined, [null, written, data]))
+    nextTick(() => apply(callback, undefined, [null, written, data]))
     return undefined
   })
   patch("writevSync", (original) => (fd: unknown, buffers: ReadonlyArray<unknown>, ...args: ReadonlyArray<unknown>) =>
     fd === 1 || fd === 2
       ? buffers.reduce((sum: number, data) => sum + sync(fd, data, []), 0)
-      : Reflect.apply(original, fs, [fd, buffers, ...args]))
+      : apply(original, fs, [fd, buffers, ...args]))
   patch("writev", (original) => (fd: unknown, buffers: ReadonlyArray<unknown>, ...args: ReadonlyArray<unknown>) => {
     const callback = args[args.length - 1]
     if ((fd !== 1 && fd !== 2) || typeof callback !== "function") {
-      return Reflect.apply(original, fs, [fd, buffers, ...args])
+      return apply(original, fs, [fd, buffers, ...args])
     }
     const written = buffers.reduce((sum: number, data) => sum + sync(fd, data, []), 0)
-    nextTick(() => Reflect.apply(callback, undefined, [null, written, buffers]))
+    nextTick(() => apply(callback, undefined, [null, written, buffers]))
     return undefined
   })
   for (const name of ["writeFileSync", "appendFileSync"]) {
     patch(name, (original) => (file: unknown, data: unknown, options: unknown) => {
       const fd = NAMES.get(file)
       if (fd === undefined) {
-        return Reflect.apply(original, fs, [file, data, options])
+        return apply(original, fs, [file, data, options])
       }
       const encoding = typeof options === "object" && options !== null && "encoding" in options
         ? options.encoding

@@ -4,19 +4,28 @@
  */
 
 const { clearImmediate, clearTimeout } = globalThis
+const { get } = Reflect
 
 const FIRST_SWEEP = 1024
 
-const isLive = (timer: object): boolean => Reflect.get(timer, "_destroyed") !== true
+const isLive = (timer: object): boolean => get(timer, "_destroyed") !== true
 
 export class Timers {
   private timers: Array<object> = []
   private sweepAt = FIRST_SWEEP
 
   add(timer: object): void {
-    this.timers.push(timer)
+    // Called from within Node, where nothing may throw, even if code has replaced the methods of arrays.
+    this.timers[this.timers.length] = timer
     if (this.timers.length >= this.sweepAt) {
-      this.timers = this.timers.filter(isLive)
+      const live: Array<object> = []
+      for (let i = 0; i < this.timers.length; i++) {
+        const timer = this.timers[i]
+        if (timer !== undefined && isLive(timer)) {
+          live[live.length] = timer
+        }
+      }
+      this.timers = live
       this.sweepAt = Math.max(FIRST_SWEEP, 2 * this.timers.length)
     }
   }
@@ -25,7 +34,13 @@ export class Timers {
    * Stops all of them.
    */
   cancel(): void {
-    for (const timer of this.timers.splice(0)) {
+    const timers = this.timers
+    this.timers = []
+    for (let i = 0; i < timers.length; i++) {
+      const timer = timers[i]
+      if (timer === undefined) {
+        continue
+      }
       if (isTimeout(timer)) {
         clearTimeout(timer)
       } else if (isImmediate(timer)) {
