@@ -2,14 +2,41 @@
  * A handle on one sandbox: the operations of the service without the id.
  */
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { RequestError } from "./Errors.js"
-import type { CreateSandboxOptions } from "./Options.js"
+import type * as Stream from "effect/Stream"
+import type { ExecutionError, RequestError } from "./Errors.js"
+import type { CreateSandboxOptions, RunCodeOptions, WriteFileOptions } from "./Options.js"
 import type { SandboxInfo } from "./SandboxInfo.js"
 import { SandboxSDK, type Service } from "./SandboxSDK.js"
 
 /** The operations that are not about one sandbox. */
-type Others = "createSandbox" | "listSandboxes" | "getTemplates" | "getTemplate" | "deleteCodeContext"
+type Others =
+  | "createSandbox"
+  | "listSandboxes"
+  | "getTemplates"
+  | "getTemplate"
+  | "createTemplate"
+  | "deleteTemplate"
+  | "getMetrics"
+  | "deleteCodeContext"
+  | "restartCodeContext"
+
+/** The operations with type parameters, which {@link Bound} would lose. */
+interface Generic {
+  /** Runs code and decodes its main result, as JSON, through a schema. */
+  readonly runCodeAs: <A, I>(
+    code: string,
+    schema: Schema.Schema<A, I>,
+    options?: RunCodeOptions
+  ) => Effect.Effect<A, RequestError | ExecutionError>
+  /** Writes a file from a stream, atomically. */
+  readonly writeFileStream: <E>(
+    path: string,
+    content: Stream.Stream<Uint8Array, E>,
+    options?: WriteFileOptions
+  ) => Effect.Effect<string, RequestError | E>
+}
 
 /** An operation whose first argument, the id, is given. */
 type Bound<F> = F extends (id: string, ...args: infer Args) => infer A ? (...args: Args) => A : never
@@ -22,8 +49,9 @@ type Bound<F> = F extends (id: string, ...args: infer Args) => infer A ? (...arg
  */
 export type Sandbox =
   & { readonly id: string; readonly info: SandboxInfo }
-  & { readonly [Name in keyof Omit<Service, Others>]: Bound<Service[Name]> }
-  & Pick<Service, "deleteCodeContext">
+  & { readonly [Name in keyof Omit<Service, Others | keyof Generic>]: Bound<Service[Name]> }
+  & Generic
+  & Pick<Service, "deleteCodeContext" | "restartCodeContext">
 
 const handle = (service: Service, info: SandboxInfo): Sandbox => {
   const bind =
@@ -34,18 +62,32 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
     info,
     getSandbox: bind(service.getSandbox),
     getSandboxStatus: bind(service.getSandboxStatus),
+    startSandbox: bind(service.startSandbox),
+    stopSandbox: bind(service.stopSandbox),
+    extendSandbox: bind(service.extendSandbox),
     deleteSandbox: bind(service.deleteSandbox),
     runCode: bind(service.runCode),
     runCodeStream: bind(service.runCodeStream),
+    runCodeAs: (code, schema, options) => service.runCodeAs(info.id, code, schema, options),
+    executeBatch: bind(service.executeBatch),
+    executeBatchStream: bind(service.executeBatchStream),
     runTerminal: bind(service.runTerminal),
     runTerminalStream: bind(service.runTerminalStream),
     readFile: bind(service.readFile),
+    readFileBytes: bind(service.readFileBytes),
+    readFileStream: bind(service.readFileStream),
     writeFile: bind(service.writeFile),
+    writeFileStream: (path, content, options) => service.writeFileStream(info.id, path, content, options),
     deleteFile: bind(service.deleteFile),
     listFiles: bind(service.listFiles),
+    statFile: bind(service.statFile),
+    makeDirectory: bind(service.makeDirectory),
+    moveFile: bind(service.moveFile),
+    watchFiles: bind(service.watchFiles),
     createCodeContext: bind(service.createCodeContext),
     listCodeContexts: bind(service.listCodeContexts),
-    deleteCodeContext: service.deleteCodeContext
+    deleteCodeContext: service.deleteCodeContext,
+    restartCodeContext: service.restartCodeContext
   }
 }
 
