@@ -53,10 +53,10 @@ export const toEffect = (level: LogLevel): EffectLogLevel.LogLevel => levels[lev
 
 const names: Readonly<Record<string, string>> = { WARN: "warn", ERROR: "error", FATAL: "error", INFO: "info" }
 
-/** A secret that is in a line all the same: in an error of somebody else's, perhaps. It has no character to escape. */
+/** Takes out a secret that is in a line all the same: in an error of somebody else's, perhaps. */
 const scrubber = (apiKey: Redacted.Redacted | undefined): (line: string) => string => {
   const secret = apiKey === undefined ? "" : JSON.stringify(Redacted.value(apiKey)).slice(1, -1)
-  return secret === "" ? (line) => line : (line) => line.replaceAll(secret, String(apiKey))
+  return secret === "" ? (line) => line : (line) => line.replaceAll(secret, "<redacted>")
 }
 
 /**
