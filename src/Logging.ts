@@ -80,7 +80,10 @@ export const make = (options: Pick<LoggingOptions, "apiKey"> = {}): Logger.Logge
     // What cannot be written as JSON, such as a big integer deep inside, must not end who logs it.
     return scrub(Either.getOrElse(
       Either.try(() => Inspectable.stringifyCircular(record)),
-      () => JSON.stringify({ ...record, ...annotations, message: Inspectable.toStringUnknown(message) })
+      () =>
+        JSON.stringify(Object.fromEntries(
+          Object.entries(record).map(([name, value]) => [name, Inspectable.toStringUnknown(value)])
+        ))
     ))
   })
 }
