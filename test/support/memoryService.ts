@@ -2,12 +2,17 @@
  * A service that only keeps account of what is alive. It runs no code: it stands in where a test is about the lifetimes
  * of handles and calls, and not about sandboxes.
  */
+import type { Scope } from "effect"
 import { Effect, Layer, Ref, Stream } from "effect"
 import { SandboxError } from "../../src/Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../src/Execution.js"
 import { decodeArguments, decodeRunCodeOptions } from "../../src/internal/arguments.js"
+import { executeBatch, executeBatchStream } from "../../src/internal/batch.js"
 import { collectExecution } from "../../src/internal/collect.js"
-import { CreateSandboxOptions, RunCodeStreamOptions } from "../../src/Options.js"
+import { makeRunCodeAs } from "../../src/internal/runCodeAs.js"
+import * as Metrics from "../../src/Metrics.js"
+import { CreateSandboxOptions, Millis, RunCodeStreamOptions } from "../../src/Options.js"
+import { Result } from "../../src/Result.js"
 import type { SandboxInfo } from "../../src/SandboxInfo.js"
 import { SandboxSDK, type Service } from "../../src/SandboxSDK.js"
 
@@ -22,9 +27,21 @@ const template = {
 const context = (sandboxId: string) =>
   ({ id: "c1", sandboxId, language: "python", cwd: "/workspace", createdAt: 0, restarts: 0 }) as const
 
+const file = (path: string, isDirectory = false) =>
+  ({
+    path,
+    name: path,
+    type: isDirectory ? "directory" : "file",
+    isDirectory,
+    size: 1,
+    mode: 0o644,
+    createdAt: 0,
+    modifiedAt: 0
+  }) as const
+
 /**
  * What `code` makes the service do: `lines N` writes N lines, one chunk each; `raise` raises; `hang` writes a line and
- * goes on until it is stopped; `die` fails like an interpreter that died.
+ * goes on until it is stopped; `die` fails like an interpreter that died; `json …` gives that as its main result.
  */
 const eventsOf = (sandboxId: string, code: string): Stream.Stream<ExecutionEvent, SandboxError> => {
   const started = { _tag: "Started", seq: 0, executionId: "e1", sandboxId, timestamp: 0 } as const
@@ -44,6 +61,10 @@ const eventsOf = (sandboxId: string, code: string): Stream.Stream<ExecutionEvent
         { _tag: "Error", seq: 1, error: { name: "ValueError", value: "no", traceback: "line 1" } } as const,
         ended
       )
+    case "json": {
+      const result = Result.make({ isMainResult: true, text: code.slice("json ".length), extra: {} })
+      return Stream.make(started, { _tag: "Result", seq: 1, result } as const, ended)
+    }
     case "die":
       return Stream.concat(
         Stream.make(started, stdout(1)),
@@ -61,7 +82,7 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
   const log: Array<string> = []
   const note = (entry: string) => Effect.sync(() => void log.push(entry))
 
-  const make: Effect.Effect<Service> = Effect.gen(function*() {
+  const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(function*() {
     const alive = yield* Ref.make<ReadonlyMap<string, SandboxInfo>>(new Map())
     let count = 0
 
@@ -87,7 +108,31 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
         )
       }))
 
-    return {
+    const runCode: Service["runCode"] = (id, code, input) =>
+      Effect.flatMap(
+        decodeRunCodeOptions("runCode", input),
+        ({ collect }) => collectExecution(stream(id, code), collect)
+      )
+
+    const setStatus = (id: string, status: SandboxInfo["status"]) =>
+      Effect.flatMap(get(id), (found) => {
+        const changed = { ...found, status }
+        return Effect.as(Ref.update(alive, (all) => new Map(all).set(id, changed)), changed)
+      })
+
+    const contexts = {
+      createCodeContext: (id: string) => Effect.as(get(id), context(id)),
+      listCodeContexts: (id: string) => Effect.as(get(id), [context(id)]),
+      deleteCodeContext: (contextId: string) => note(`delete ${contextId}`)
+    }
+
+    const runner = { getSandbox: get, runCode, ...contexts }
+
+    /** What was written; other files hold what they are called. */
+    const files = new Map<string, Uint8Array>()
+    const contentOf = (path: string) => files.get(path) ?? new TextEncoder().encode(`content of ${path}`)
+
+    const operations: Omit<Service, "getMetrics"> = {
       createSandbox: (input) =>
         Effect.gen(function*() {
           const { name, templateId } = yield* decodeArguments(CreateSandboxOptions, "createSandbox")(input)
@@ -123,11 +168,17 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
             Ref.update(alive, (all) => new Map([...all].filter(([other]) => other !== id))),
             note(`delete ${id}`)
           ),
-      runCode: (id, code, input) =>
+      startSandbox: (id) => setStatus(id, "ready"),
+      stopSandbox: (id) => setStatus(id, "stopped"),
+      extendSandbox: (id, ms) =>
         Effect.flatMap(
-          decodeRunCodeOptions("runCode", input),
-          ({ collect }) => collectExecution(stream(id, code), collect)
+          decodeArguments(Millis, "extendSandbox", "ms")(ms),
+          () => Effect.map(get(id), (found) => ({ ...found, expiresAt: ms }))
         ),
+      runCode,
+      runCodeAs: makeRunCodeAs(runCode),
+      executeBatch: (id, jobs, input) => executeBatch(runner, id, jobs, input),
+      executeBatchStream: (id, jobs, input) => executeBatchStream(runner, id, jobs, input),
       runCodeStream: (id, code, input) =>
         Stream.unwrap(
           Effect.as(decodeArguments(RunCodeStreamOptions, "runCodeStream")(input), stream(id, code))
@@ -139,15 +190,47 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
           (event): event is TerminalEvent =>
             event._tag === "Started" || event._tag === "Stdout" || event._tag === "Stderr" || event._tag === "Ended"
         ),
-      readFile: (id, path) => Effect.as(get(id), `content of ${path}`),
+      readFile: (id, path) => Effect.as(get(id), new TextDecoder().decode(contentOf(path))),
+      readFileBytes: (id, path) => Effect.as(get(id), contentOf(path)),
+      readFileStream: (id, path) =>
+        Stream.unwrap(Effect.as(
+          get(id),
+          Stream.rechunk(Stream.map(Stream.fromIterable(contentOf(path)), (byte) => Uint8Array.of(byte)), 1)
+        )),
       writeFile: (id, path) => Effect.as(get(id), `/workspace/${path}`),
+      writeFileStream: (id, path, content) =>
+        Effect.gen(function*() {
+          yield* get(id)
+          const pieces = yield* Stream.runCollect(content)
+          files.set(path, Uint8Array.from([...pieces].flatMap((piece) => [...piece])))
+          return `/workspace/${path}`
+        }),
       deleteFile: (id) => Effect.asVoid(get(id)),
       listFiles: (id, directory = "/workspace") => Effect.as(get(id), { files: [], directory }),
-      createCodeContext: (id) => Effect.as(get(id), context(id)),
-      listCodeContexts: (id) => Effect.as(get(id), [context(id)]),
-      deleteCodeContext: (contextId) => note(`delete ${contextId}`),
+      statFile: (id, path) => Effect.as(get(id), file(path)),
+      makeDirectory: (id, path) => Effect.as(get(id), file(path, true)),
+      moveFile: (id, _, to) => Effect.as(get(id), file(to)),
+      watchFiles: (id, directory = "/workspace") =>
+        Stream.unwrap(Effect.as(
+          get(id),
+          Stream.concat(
+            Stream.make({ type: "created", path: `${directory}/a`, isDirectory: false } as const),
+            Stream.never
+          )
+        )),
+      ...contexts,
+      restartCodeContext: (contextId) => Effect.succeed({ ...context("s1"), id: contextId, restarts: 1 }),
       getTemplates: (page = 1, pageSize = 10) => Effect.succeed({ templates: [template], total: 1, page, pageSize }),
-      getTemplate: () => Effect.succeed(template)
+      getTemplate: () => Effect.succeed(template),
+      createTemplate: (config) => Effect.succeed({ ...template, id: "mine", config, isPublic: false }),
+      deleteTemplate: (id) => note(`delete template ${id}`)
+    }
+
+    const recorder = yield* Metrics.make({ component: "memory" })
+    return {
+      ...operations,
+      runTerminal: (...args) => recorder.track("runTerminal")(operations.runTerminal(...args)),
+      getMetrics: recorder.snapshot
     }
   })
 
