@@ -43,7 +43,8 @@ const errors = [
 const documented: Record<string, ReadonlyArray<string>> = {
   "sandbox-sdk": ["SandboxSDK", "Sandbox", "Execution", "Result", ...errors],
   "sandbox-sdk/promise": ["SandboxSDK", ...errors],
-  "sandbox-sdk/local": ["layerLocal"]
+  "sandbox-sdk/local": ["layerLocal"],
+  "sandbox-sdk/telemetry": ["layerOtlp"]
 }
 
 const manifest = await readManifest(await readFile(Path.join(root, "package.json"), "utf8"))
