@@ -66,6 +66,40 @@ def safe_json(value, depth=0):
     return str(value)
 
 
+# The types whose values say all that they are in JSON. Numbers do so by their text already.
+PLAIN = frozenset((dict, list, tuple, str, bool))
+
+
+class Budget:
+    """How much plain data is worth sending twice: in characters, and in values."""
+
+    def __init__(self):
+        self.left = 1024 * 1024
+
+    def spend(self, amount):
+        self.left -= amount
+        if self.left < 0:
+            raise Unsafe("too large")
+
+
+def plain_json(value, budget, depth=0):
+    """The value as JSON, exactly: what would lose something on the way has none."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        budget.spend(len(value))
+        return value
+    budget.spend(8)
+    if kind is int and -(2 ** 53) < value < 2 ** 53 or kind is float and math.isfinite(value):
+        return value
+    if depth < 64 and (kind is list or kind is tuple):
+        return [plain_json(item, budget, depth + 1) for item in value]
+    if depth < 64 and kind is dict and all(type(key) is str for key in value):
+        return {key: plain_json(item, budget, depth + 1) for key, item in value.items()}
+    raise Unsafe("not plain")
+
+
 def method(value, name):
     """A display method, found on the class: a proxy that answers to every name offers nothing."""
     if isinstance(value, type):
@@ -89,6 +123,11 @@ class Display:
         data = self.table(value)
         if data is not None:
             limited(result, "data", data)
+        if main and "json" not in result and type(value) in PLAIN:
+            try:
+                limited(result, "json", plain_json(value, Budget()))
+            except Unsafe:
+                pass
         return result
 
     def bundle(self, value):

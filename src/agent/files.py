@@ -1,4 +1,5 @@
 """File operations, in the sandbox's own view and by the rights of its user."""
+import errno
 import os
 import stat
 
@@ -165,6 +166,8 @@ class Files:
     def make_directory(self, header):
         path = self.workspace.locate(header["path"])
         if header["parents"]:
+            if os.path.lexists(path) and not os.path.isdir(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             make_parents(path)
         else:
             os.mkdir(path)

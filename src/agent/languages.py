@@ -82,7 +82,8 @@ class NodeContext(Context):
 
     def signal_interrupt(self):
         try:
-            os.write(self.bell, b"!")
+            # With its number, so that it cannot hit the next run if this one ends meanwhile.
+            os.write(self.bell, b"%d\n" % self.current.number)
         except OSError:
             pass
         super().signal_interrupt()

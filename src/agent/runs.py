@@ -73,13 +73,6 @@ class Run:
     def duration(self):
         return (time.monotonic_ns() - self.started) // 1000
 
-    def show(self, header, blob):
-        """Sends a result or an error. It takes credit like output, if need be more than there is."""
-        if self.abandoned and self.credit <= 0:
-            return
-        self.credit -= len(blob)
-        self.say(header, blob)
-
     def say(self, header, blob=b""):
         header["run"] = self.number
         self.agent.link.send(header, blob)

@@ -61,6 +61,8 @@ export interface Contexts {
   readonly gone: (agentId: string) => Effect.Effect<void>
   /** Tells that the agent has said so. */
   readonly exited: (agentId: string, reason: RestartReason) => void
+  /** Whether an interpreter was ended because its context was restarted or deleted. */
+  readonly wasEnded: (agentId: string) => boolean
   /** The reason of the last restart was found out later. */
   readonly correctReason: (agentId: string, reason: RestartReason) => void
 }
@@ -76,6 +78,8 @@ interface State {
   interpreters: number
   restarts: number
   lastRestart: RestartReason | undefined
+  /** The interpreter that is being ended on request. */
+  endedAgentId: string | undefined
 }
 
 /**
@@ -109,7 +113,8 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       executions: 0,
       interpreters: 0,
       restarts: 0,
-      lastRestart: undefined
+      lastRestart: undefined,
+      endedAgentId: undefined
     }
     states.set(state.id, state)
     return state
@@ -158,7 +163,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       if (state.agentId === agentId) {
         state.agentId = undefined
         state.restarts += 1
-        state.lastRestart = reason
+        state.lastRestart = agentId === state.endedAgentId ? "requested" : reason
         leaving.set(agentId, Deferred.unsafeMake(FiberId.none))
       }
     }
@@ -174,12 +179,14 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
   }
 
   /** Ends the interpreter of a context and what runs in it, and waits until both are gone. */
-  const end = (state: State, reason: RestartReason): Effect.Effect<void> =>
+  const end = (state: State): Effect.Effect<void> =>
     Effect.suspend(() => {
       const { agentId } = state
-      return agentId === undefined
-        ? Effect.void
-        : Effect.zipRight(client.closeContext(agentId), Effect.sync(() => exited(agentId, reason)))
+      if (agentId === undefined) {
+        return Effect.void
+      }
+      state.endedAgentId = agentId
+      return Effect.zipRight(client.closeContext(agentId), Effect.sync(() => exited(agentId, "requested")))
     })
 
   return {
@@ -193,14 +200,14 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     list: Effect.sync(() => [...states.values()].map(describe)),
     restart: Effect.fnUntraced(function*(id) {
       const state = yield* find(id)
-      yield* end(state, "requested")
+      yield* end(state)
       yield* Effect.scoped(Effect.zipRight(state.queue.turn, ensureUp(state)))
       return describe(state)
     }),
     remove: Effect.fnUntraced(function*(id) {
       const state = yield* find(id)
+      yield* end(state)
       states.delete(id)
-      yield* end(state, "requested")
     }),
     turn: Effect.fnUntraced(function*(target) {
       const state = "id" in target ? yield* find(target.id) : yield* defaultFor(target.language)
@@ -212,6 +219,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       return { contextId: state.id, language: state.options.language, agentId, executionCount: state.executions }
     }),
     has: (id) => states.has(id),
+    wasEnded: (agentId) => [...states.values()].some((state) => state.endedAgentId === agentId),
     died,
     gone: (agentId) =>
       Effect.suspend(() => {

@@ -5,9 +5,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { assets } from "../agent/Assets.js"
 import type { SandboxError } from "../Errors.js"
+import { executeBatch, executeBatchStream } from "../internal/batch.js"
 import { makeRunCodeAs } from "../internal/runCodeAs.js"
 import { Isolation } from "../isolation/Isolation.js"
 import type { Service } from "../SandboxSDK.js"
@@ -51,14 +51,16 @@ export const make = Effect.fn("Engine.make")(function*(
   const templates = yield* Templates.make(isolation.runtimes, makeTemplateStore(directory.templates))
   const parts = { registry, templates, checkIsolation: isolation.check }
 
+  const sandboxes = sandboxOperations(parts)
   const runs = runOperations(parts)
   const contexts = contextOperations(parts)
-  const operations = {
-    ...sandboxOperations(parts),
+  const runner = { ...sandboxes, ...runs, ...contexts }
+  const operations: Omit<Service, "getMetrics"> = {
+    ...sandboxes,
     ...runs,
     runCodeAs: makeRunCodeAs(runs.runCode),
-    executeBatch: () => Effect.dieMessage("BATCH-PENDING"),
-    executeBatchStream: () => Stream.dieMessage("BATCH-PENDING"),
+    executeBatch: (id, jobs, batchOptions) => executeBatch(runner, id, jobs, batchOptions),
+    executeBatchStream: (id, jobs, batchOptions) => executeBatchStream(runner, id, jobs, batchOptions),
     ...fileOperations(parts),
     ...contexts,
     ...templateOperations(parts)

@@ -146,12 +146,20 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
 
   const describeDeath = (agentId: string | undefined) =>
     Effect.fnUntraced(function*(end: Run.Death) {
+      const ended = agentId !== undefined && contexts.wasEnded(agentId)
       const outOfMemory = end.outOfMemory === true || (yield* ranOutOfMemory)
       if (agentId !== undefined) {
         if (outOfMemory) {
           contexts.correctReason(agentId, "out_of_memory")
         }
         yield* contexts.gone(agentId).pipe(Effect.interruptible, Effect.timeoutOption(EXIT_GRACE))
+      }
+      if (ended) {
+        return new SandboxError({
+          code: "terminated",
+          message: "The run was ended because its context was restarted or deleted.",
+          sandboxId
+        })
       }
       const who = agentId === undefined ? "The command" : "The interpreter"
       const after = agentId === undefined ? "" : " The next run of this context gets a fresh one, without its variables."

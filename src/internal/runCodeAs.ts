@@ -15,26 +15,32 @@ const failure = (field: string, message: string): SandboxSDKError =>
 
 const parseJson = ParseResult.decodeUnknownEither(Schema.parseJson())
 
-/** A Python or JavaScript string shows itself in quotes: what it holds may be the JSON that is meant. */
-const unquote = (text: string): string => /^'[^'\\]*'$/.test(text) ? text.slice(1, -1) : text
+/** JavaScript shows a string in quotes; Python has its `json` beside it. */
+const quoted = /^'([^'\\]*)'$/
 
-const jsonOf = (result: Result): Either.Either<unknown, SandboxSDKError> => {
-  if (result.json !== undefined) {
-    return Either.right(result.json)
-  }
+/**
+ * What the result may stand for, the likeliest first: its JSON; of a string also the JSON that it holds.
+ */
+const candidates = (result: Result): Either.Either<ReadonlyArray<unknown>, SandboxSDKError> => {
   const text = result.text
+  const json = result.json ?? (text === undefined ? undefined : quoted.exec(text)?.[1])
+  if (json !== undefined) {
+    return Either.right([json, ...(typeof json === "string" ? Either.match(parseJson(json), one) : [])])
+  }
   return text === undefined
     ? Either.left(failure("result", "the main result has neither json nor text."))
-    : Either.mapLeft(
-      Either.orElse(parseJson(text), () => parseJson(unquote(text))),
-      () =>
+    : Either.mapBoth(parseJson(text), {
+      onRight: (value) => [value],
+      onLeft: () =>
         failure(
           "result",
-          `the main result is no JSON: ${text.slice(0, 120)}. End the code in a value that shows itself as JSON ` +
-            "(in Python a dict, list, str, int, float, bool or None, or json.dumps of it)."
+          `the main result is no JSON: ${text.slice(0, 120)}. End the code in plain data (in Python dicts with text as ` +
+            "keys, lists, tuples, text, numbers, booleans), or in json.dumps(…) or JSON.stringify(…) of it."
         )
-    )
+    })
 }
+
+const one = { onLeft: () => [], onRight: (value: unknown) => [value] }
 
 const mainResult = (execution: Execution): Either.Either<Result, SandboxSDKError> =>
   Either.fromNullable(
@@ -48,8 +54,9 @@ const mainResult = (execution: Execution): Either.Either<Result, SandboxSDKError
 export const makeRunCodeAs = (runCode: Service["runCode"]): Service["runCodeAs"] => (id, code, schema, options) =>
   Effect.gen(function*() {
     const { execution } = yield* runCode(id, code, options)
-    const json = yield* Either.flatMap(mainResult(execution), jsonOf)
-    return yield* Effect.mapError(Schema.decodeUnknown(schema, { errors: "first" })(json), (error) => {
+    const values = yield* Either.flatMap(mainResult(execution), candidates)
+    const decode = Schema.decodeUnknown(schema, { errors: "first" })
+    return yield* Effect.mapError(Effect.firstSuccessOf(values.map((value) => decode(value))), (error) => {
       const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
       const path = issue === undefined || issue.path.length === 0 ? "result" : issue.path.map(String).join(".")
       return failure(path, `${path} of the main result does not fit: ${issue?.message ?? error.message}`)

@@ -48,4 +48,24 @@ export const contexts: Part = (it) => {
       yield* failsWith(sandbox.createCodeContext({ cwd: "/workspace/nowhere" }), { _tag: "SandboxError", field: "cwd" })
       expect(yield* sandbox.listCodeContexts()).toEqual([])
     }))
+
+  it.scoped("restarts a context: its variables are lost, its place is kept", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const sandbox = yield* python
+      yield* sandbox.makeDirectory("sub")
+      const context = yield* sandbox.createCodeContext({ cwd: "sub", envVars: { X: "1" } })
+      yield* sandbox.runCode("x = 1", { contextId: context.id })
+      const fiber = yield* Effect.fork(
+        failsWith(sandbox.runCode("import time; time.sleep(60)", { contextId: context.id }), { _tag: "SandboxError" })
+      )
+      yield* Effect.sleep("100 millis")
+      const restarted = yield* sdk.restartCodeContext(context.id)
+      expect(restarted).toMatchObject({ id: context.id, restarts: 1, lastRestart: "requested" })
+      yield* Fiber.join(fiber)
+      yield* failsWith(sandbox.runCode("x", { contextId: context.id }), { _tag: "ExecutionError", name: "NameError" })
+      const there = yield* sandbox.runCode("import os; (os.getcwd(), os.environ['X'])", { contextId: context.id })
+      expect(there.execution.text).toBe("('/workspace/sub', '1')")
+      yield* failsWith(sdk.restartCodeContext("ctx_nobody"), { code: "context_not_found" })
+    }))
 }

@@ -1,7 +1,7 @@
 import { expect } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber, Stream } from "effect"
 import type { Part } from "./support.js"
-import { failsWith, python } from "./support.js"
+import { eventually, failsWith, python } from "./support.js"
 
 export const files: Part = (it) => {
   it.scoped("writes, reads, lists and deletes files that the code sees too", () =>
@@ -98,5 +98,73 @@ export const files: Part = (it) => {
       expect(files.find(({ name }) => name === "link")).toMatchObject({ type: "symlink", target: "/etc/passwd" })
       yield* sandbox.deleteFile("link")
       expect(yield* sandbox.runTerminal("test -e /etc/passwd && echo there")).toBe("there\n")
+    }))
+
+  it.scoped("reads and writes bytes, whole and as streams", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const bytes = Uint8Array.from({ length: 3_000_000 }, (_, n) => (n * 7) % 256)
+      const pieces = Array.from({ length: 30 }, (_, n) => bytes.subarray(n * 100_000, (n + 1) * 100_000))
+      expect(yield* sandbox.writeFileStream("d/stream", Stream.fromIterable(pieces))).toBe("/workspace/d/stream")
+      expect(Buffer.compare(yield* sandbox.readFileBytes("d/stream"), bytes)).toBe(0)
+      const read = yield* Stream.runCollect(sandbox.readFileStream("d/stream"))
+      expect(Buffer.compare(Buffer.concat([...read]), bytes)).toBe(0)
+      yield* failsWith(sandbox.readFileBytes("nothing"), { _tag: "SandboxError", code: "file_not_found" })
+      yield* failsWith(Stream.runDrain(sandbox.readFileStream("nothing")), { code: "file_not_found" })
+      yield* failsWith(sandbox.writeFileStream("d", Stream.empty), { code: "not_a_file" })
+    }))
+
+  it.scoped("leaves a file as it was when the stream that was to replace it fails", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      yield* sandbox.writeFile("f", "old")
+      const half = Stream.concat(Stream.succeed(new Uint8Array(300_000)), Stream.fail("broken" as const))
+      expect(yield* Effect.flip(sandbox.writeFileStream("f", half))).toBe("broken")
+      const fiber = yield* Effect.fork(
+        sandbox.writeFileStream("f", Stream.concat(Stream.succeed(new Uint8Array(1000)), Stream.never))
+      )
+      yield* Effect.sleep("100 millis")
+      yield* Fiber.interrupt(fiber)
+      expect(yield* sandbox.readFile("f")).toBe("old")
+      expect((yield* sandbox.listFiles()).files.map(({ name }) => name)).toEqual(["f"])
+    }))
+
+  it.scoped("describes, makes and moves", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      yield* sandbox.writeFile("f", "12345")
+      yield* sandbox.runTerminal("chmod 640 f")
+      const before = Date.now() - 60_000
+      const info = yield* sandbox.statFile("f")
+      expect(info).toMatchObject({ path: "/workspace/f", name: "f", type: "file", isDirectory: false, size: 5, mode: 0o640 })
+      expect(info.modifiedAt).toBeGreaterThan(before)
+      expect(yield* sandbox.makeDirectory("a/b")).toMatchObject({ path: "/workspace/a/b", type: "directory" })
+      yield* sandbox.makeDirectory("a/b")
+      yield* failsWith(sandbox.makeDirectory("f"), { _tag: "SandboxError", code: "file_exists" })
+      yield* failsWith(sandbox.makeDirectory("x/y", { parents: false }), { code: "file_not_found" })
+      expect(yield* sandbox.moveFile("f", "a/b/g")).toMatchObject({ path: "/workspace/a/b/g", size: 5 })
+      yield* failsWith(sandbox.statFile("f"), { _tag: "SandboxError", code: "file_not_found" })
+      yield* failsWith(sandbox.moveFile("f", "g"), { code: "file_not_found" })
+      yield* failsWith(sandbox.moveFile("a", "/etc/a"), { code: "path_outside_workspace", field: "to" })
+    }))
+
+  it.scoped("watches a directory", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      yield* sandbox.makeDirectory("d/sub")
+      const seen: Array<string> = []
+      const fiber = yield* Effect.fork(
+        Stream.runForEach(sandbox.watchFiles("d", { recursive: true }), (event) =>
+          Effect.sync(() => seen.push(`${event.type} ${event.path}`)))
+      )
+      // Nobody tells when it has begun: write until it is seen.
+      yield* eventually(Effect.map(sandbox.runTerminal("touch d/begun; rm d/begun"), () => seen.length > 0))
+      yield* sandbox.writeFile("d/sub/new", "x")
+      yield* sandbox.moveFile("d/sub/new", "d/sub/renamed")
+      yield* sandbox.deleteFile("d/sub/renamed")
+      yield* eventually(Effect.sync(() => seen.includes("deleted /workspace/d/sub/renamed")))
+      expect(seen).toEqual(expect.arrayContaining(["renamed /workspace/d/sub/renamed"]))
+      yield* Fiber.interrupt(fiber)
+      yield* failsWith(Stream.runDrain(sandbox.watchFiles("nothing")), { _tag: "SandboxError", code: "file_not_found" })
     }))
 }

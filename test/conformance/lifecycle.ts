@@ -97,4 +97,65 @@ export const lifecycle: Part = (it) => {
       expect(yield* use(Effect.fail("no"))).toEqual(Exit.fail("no"))
       expect(Exit.isInterrupted(yield* use(Effect.interrupt))).toBe(true)
     }))
+
+  it.scoped("stops a sandbox with its files kept, and starts it again, by itself or when told", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      yield* sandbox.writeFile("kept", "yes")
+      yield* sandbox.runCode("x = 1")
+      const fiber = yield* Effect.fork(failsWith(sandbox.runTerminal("sleep 60"), { _tag: "SandboxError" }))
+      yield* eventually(Effect.map(sandbox.getSandboxStatus(), (status) => status === "running"))
+      expect(yield* sandbox.stopSandbox()).toMatchObject({ id: sandbox.id, status: "stopped" })
+      yield* Fiber.join(fiber)
+      expect(yield* sandbox.getSandboxStatus()).toBe("stopped")
+      expect(yield* sandbox.stopSandbox()).toMatchObject({ status: "stopped" })
+      expect(yield* sandbox.startSandbox()).toMatchObject({ status: "ready" })
+      expect(yield* sandbox.readFile("kept")).toBe("yes")
+      yield* failsWith(sandbox.runCode("x"), { _tag: "ExecutionError", name: "NameError" })
+      yield* sandbox.stopSandbox()
+      // The next operation starts it.
+      expect(yield* sandbox.readFile("kept")).toBe("yes")
+      expect(yield* sdk.getSandboxStatus(sandbox.id)).toBe("ready")
+    }))
+
+  it.scoped("leaves a sandbox with autoStart: false stopped until it is started", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* Sandbox.make({ templateId: "python", autoStart: false })
+      expect(sandbox.info.status).toBe("stopped")
+      yield* failsWith(sandbox.runCode("1"), { _tag: "SandboxError", code: "stopped", sandboxId: sandbox.id })
+      yield* sandbox.startSandbox()
+      expect((yield* sandbox.runCode("1")).execution.text).toBe("1")
+    }))
+
+  it.scoped("deletes a sandbox when its time is over, which can be put off", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const short = yield* Sandbox.make({ templateId: "bash", expiryTime: 600 })
+      const long = yield* Sandbox.make({ templateId: "bash", expiryTime: 600 })
+      const extended = yield* long.extendSandbox(3_600_000)
+      expect(extended.expiresAt).toBeGreaterThan(Date.now() + 3_000_000)
+      yield* eventually(Effect.map(Effect.option(sdk.getSandbox(short.id)), (option) => option._tag === "None"))
+      yield* Effect.sleep("100 millis")
+      expect(yield* long.getSandboxStatus()).toBe("ready")
+      yield* failsWith(long.extendSandbox(0), { _tag: "SandboxSDKError", field: "ms" })
+    }))
+
+  it.scoped("counts what it has done", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const before = yield* sdk.getMetrics
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      yield* sandbox.runCode("import time; time.sleep(0.02)")
+      yield* Effect.exit(sandbox.runCode("1 / 0"))
+      yield* Effect.exit(sandbox.readFile("nothing"))
+      const after = yield* sdk.getMetrics
+      expect(after.totalRequests - before.totalRequests).toBe(4)
+      expect(after.successfulRequests - before.successfulRequests).toBe(3)
+      expect(after.failedRequests - before.failedRequests).toBe(1)
+      expect(after.activeSandboxes - before.activeSandboxes).toBe(1)
+      expect(after.totalExecutionTime - before.totalExecutionTime).toBeGreaterThanOrEqual(20)
+      expect(after.averageResponseTime).toBeGreaterThan(0)
+      expect(new Date(after.lastUpdated).getTime()).toBeGreaterThanOrEqual(new Date(before.lastUpdated).getTime())
+    }))
 }

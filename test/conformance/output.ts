@@ -167,6 +167,17 @@ print("first run")`)
       expect(order).toEqual(Array.from({ length: 50 }, (_, n) => [`${n}`, `${n}`]).flat())
     }))
 
+  it.scoped("delivers many and large displayed values, also to a slow consumer", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* make
+      const events = yield* sandbox.runCodeStream("for n in range(40): display(str(n) * 200_000)").pipe(
+        Stream.tap((event) => event._tag === "Result" ? Effect.sleep("2 millis") : Effect.void),
+        Stream.runCollect
+      )
+      const lengths = [...events].flatMap((event) => event._tag === "Result" ? [event.result.text?.length] : [])
+      expect(lengths).toEqual(Array.from({ length: 40 }, (_, n) => `${n}`.length * 200_000 + 2))
+    }))
+
   it.scoped("streams 20 MB of lines without losing one", () =>
     Effect.gen(function*() {
       const sandbox = yield* Sandbox.make({ templateId: "python" })

@@ -9,6 +9,7 @@ import { layer as describeLayer } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { SandboxSDK } from "../../src/SandboxSDK.js"
 import { badArguments } from "./arguments.js"
+import { batch } from "./batch.js"
 import { contexts } from "./contexts.js"
 import { files } from "./files.js"
 import { lifecycle } from "./lifecycle.js"
@@ -35,6 +36,7 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>):
         terminal,
         files,
         templates,
+        batch,
         badArguments
       ]
     ) {

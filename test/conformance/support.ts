@@ -44,7 +44,12 @@ export const failsWith = <A, E extends AnySandboxSDKError, R>(
   effect: Effect.Effect<A, E, R>,
   fields: Readonly<Record<string, unknown>>
 ): Effect.Effect<E, never, R> =>
-  Effect.tap(failure(effect), (error) => Effect.sync(() => expect(error).toMatchObject(fields)))
+  Effect.tap(failure(effect), (error) =>
+    Effect.sync(() => {
+      // Field by field: a difference between whole errors, with their stacks, is not readable.
+      const seen = Object.fromEntries(Object.keys(fields).map((key) => [key, Reflect.get(error, key)]))
+      expect({ message: error.message, ...seen }).toEqual({ message: error.message, ...fields })
+    }))
 
 /** Polls until a condition holds; the test's own time limit ends it otherwise. */
 export const eventually = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>

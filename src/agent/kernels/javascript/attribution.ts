@@ -8,6 +8,9 @@
  * neither, and {@link Attribution.unwind} puts Node's stack right before a termination.
  */
 import { AsyncLocalStorage, createHook, executionAsyncResource } from "node:async_hooks"
+import { promiseHooks } from "node:v8"
+
+const { apply } = Reflect
 
 export interface Attribution<A extends object> {
   /** The owner of the code that runs now. */
@@ -16,6 +19,8 @@ export interface Attribution<A extends object> {
   readonly run: <B>(owner: A, body: () => B) => B
   /** The owner of the code that made a promise. */
   readonly ownerOf: (promise: object) => A | undefined
+  /** Calls back with the next promise that is made, once. */
+  readonly onNextPromise: (callback: (promise: object) => void) => void
   /** Called right before the code that runs now is terminated. */
   readonly unwind: () => void
   /** Called once after a termination, outside of the code that was terminated. */
@@ -56,7 +61,7 @@ const asyncWrap = (): AsyncWrap | undefined => {
   const noDeprecation = process.noDeprecation
   process.noDeprecation = true
   try {
-    const wrap: unknown = Reflect.apply(binding, process, ["async_wrap"])
+    const wrap: unknown = apply(binding, process, ["async_wrap"])
     return isAsyncWrap(wrap) ? wrap : undefined
   } catch {
     return undefined
@@ -75,6 +80,14 @@ const byStorage = <A extends object>(): Attribution<A> => {
     current: () => storage.getStore(),
     run: (owner, body) => storage.run(owner, body),
     ownerOf: () => storage.getStore(),
+    onNextPromise: (callback) => {
+      const stop: unknown = promiseHooks.onInit((promise) => {
+        if (typeof stop === "function") {
+          apply(stop, undefined, [])
+        }
+        callback(promise)
+      })
+    },
     unwind: () => {},
     rewind: () => {}
   }
@@ -105,6 +118,15 @@ const byHooks = <A extends object>(
   let owner: A | null | undefined = undefined
   let outer: A | null | undefined = undefined
   const current = (): A | undefined => owner === undefined ? Owned.of(executionAsyncResource()) : owner ?? undefined
+  let onPromise: ((promise: object) => void) | undefined
+  const onInit = (promise: object): void => {
+    const callback = onPromise
+    if (callback !== undefined) {
+      onPromise = undefined
+      callback(promise)
+    }
+    mark(promise)
+  }
   const mark = (value: object): void => {
     const by = current()
     if (by !== undefined) {
@@ -112,6 +134,11 @@ const byHooks = <A extends object>(
     }
   }
   const init = (_id: number, type: string, _trigger: number, resource: object): void => {
+    if (type === "PROMISE") {
+      // Only when code uses async hooks of its own: then Node's promise hooks are in the place of ours.
+      onInit(resource)
+      return
+    }
     const by = current()
     if (by !== undefined) {
       Owned.mark(resource, by)
@@ -122,7 +149,7 @@ const byHooks = <A extends object>(
   }
   createHook({ init }).enable()
   wrap.setPromiseHooks(
-    mark,
+    onInit,
     (promise) => {
       outer = owner
       owner = Owned.of(promise) ?? null
@@ -146,6 +173,9 @@ const byHooks = <A extends object>(
       }
     },
     ownerOf: (promise) => Owned.of(promise),
+    onNextPromise: (callback) => {
+      onPromise = callback
+    },
     unwind: () => {
       owner = undefined
       outer = undefined

@@ -33,8 +33,13 @@ const isSyntaxError = (error: unknown): error is SyntaxError => {
 export class Evaluator {
   private readonly session = new Session()
   private captured: unknown = undefined
+  /** The promise of the evaluation that goes on. */
+  private pending: object | undefined
+  /** Promises of evaluations that were given up. */
+  private readonly abandoned: Array<object> = []
 
-  constructor() {
+  /** `onNextPromise` calls back with the next promise that is made. */
+  constructor(private readonly onNextPromise: (callback: (promise: object) => void) => void) {
     this.session.connect()
   }
 
@@ -55,7 +60,19 @@ export class Evaluator {
       awaitPromise: true,
       silent: true
     }
+    // The first promise is the one of the cell as a whole. The inspector reports to its callback if it is garbage
+    // collected before it is settled, and does so in the middle of the collection, where no callback may run: Node
+    // aborts. So it is held, after an interrupt for ever: it is small.
+    let whole: object | undefined
+    this.pending = undefined
+    this.onNextPromise((promise) => {
+      whole = promise
+      this.pending = promise
+    })
     this.session.post("Runtime.evaluate", parameters, (error: Error | null, answer: Runtime.EvaluateReturnType) => {
+      if (this.pending === whole) {
+        this.pending = undefined
+      }
       // Without an answer it was terminated, or nothing is left that could ever continue it.
       if (error === null) {
         done(this.outcome(answer, cell))
@@ -67,6 +84,10 @@ export class Evaluator {
    * Lets go of what was evaluated.
    */
   release(): void {
+    if (this.pending !== undefined) {
+      this.abandoned[this.abandoned.length] = this.pending
+      this.pending = undefined
+    }
     this.captured = undefined
     this.session.post("Runtime.releaseObjectGroup", { objectGroup: GROUP })
   }

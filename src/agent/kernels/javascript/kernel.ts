@@ -70,7 +70,7 @@ export const startKernel = (): void => {
   const critical = new Critical(cells)
   const attribution = makeAttribution<Run>((run, timer) => run.timers.add(timer))
   const control = new Control(critical, requests.port1)
-  const evaluator = new Evaluator()
+  const evaluator = new Evaluator(attribution.onNextPromise)
   installProcessExit()
   const modules = makeModules()
   let active: Run | undefined
