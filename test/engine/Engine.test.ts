@@ -7,6 +7,7 @@ import { Bubblewrap, layerEngine, layerLocal } from "../../src/local.js"
 import { Sandbox } from "../../src/Sandbox.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
 import { eventually, failsWith } from "../conformance/support.js"
+import { processesWith } from "../support/processes.js"
 
 const local = <A, E>(effect: Effect.Effect<A, E, SandboxSDK>) => Effect.provide(effect, layerLocal())
 
@@ -182,13 +183,3 @@ for n in range(200):
       expect(values.map(({ execution }) => execution.text)).toEqual(sandboxes.map((_, n) => `${n * 2}`))
     }))), Duration.toMillis("60 seconds"))
 })
-
-/** The processes of this machine whose command line has this text. */
-const processesWith = (text: string): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.promise(async () => {
-    const pids = (await Fs.readdir("/proc")).filter((name) => /^\d+$/.test(name))
-    const lines = await Promise.all(
-      pids.map((pid) => Fs.readFile(`/proc/${pid}/cmdline`, "utf8").then((line) => ({ pid, line }), () => undefined))
-    )
-    return lines.flatMap((entry) => entry?.line.includes(text) === true ? [entry.pid] : [])
-  })
