@@ -209,13 +209,16 @@ export interface RunCodeOptions extends RunCodeStreamOptions, RunCodeCallbacks {
 }
 
 /**
- * How a command is run: by `bash -c` (`sh -c` where there is no bash), in `cwd` (`/workspace` by default).
+ * How a command is run: by `bash -c` (`sh -c` where there is no bash), in `cwd` (`/workspace` by default). With
+ * `mergeOutput`, standard error goes the way of standard output, and the order of what was written to the two is exact;
+ * `runTerminal` does so by itself when it has no callbacks.
  *
  * @category models
  */
 export const RunTerminalStreamOptions = Schema.Struct({
   ...run,
-  cwd: Schema.optional(Directory)
+  cwd: Schema.optional(Directory),
+  mergeOutput: Schema.optional(Schema.Boolean)
 })
 
 /**

@@ -80,7 +80,10 @@ const findFault = (operation: string, { jobs, options }: Batch): SandboxSDKError
   return undefined
 }
 
-const decodeBatch = (operation: string, id: unknown, jobs: unknown, options: unknown) =>
+/**
+ * Checks the arguments of a batch.
+ */
+export const decodeBatch = (operation: string, id: unknown, jobs: unknown, options: unknown) =>
   Effect.gen(function*() {
     yield* requireId(operation, id)
     const batch = {
