@@ -1,6 +1,7 @@
 /**
  * `sandbox-sdk`: the Effect API.
  */
+export { Api, ApiError, Failed, statusOf } from "./Api.js"
 export {
   BarChart,
   BarData,

@@ -1,0 +1,65 @@
+/**
+ * The HTTP interface, as one value: every route with its schemas, its errors and their status codes, and who may use it.
+ * The server, the remote layer and the OpenAPI document are made from it.
+ */
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as OpenApi from "@effect/platform/OpenApi"
+import { Code } from "./api/Code.js"
+import { Contexts } from "./api/Contexts.js"
+import { Files } from "./api/Files.js"
+import { tidy } from "./api/OpenApi.js"
+import { Sandboxes } from "./api/Sandboxes.js"
+import { Service } from "./api/Service.js"
+import { ApiError, statusDescriptions } from "./api/Status.js"
+import { recordSchemas } from "./api/Streams.js"
+import { Templates } from "./api/Templates.js"
+
+export { Authorization, Caller, MetricsAuthorization } from "./api/Security.js"
+export { Health } from "./api/Service.js"
+export {
+  ApiError,
+  Failed,
+  protocolStatuses,
+  sandboxErrorStatus,
+  sandboxSDKErrorStatus,
+  statusOf
+} from "./api/Status.js"
+export { BatchRecord, BYTES, EVENT_STREAM, ExecutionRecord, FileRecord, NDJSON, TerminalRecord } from "./api/Streams.js"
+export {
+  BatchRequest,
+  CreatedSandbox,
+  Done,
+  ExecuteRequest,
+  ExecuteResponse,
+  RawResult,
+  StatusResponse,
+  TerminalRequest,
+  TerminalResponse
+} from "./api/Wire.js"
+
+/**
+ * The interface.
+ *
+ * A derived client (`HttpApiClient.make(Api, …)`) has a function for each route but for what streams: `code.*` with an
+ * `Accept` header, `files.watch`, `files.download` and `files.upload` are to be sent and read with the `HttpClient`.
+ *
+ * @category api
+ */
+export class Api extends HttpApi.make("sandbox-sdk")
+  .add(Sandboxes)
+  .add(Code)
+  .add(Files)
+  .add(Contexts)
+  .add(Templates)
+  .add(Service)
+  .addError(ApiError)
+  .annotate(HttpApi.AdditionalSchemas, [...recordSchemas])
+  .annotateContext(OpenApi.annotations({
+    title: "Sandbox SDK",
+    version: "0.1.0",
+    transform: tidy(statusDescriptions),
+    description:
+      "Run code that nobody has read, in isolated sandboxes. Every failed request is answered with an error: " +
+      "its `_tag` says of what kind it is, its `message` what is wrong."
+  }))
+{}
