@@ -4,6 +4,7 @@
 import { PromiseClient } from "./internal/promiseClient.js"
 import type { LocalOptions } from "./local.js"
 
+export type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "./Batch.js"
 export { Chart } from "./Chart.js"
 export type { CodeContext, Language, RestartReason } from "./CodeContext.js"
 export {
@@ -29,28 +30,34 @@ export {
   type OutputMessage,
   type TerminalEvent
 } from "./Execution.js"
-export type { FileInfo, FileListResponse, FileType } from "./File.js"
+export type { FileEvent, FileInfo, FileListResponse, FileType } from "./File.js"
+export type { ByteSource, ReadableBytes } from "./internal/byteSource.js"
 export type {
   Callback,
   CallOptions,
   OutputCallbacks,
   RunCodeCallbacks,
   RunCodeOptions,
-  RunTerminalOptions,
-  Sandbox
-} from "./internal/promiseClient.js"
+  RunTerminalOptions
+} from "./internal/promiseOptions.js"
+export type { Sandbox } from "./internal/promiseSandbox.js"
+export type { StandardIssue, StandardResult, StandardSchema } from "./internal/standardSchema.js"
 export type { StreamIterator } from "./internal/streamIterator.js"
 export type { LocalOptions } from "./local.js"
+export type { MetricsData } from "./Metrics.js"
 export type {
   CreateCodeContextOptions,
   CreateSandboxOptions,
   EnvVars,
+  ExecuteBatchOptions,
   ListSandboxesOptions,
+  MakeDirectoryOptions,
   Metadata,
   Network,
   ReadFileOptions,
   RunCodeStreamOptions,
   RunTerminalStreamOptions,
+  WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
 export { type Format, Result } from "./Result.js"

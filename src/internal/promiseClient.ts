@@ -4,134 +4,59 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "../Batch.js"
 import type { CodeContext } from "../CodeContext.js"
-import { type AnySandboxSDKError, type RequestError, type SandboxSDKError, TimeoutError } from "../Errors.js"
-import type { ErrorInfo, ExecutionEvent, ExecutionResult, OutputMessage, TerminalEvent } from "../Execution.js"
-import type { FileListResponse } from "../File.js"
+import { type AnySandboxSDKError, type RequestError, TimeoutError } from "../Errors.js"
+import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "../Execution.js"
+import type { FileEvent, FileInfo, FileListResponse } from "../File.js"
+import type { MetricsData } from "../Metrics.js"
 import * as Options from "../Options.js"
-import type { Result } from "../Result.js"
 import { Sandbox as Handle } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
-import type { SandboxTemplate, TemplatePage } from "../Template.js"
-import { decodeArguments, invalidArgument } from "./arguments.js"
-import { quote } from "./issue.js"
+import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
+import { decodeArguments } from "./arguments.js"
+import { bytesOf, type ByteSource } from "./byteSource.js"
+import {
+  adapt,
+  type CallOptions,
+  required,
+  type RunCodeOptions,
+  type RunTerminalOptions,
+  separate,
+  signalOf
+} from "./promiseOptions.js"
+import { makeSandbox, type Sandbox } from "./promiseSandbox.js"
 import { Runner } from "./runner.js"
+import { requireStandardSchema, type StandardSchema, validate } from "./standardSchema.js"
 import type { StreamIterator } from "./streamIterator.js"
 
-/**
- * What every method takes among its options. Aborting `signal` stops what the call started in the sandbox; the call then
- * rejects with the signal's reason.
- */
-export interface CallOptions {
-  readonly signal?: AbortSignal | undefined
-}
-
-/**
- * A callback. A promise that it returns is awaited before the next callback is called; what else it returns means
- * nothing. When it throws or rejects, the run is stopped and the call rejects with the same.
- */
-export type Callback<A> = (value: A) => unknown
-
-/**
- * Callbacks for the output of a run, called in order, one at a time.
- */
-export interface OutputCallbacks {
-  readonly onStdout?: Callback<OutputMessage> | undefined
-  readonly onStderr?: Callback<OutputMessage> | undefined
-}
-
-/**
- * Callbacks for what a run of code produces, called in order, one at a time.
- */
-export interface RunCodeCallbacks extends OutputCallbacks {
-  readonly onResult?: Callback<Result> | undefined
-  readonly onError?: Callback<ErrorInfo> | undefined
-}
-
-/**
- * How code is run. `captureOutput: false` leaves `logs` empty and still calls the callbacks.
- */
-export interface RunCodeOptions extends Options.RunCodeStreamOptions, RunCodeCallbacks, CallOptions {
-  readonly captureOutput?: boolean | undefined
-}
-
-/**
- * How a command is run.
- */
-export interface RunTerminalOptions extends Options.RunTerminalStreamOptions, OutputCallbacks, CallOptions {}
-
-/** The methods that are not about one sandbox. */
-type Others =
-  | "createSandbox"
-  | "sandbox"
-  | "listSandboxes"
-  | "getTemplates"
-  | "getTemplate"
-  | "deleteCodeContext"
-  | "isReady"
-  | "waitForConnection"
-  | "disconnect"
-  | typeof Symbol.asyncDispose
-
-/** A method whose first argument, the id, is given. */
-type Bound<F> = F extends (id: string, ...args: infer Args) => infer A ? (...args: Args) => A : never
-
-/**
- * One sandbox, deleted by `close()` or at the end of `await using`: the methods of the class without the id.
- */
-export type Sandbox =
-  & { readonly id: string; readonly info: SandboxInfo }
-  & { readonly [Name in keyof Omit<PromiseClient, Others>]: Bound<PromiseClient[Name]> }
-  & Pick<PromiseClient, "deleteCodeContext">
-  & {
-    /** Deletes the sandbox. It never rejects; closing it twice does no harm. */
-    readonly close: () => Promise<void>
-    readonly [Symbol.asyncDispose]: () => Promise<void>
-  }
-
-/** Makes a callback what the service wants. What is no function is left for the service to refuse. */
-const adapt = <A>(callback: Callback<A> | undefined): Options.Callback<A> | undefined =>
-  typeof callback !== "function" ? callback : (value) => {
-    const returned = callback(value)
-    return Predicate.isPromiseLike(returned)
-      ? Effect.asVoid(Effect.promise(() => Promise.resolve(returned)))
-      : undefined
-  }
-
-const isSignal = (u: unknown): u is AbortSignal =>
-  Predicate.hasProperty(u, "aborted") && Predicate.hasProperty(u, "addEventListener")
-
-/** The options for the service, and the signal, which is none of them. */
-const separate = <O extends CallOptions>(
-  operation: string,
-  options: O | undefined
-): Effect.Effect<Omit<O, "signal"> | undefined, SandboxSDKError> => {
-  if (options === undefined) {
-    return Effect.succeed(undefined)
-  }
-  if (!Predicate.isObject(options)) {
-    return Effect.fail(invalidArgument(operation, "options", `options must be an object, but it is ${quote(options)}.`))
-  }
-  const { signal, ...rest } = options
-  return signal === undefined || isSignal(signal)
-    ? Effect.succeed(rest)
-    : Effect.fail(
-      invalidArgument(operation, "signal", `signal must be an AbortSignal, but it is ${quote(signal)}.`)
-    )
-}
-
-const required = <O>(operation: string, options: O | undefined): Effect.Effect<O, SandboxSDKError> =>
-  options === undefined
-    ? Effect.fail(invalidArgument(operation, "options", "options is missing; it must be an object with a templateId."))
-    : Effect.succeed(options)
-
-const signalOf = (options: CallOptions | undefined): AbortSignal | undefined =>
-  isSignal(options?.signal) ? options.signal : undefined
-
 const decodeTimeout = decodeArguments(Options.Millis, "waitForConnection", "timeoutMs")
+
+/** How long lies between two tries to reach a server. */
+const RECONNECT_MS = 200
+
+/** The sums before anything was done. */
+const nothingDone: MetricsData = {
+  totalRequests: 0,
+  successfulRequests: 0,
+  failedRequests: 0,
+  averageResponseTime: 0,
+  totalExecutionTime: 0,
+  activeSandboxes: 0,
+  lastUpdated: new Date(0).toISOString()
+}
+
+const withCallbacks = (options: Omit<RunCodeOptions, "signal"> | undefined): Options.RunCodeOptions => ({
+  ...options,
+  onStdout: adapt(options?.onStdout),
+  onStderr: adapt(options?.onStderr),
+  onResult: adapt(options?.onResult),
+  onError: adapt(options?.onError)
+})
 
 /**
  * The service for callers without Effect.
@@ -142,8 +67,9 @@ const decodeTimeout = decodeArguments(Options.Millis, "waitForConnection", "time
 export class PromiseClient {
   readonly #runner: Runner<Tag>
 
-  protected constructor(layer: Layer.Layer<Tag, RequestError>) {
-    this.#runner = new Runner(layer)
+  /** `probe` shows that calls can be made; without it, they can be when there is a layer. */
+  protected constructor(layer: Layer.Layer<Tag, RequestError>, probe?: Effect.Effect<unknown, RequestError, Tag>) {
+    this.#runner = new Runner(layer, probe)
   }
 
   #call<O extends CallOptions, A>(
@@ -198,6 +124,21 @@ export class PromiseClient {
     return this.#call("listSandboxes", options, (service, rest) => service.listSandboxes(rest))
   }
 
+  /** Starts a stopped sandbox, with the files that it had. One that is up stays as it is. */
+  startSandbox(id: string, options?: CallOptions): Promise<SandboxInfo> {
+    return this.#call("startSandbox", options, (service) => service.startSandbox(id))
+  }
+
+  /** Ends everything that runs in a sandbox, contexts included, and keeps its files. */
+  stopSandbox(id: string, options?: CallOptions): Promise<SandboxInfo> {
+    return this.#call("stopSandbox", options, (service) => service.stopSandbox(id))
+  }
+
+  /** Lets a sandbox expire `ms` milliseconds from now, whether it would have expired before or never. */
+  extendSandbox(id: string, ms: number, options?: CallOptions): Promise<SandboxInfo> {
+    return this.#call("extendSandbox", options, (service) => service.extendSandbox(id, ms))
+  }
+
   /** Ends a sandbox and removes its files. Deleting one that is gone resolves too. */
   deleteSandbox(id: string, options?: CallOptions): Promise<void> {
     return this.#call("deleteSandbox", options, (service) => service.deleteSandbox(id))
@@ -205,14 +146,32 @@ export class PromiseClient {
 
   /** Runs code to its end and gives its output, results and metadata; rejects with `ExecutionError` when it raises. */
   runCode(id: string, code: string, options?: RunCodeOptions): Promise<ExecutionResult> {
-    return this.#call("runCode", options, (service, rest) =>
-      service.runCode(id, code, {
-        ...rest,
-        onStdout: adapt(rest?.onStdout),
-        onStderr: adapt(rest?.onStderr),
-        onResult: adapt(rest?.onResult),
-        onError: adapt(rest?.onError)
-      }))
+    return this.#call("runCode", options, (service, rest) => service.runCode(id, code, withCallbacks(rest)))
+  }
+
+  /**
+   * Runs code and gives its main result, as JSON, as a schema has it: one of Zod, Valibot, ArkType, or any other that
+   * follows Standard Schema. Rejects as `runCode` does, and with `SandboxSDKError` `decode_error` (`field` is the path of
+   * the part that does not fit) when there is no such result.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   * import * as z from "zod"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * await using sandbox = await sdk.sandbox({ templateId: "python" })
+   * const point = await sandbox.runCodeAs("{'x': 1, 'y': 2}", z.object({ x: z.number(), y: z.number() }))
+   * console.log(point.x + point.y) // 3
+   * ```
+   */
+  runCodeAs<A>(id: string, code: string, schema: StandardSchema<A>, options?: RunCodeOptions): Promise<A> {
+    return this.#call("runCodeAs", options, (service, rest) =>
+      Effect.flatMap(requireStandardSchema("runCodeAs", schema), (checked) =>
+        Effect.flatMap(
+          service.runCodeAs(id, code, Schema.Unknown, withCallbacks(rest)),
+          (json) => validate("runCodeAs", "the main result", checked, json)
+        )))
   }
 
   /**
@@ -225,6 +184,27 @@ export class PromiseClient {
     options?: Options.RunCodeStreamOptions & CallOptions
   ): StreamIterator<ExecutionEvent> {
     return this.#iterate("runCodeStream", options, (service, rest) => service.runCodeStream(id, code, rest))
+  }
+
+  /**
+   * Runs jobs, those of a higher priority first, and gives their results in the order in which they were given. A job
+   * that fails is a result as well, and never makes the batch reject.
+   */
+  executeBatch(
+    id: string,
+    jobs: ReadonlyArray<BatchExecutionJob>,
+    options?: Options.ExecuteBatchOptions & CallOptions
+  ): Promise<ReadonlyArray<BatchExecutionResult>> {
+    return this.#call("executeBatch", options, (service, rest) => service.executeBatch(id, jobs, rest))
+  }
+
+  /** The same with the progress as it happens. The batch begins when the first event is asked for; `break` stops it. */
+  executeBatchStream(
+    id: string,
+    jobs: ReadonlyArray<BatchExecutionJob>,
+    options?: Options.ExecuteBatchOptions & CallOptions
+  ): StreamIterator<BatchEvent> {
+    return this.#iterate("executeBatchStream", options, (service, rest) => service.executeBatchStream(id, jobs, rest))
   }
 
   /** Runs a shell command and gives its output, standard error included, in the order in which it arrived. */
@@ -251,6 +231,16 @@ export class PromiseClient {
     return this.#call("readFile", options, (service, rest) => service.readFile(id, path, rest))
   }
 
+  /** The bytes of a file. */
+  readFileBytes(id: string, path: string, options?: CallOptions): Promise<Uint8Array> {
+    return this.#call("readFileBytes", options, (service) => service.readFileBytes(id, path))
+  }
+
+  /** The bytes of a file in pieces, never more of them in memory than a few megabytes. */
+  readFileStream(id: string, path: string, options?: CallOptions): StreamIterator<Uint8Array> {
+    return this.#iterate("readFileStream", options, (service) => service.readFileStream(id, path))
+  }
+
   /** Writes a file atomically (a reader sees the old or the new one) and gives its absolute path. */
   writeFile(
     id: string,
@@ -261,6 +251,37 @@ export class PromiseClient {
     return this.#call("writeFile", options, (service, rest) => service.writeFile(id, path, content, rest))
   }
 
+  /**
+   * Writes a file from pieces (a web stream, a Node stream, an async generator, an array), each asked for when it is
+   * wanted, atomically: when the source throws, or the call is aborted, the file is as it was. Rejects with the very error
+   * that the source throws.
+   *
+   * @example
+   * ```ts
+   * import { createReadStream } from "node:fs"
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * await using sandbox = await sdk.sandbox({ templateId: "python" })
+   * await sandbox.writeFileStream("data.csv", createReadStream("data.csv"))
+   * ```
+   */
+  writeFileStream(
+    id: string,
+    path: string,
+    content: ByteSource,
+    options?: Options.WriteFileOptions & CallOptions
+  ): Promise<string> {
+    return this.#call("writeFileStream", options, (service, rest) =>
+      Effect.flatMap(bytesOf("writeFileStream", content), (bytes) =>
+        Effect.catchTag(
+          service.writeFileStream(id, path, bytes, rest),
+          "SourceFailure",
+          // The caller's own error, of any kind: it is what the call rejects with.
+          ({ reason }) => Effect.die(reason)
+        )))
+  }
+
   /** Removes a file, or a directory with all that is in it. */
   deleteFile(id: string, path: string, options?: CallOptions): Promise<void> {
     return this.#call("deleteFile", options, (service) => service.deleteFile(id, path))
@@ -269,6 +290,33 @@ export class PromiseClient {
   /** The entries of a directory, by default of `/workspace`, sorted by name. */
   listFiles(id: string, directory?: string, options?: CallOptions): Promise<FileListResponse> {
     return this.#call("listFiles", options, (service) => service.listFiles(id, directory))
+  }
+
+  /** One entry; of a symbolic link, what it points to. */
+  statFile(id: string, path: string, options?: CallOptions): Promise<FileInfo> {
+    return this.#call("statFile", options, (service) => service.statFile(id, path))
+  }
+
+  /** Makes a directory. */
+  makeDirectory(id: string, path: string, options?: Options.MakeDirectoryOptions & CallOptions): Promise<FileInfo> {
+    return this.#call("makeDirectory", options, (service, rest) => service.makeDirectory(id, path, rest))
+  }
+
+  /** Moves a file or directory to another path; a file that is there is replaced. */
+  moveFile(id: string, path: string, to: string, options?: CallOptions): Promise<FileInfo> {
+    return this.#call("moveFile", options, (service) => service.moveFile(id, path, to))
+  }
+
+  /**
+   * What happens to the entries of a directory, by default of `/workspace`, from when the first event is asked for. It
+   * ends by `break`, or throws: when the directory is gone, or when so much happened that events were lost.
+   */
+  watchFiles(
+    id: string,
+    directory?: string,
+    options?: Options.WatchFilesOptions & CallOptions
+  ): StreamIterator<FileEvent> {
+    return this.#iterate("watchFiles", options, (service, rest) => service.watchFiles(id, directory, rest))
   }
 
   /** A new context: an interpreter of its own. */
@@ -286,6 +334,11 @@ export class PromiseClient {
     return this.#call("deleteCodeContext", options, (service) => service.deleteCodeContext(contextId))
   }
 
+  /** Gives a context a fresh interpreter, once what runs in it has been stopped. Its variables are lost. */
+  restartCodeContext(contextId: string, options?: CallOptions): Promise<CodeContext> {
+    return this.#call("restartCodeContext", options, (service) => service.restartCodeContext(contextId))
+  }
+
   /** A page of the templates; pages count from 1. */
   getTemplates(page?: number, pageSize?: number, options?: CallOptions): Promise<TemplatePage> {
     return this.#call("getTemplates", options, (service) => service.getTemplates(page, pageSize))
@@ -294,6 +347,21 @@ export class PromiseClient {
   /** One template, by id or alias. */
   getTemplate(id: string, options?: CallOptions): Promise<SandboxTemplate> {
     return this.#call("getTemplate", options, (service) => service.getTemplate(id))
+  }
+
+  /** Makes a template of one's own: a name, a language and version that the machine has, and defaults. */
+  createTemplate(config: TemplateConfig, options?: CallOptions): Promise<SandboxTemplate> {
+    return this.#call("createTemplate", options, (service) => service.createTemplate(config))
+  }
+
+  /** Removes a template of one's own; sandboxes that were made from it stay. Removing one that is gone resolves too. */
+  deleteTemplate(id: string, options?: CallOptions): Promise<void> {
+    return this.#call("deleteTemplate", options, (service) => service.deleteTemplate(id))
+  }
+
+  /** What this instance has done so far; what is under way is not counted yet. */
+  getMetrics(): MetricsData {
+    return this.#runner.now(Effect.flatMap(Tag, (service) => service.getMetrics)) ?? nothingDone
   }
 
   /**
@@ -311,40 +379,14 @@ export class PromiseClient {
    * ```
    */
   async sandbox(options: Options.CreateSandboxOptions & CallOptions): Promise<Sandbox> {
-    const { release, value: { id, info } } = await this.#runner.hold(
+    const { release, value } = await this.#runner.hold(
       separate("sandbox", options).pipe(
         Effect.flatMap((rest) => required("sandbox", rest)),
         Effect.flatMap(Handle.make)
       ),
       signalOf(options)
     )
-    return this.#handle(id, info, release)
-  }
-
-  #handle(id: string, info: SandboxInfo, close: () => Promise<void>): Sandbox {
-    const bind =
-      <Args extends ReadonlyArray<unknown>, A>(method: (id: string, ...args: Args) => A) => (...args: Args): A =>
-        method.call(this, id, ...args)
-    return {
-      id,
-      info,
-      getSandbox: bind(this.getSandbox),
-      getSandboxStatus: bind(this.getSandboxStatus),
-      deleteSandbox: bind(this.deleteSandbox),
-      runCode: bind(this.runCode),
-      runCodeStream: bind(this.runCodeStream),
-      runTerminal: bind(this.runTerminal),
-      runTerminalStream: bind(this.runTerminalStream),
-      readFile: bind(this.readFile),
-      writeFile: bind(this.writeFile),
-      deleteFile: bind(this.deleteFile),
-      listFiles: bind(this.listFiles),
-      createCodeContext: bind(this.createCodeContext),
-      listCodeContexts: bind(this.listCodeContexts),
-      deleteCodeContext: (...args) => this.deleteCodeContext(...args),
-      close,
-      [Symbol.asyncDispose]: close
-    }
+    return makeSandbox(this, value.info, release)
   }
 
   /** Whether calls can be made: connected, and not closed by `disconnect()`. */
@@ -353,18 +395,25 @@ export class PromiseClient {
   }
 
   /**
-   * Resolves when calls can be made. Rejects with `TimeoutError` (`connect`) after `timeoutMs` milliseconds, by default
-   * never, and with what hinders the connection.
+   * Resolves when calls can be made. With `timeoutMs`, goes on trying to reach a server that does not answer, and rejects
+   * with `TimeoutError` (`connect`) after so many milliseconds; without, rejects with `ConnectionError` then. Rejects with
+   * anything else that hinders the connection at once.
    */
   waitForConnection(timeoutMs?: number, options?: CallOptions): Promise<void> {
-    const connect = Effect.asVoid(this.#runner.connect)
+    const { ready } = this.#runner
     const limited = Effect.flatMap(decodeTimeout(timeoutMs), (limit) =>
-      Effect.timeoutFail(connect, {
-        duration: Duration.millis(limit),
-        onTimeout: () =>
-          new TimeoutError({ message: `No connection within ${limit} ms.`, timeoutMs: limit, operation: "connect" })
-      }))
-    return this.#runner.startAlone(timeoutMs === undefined ? connect : limited, signalOf(options)).result
+      ready.pipe(
+        Effect.retry({
+          while: (error) => error._tag === "ConnectionError" || error._tag === "TimeoutError",
+          schedule: Schedule.spaced(RECONNECT_MS)
+        }),
+        Effect.timeoutFail({
+          duration: Duration.millis(limit),
+          onTimeout: () =>
+            new TimeoutError({ message: `No connection within ${limit} ms.`, timeoutMs: limit, operation: "connect" })
+        })
+      ))
+    return this.#runner.startAlone(timeoutMs === undefined ? ready : limited, signalOf(options)).result
   }
 
   /**

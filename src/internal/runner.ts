@@ -44,29 +44,60 @@ export interface Held<A> {
  */
 export class Runner<R> {
   readonly #runtime: ManagedRuntime.ManagedRuntime<R, RequestError>
+  readonly #probe: Effect.Effect<unknown, RequestError, R> | undefined
   readonly #running = new Set<() => Promise<void>>()
   #closing: Promise<void> | undefined
+  #built: Runtime.Runtime<R> | undefined
   #isReady = false
 
-  constructor(layer: Layer.Layer<R, RequestError>) {
+  /** `probe` shows that the layer can be used; without it, it can be when it is built. */
+  constructor(layer: Layer.Layer<R, RequestError>, probe?: Effect.Effect<unknown, RequestError, R>) {
     this.#runtime = ManagedRuntime.make(layer)
+    this.#probe = probe
   }
 
-  /** Whether the layer has been built, and not been closed. */
+  /** Whether the layer has proved to be usable, and not been closed. */
   get isReady(): boolean {
     return this.#isReady && this.#closing === undefined
   }
 
-  /** Builds the layer, where that has not been done. */
-  get connect(): Effect.Effect<Runtime.Runtime<R>, RequestError> {
-    return Effect.tap(this.#runtime.runtimeEffect, () => {
-      this.#isReady = true
+  /** Builds the layer, where that has not been done, and makes sure that it can be used. */
+  get ready(): Effect.Effect<void, RequestError> {
+    return Effect.asVoid(this.#over(this.#probe ?? Effect.void))
+  }
+
+  /** Runs an effect over the layer. What succeeds shows that it can be used; a connection that breaks, that it cannot. */
+  #over<A, E extends AnySandboxSDKError>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | RequestError> {
+    const found = (isReady: boolean) =>
+      Effect.sync(() => {
+        this.#isReady = isReady
+      })
+    return Effect.flatMap(this.#runtime.runtimeEffect, (runtime) => {
+      this.#built = runtime
+      this.#isReady ||= this.#probe === undefined
+      return Effect.provide(effect, runtime).pipe(
+        Effect.tap(() => found(true)),
+        Effect.tapError((error) => error._tag === "ConnectionError" ? found(false) : Effect.void)
+      )
     })
+  }
+
+  /**
+   * What an effect gives that needs no time, over the layer as it is, or was when it was closed; `undefined` before it
+   * has been built.
+   */
+  now<A>(effect: Effect.Effect<A, AnySandboxSDKError, R>): A | undefined {
+    return this.#built === undefined ? undefined : Exit.getOrElse(
+      Runtime.runSyncExit(this.#built)(effect),
+      (cause) => {
+        throw this.#reasonOf(cause, undefined)
+      }
+    )
   }
 
   /** Starts an effect over the layer. Aborting `signal` interrupts it; it then rejects with the signal's reason, when it is over. */
   start<A>(effect: Effect.Effect<A, AnySandboxSDKError, R>, signal?: AbortSignal): Running<A> {
-    return this.startAlone(Effect.flatMap(this.connect, (runtime) => Effect.provide(effect, runtime)), signal)
+    return this.startAlone(this.#over(effect), signal)
   }
 
   /** The same for an effect that does not need the layer, and does not wait for it. */

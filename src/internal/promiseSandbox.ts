@@ -1,0 +1,97 @@
+/**
+ * A handle on one sandbox: the methods of the client without the id.
+ */
+import type { SandboxInfo } from "../SandboxInfo.js"
+import type { PromiseClient } from "./promiseClient.js"
+import type { RunCodeOptions } from "./promiseOptions.js"
+import type { StandardSchema } from "./standardSchema.js"
+
+/** The methods that are about one sandbox, as others are not. */
+type OfOne =
+  | "getSandbox"
+  | "getSandboxStatus"
+  | "startSandbox"
+  | "stopSandbox"
+  | "extendSandbox"
+  | "deleteSandbox"
+  | "runCode"
+  | "runCodeStream"
+  | "executeBatch"
+  | "executeBatchStream"
+  | "runTerminal"
+  | "runTerminalStream"
+  | "readFile"
+  | "readFileBytes"
+  | "readFileStream"
+  | "writeFile"
+  | "writeFileStream"
+  | "deleteFile"
+  | "listFiles"
+  | "statFile"
+  | "makeDirectory"
+  | "moveFile"
+  | "watchFiles"
+  | "createCodeContext"
+  | "listCodeContexts"
+
+/** A method whose first argument, the id, is given. */
+type Bound<F> = F extends (id: string, ...args: infer Args) => infer A ? (...args: Args) => A : never
+
+/**
+ * One sandbox, deleted by `close()` or at the end of `await using`: the methods of the class without the id.
+ */
+export type Sandbox =
+  & { readonly id: string; readonly info: SandboxInfo }
+  & { readonly [Name in OfOne]: Bound<PromiseClient[Name]> }
+  & Pick<PromiseClient, "deleteCodeContext" | "restartCodeContext">
+  & {
+    /** Runs code and gives its main result, as JSON, as the schema has it. */
+    readonly runCodeAs: <A>(code: string, schema: StandardSchema<A>, options?: RunCodeOptions) => Promise<A>
+    /** Deletes the sandbox. It never rejects; closing it twice does no harm. */
+    readonly close: () => Promise<void>
+    readonly [Symbol.asyncDispose]: () => Promise<void>
+  }
+
+/**
+ * Makes a handle.
+ */
+export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () => Promise<void>): Sandbox => {
+  const { id } = info
+  const bind =
+    <Args extends ReadonlyArray<unknown>, A>(method: (id: string, ...args: Args) => A) => (...args: Args): A =>
+      method.call(client, id, ...args)
+  return {
+    id,
+    info,
+    getSandbox: bind(client.getSandbox),
+    getSandboxStatus: bind(client.getSandboxStatus),
+    startSandbox: bind(client.startSandbox),
+    stopSandbox: bind(client.stopSandbox),
+    extendSandbox: bind(client.extendSandbox),
+    deleteSandbox: bind(client.deleteSandbox),
+    runCode: bind(client.runCode),
+    runCodeStream: bind(client.runCodeStream),
+    runCodeAs: (code, schema, options) => client.runCodeAs(id, code, schema, options),
+    executeBatch: bind(client.executeBatch),
+    executeBatchStream: bind(client.executeBatchStream),
+    runTerminal: bind(client.runTerminal),
+    runTerminalStream: bind(client.runTerminalStream),
+    readFile: bind(client.readFile),
+    readFileBytes: bind(client.readFileBytes),
+    readFileStream: bind(client.readFileStream),
+    writeFile: bind(client.writeFile),
+    writeFileStream: bind(client.writeFileStream),
+    deleteFile: bind(client.deleteFile),
+    listFiles: bind(client.listFiles),
+    statFile: bind(client.statFile),
+    makeDirectory: bind(client.makeDirectory),
+    moveFile: bind(client.moveFile),
+    watchFiles: bind(client.watchFiles),
+    createCodeContext: bind(client.createCodeContext),
+    listCodeContexts: bind(client.listCodeContexts),
+    deleteCodeContext: (...args) => client.deleteCodeContext(...args),
+    restartCodeContext: (...args) => client.restartCodeContext(...args),
+    close,
+    [Symbol.asyncDispose]: close
+  }
+}
