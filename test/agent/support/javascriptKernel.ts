@@ -1,5 +1,6 @@
 /**
  * Drives a real JavaScript kernel process, as the agent does: control socket, interrupt pipe, one pair of FIFOs a run.
+ * The environment variable `KERNEL_NODE` names another Node to run it with.
  */
 import { buildSync } from "esbuild"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
@@ -88,7 +89,6 @@ export interface StartOptions {
   readonly language?: "javascript" | "typescript"
   readonly env?: Readonly<Record<string, string>>
   readonly flags?: ReadonlyArray<string>
-  readonly executable?: string
 }
 
 export interface RunOptions {
@@ -120,7 +120,7 @@ export class Kernel {
     const pipe = path.join(this.folder, "interrupts")
     execFileSync("mkfifo", [pipe])
     this.interrupts = fs.openSync(pipe, "r+")
-    this.process = spawn(options.executable ?? process.execPath, [...options.flags ?? [], kernelFile()], {
+    this.process = spawn(process.env["KERNEL_NODE"] ?? process.execPath, [...options.flags ?? [], kernelFile()], {
       cwd: this.workspace,
       env: {
         PATH: process.env["PATH"] ?? "",
