@@ -1,12 +1,12 @@
 /**
  * The engine's side of the agent protocol: requests as effects, runs as callbacks.
  */
-import { Buffer } from "node:buffer"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { Buffer } from "node:buffer"
 import type { Duplex } from "node:stream"
 import type { Language } from "../CodeContext.js"
 import { SandboxError } from "../Errors.js"
@@ -317,26 +317,27 @@ export const make = Effect.fn("AgentClient.make")(function*(
     yield* Deferred.await(closed)
   })
 
-  const start: AgentClient["start"] = (request, observer) => whileHere(() => {
-    const run = nextNumber++
-    const open = { observer, credit: OUTPUT_WINDOW }
-    runs.set(run, open)
-    if (request._tag === "Code") {
-      const { contextId: ctx, env } = request
-      send({ op: "run", run, ctx, env, credit: OUTPUT_WINDOW }, Buffer.from(request.code))
-    } else {
-      const { cwd, env, merge } = request
-      send({ op: "command", run, cwd, env, merge, credit: OUTPUT_WINDOW }, Buffer.from(request.command))
-    }
-    return {
-      allow: (bytes) => {
-        open.credit += bytes
-        send({ op: "credit", run, bytes })
-      },
-      interrupt: () => send({ op: "interrupt", run }),
-      kill: () => send({ op: "kill", run })
-    }
-  })
+  const start: AgentClient["start"] = (request, observer) =>
+    whileHere(() => {
+      const run = nextNumber++
+      const open = { observer, credit: OUTPUT_WINDOW }
+      runs.set(run, open)
+      if (request._tag === "Code") {
+        const { contextId: ctx, env } = request
+        send({ op: "run", run, ctx, env, credit: OUTPUT_WINDOW }, Buffer.from(request.code))
+      } else {
+        const { cwd, env, merge } = request
+        send({ op: "command", run, cwd, env, merge, credit: OUTPUT_WINDOW }, Buffer.from(request.command))
+      }
+      return {
+        allow: (bytes) => {
+          open.credit += bytes
+          send({ op: "credit", run, bytes })
+        },
+        interrupt: () => send({ op: "interrupt", run }),
+        kill: () => send({ op: "kill", run })
+      }
+    })
 
   yield* Deferred.await(ready)
   return {

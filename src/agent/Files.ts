@@ -1,11 +1,11 @@
 /**
  * File operations by the agent, which sees the files as the code in the sandbox sees them.
  */
-import type { Buffer } from "node:buffer"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { Buffer } from "node:buffer"
 import { SandboxError } from "../Errors.js"
 import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"

@@ -28,7 +28,7 @@
  * directions.
  */
 import * as Schema from "effect/Schema"
-import { Language } from "../CodeContext.js"
+import { type Language } from "../CodeContext.js"
 import { FileInfo } from "../File.js"
 
 /** Longest header that is accepted from an agent, in bytes. */
@@ -189,7 +189,11 @@ export const AgentMessage = Schema.Union(
   Schema.Struct({ ev: Schema.Literal("context.ready"), ctx: Schema.String, pid: Schema.Number }),
   Schema.Struct({ ev: Schema.Literal("context.failed"), ctx: Schema.String, ...failure }),
   Schema.Struct({ ev: Schema.Literal("context.exit"), ctx: Schema.String, ...exit }),
-  Schema.Struct({ ev: Schema.Literal("reply"), ...id, value: Schema.Union(FileInfo, Schema.Array(FileInfo), Schema.Null) }),
+  Schema.Struct({
+    ev: Schema.Literal("reply"),
+    ...id,
+    value: Schema.Union(FileInfo, Schema.Array(FileInfo), Schema.Null)
+  }),
   Schema.Struct({ ev: Schema.Literal("failed"), ...id, ...failure }),
   Schema.Struct({ ev: Schema.Literal("file.data"), ...id, last: Schema.Boolean }),
   Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number }),

@@ -162,7 +162,9 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
         })
       }
       const who = agentId === undefined ? "The command" : "The interpreter"
-      const after = agentId === undefined ? "" : " The next run of this context gets a fresh one, without its variables."
+      const after = agentId === undefined
+        ? ""
+        : " The next run of this context gets a fresh one, without its variables."
       return outOfMemory
         ? new SandboxError({
           code: "out_of_memory",

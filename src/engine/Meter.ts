@@ -40,8 +40,7 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
 
   const one =
     <Args extends ReadonlyArray<unknown>, A, E>(name: string, operation: (...args: Args) => Effect.Effect<A, E>) =>
-    (...args: Args): Effect.Effect<A, E> =>
-      Effect.flatMap(recorder, ({ track }) => track(name)(operation(...args)))
+    (...args: Args): Effect.Effect<A, E> => Effect.flatMap(recorder, ({ track }) => track(name)(operation(...args)))
 
   const stream =
     <Args extends ReadonlyArray<unknown>, A, E>(name: string, operation: (...args: Args) => Stream.Stream<A, E>) =>
@@ -73,18 +72,29 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       executeBatchStream: stream("executeBatchStream", operations.executeBatchStream),
       runTerminal: one("runTerminal", operations.runTerminal),
       runTerminalStream: stream("runTerminalStream", operations.runTerminalStream),
-      readFile: one("readFile", (...args) =>
-        Effect.tap(operations.readFile(...args), (text) => moved("out", text.length))),
-      readFileBytes: one("readFileBytes", (...args) =>
-        Effect.tap(operations.readFileBytes(...args), (bytes) => moved("out", bytes.length))),
+      readFile: one(
+        "readFile",
+        (...args) => Effect.tap(operations.readFile(...args), (text) => moved("out", text.length))
+      ),
+      readFileBytes: one(
+        "readFileBytes",
+        (...args) => Effect.tap(operations.readFileBytes(...args), (bytes) => moved("out", bytes.length))
+      ),
       readFileStream: (...args) =>
-        Stream.unwrap(Effect.map(recorder, ({ trackBytes, trackStream }) =>
-          operations.readFileStream(...args).pipe(trackBytes("out"), trackStream("readFileStream")))),
-      writeFile: one("writeFile", (...args) =>
-        Effect.tap(operations.writeFile(...args), () => moved("in", bytesOf(args[2])))),
+        Stream.unwrap(
+          Effect.map(recorder, ({ trackBytes, trackStream }) =>
+            operations.readFileStream(...args).pipe(trackBytes("out"), trackStream("readFileStream")))
+        ),
+      writeFile: one(
+        "writeFile",
+        (...args) => Effect.tap(operations.writeFile(...args), () => moved("in", bytesOf(args[2])))
+      ),
       writeFileStream: (id, path, content, options) =>
-        Effect.flatMap(recorder, ({ track, trackBytes }) =>
-          track("writeFileStream")(operations.writeFileStream(id, path, trackBytes("in")(content), options))),
+        Effect.flatMap(
+          recorder,
+          ({ track, trackBytes }) =>
+            track("writeFileStream")(operations.writeFileStream(id, path, trackBytes("in")(content), options))
+        ),
       deleteFile: one("deleteFile", operations.deleteFile),
       listFiles: one("listFiles", operations.listFiles),
       statFile: one("statFile", operations.statFile),

@@ -15,9 +15,9 @@ import type { DataDirectory } from "./DataDirectory.js"
 import { baseEnvironment, WORKSPACE } from "./Environment.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
-import type { Meter } from "./Meter.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import * as Live from "./LiveSandbox.js"
+import type { Meter } from "./Meter.js"
 import * as Resources from "./Resources.js"
 import type { SandboxRecord } from "./SandboxRecord.js"
 import { makeSandboxFolders } from "./SandboxRecord.js"
@@ -273,9 +273,7 @@ export const make = Effect.fn("Registry.make")(function*(
 
   const requireRoom = (userId: string, { config, id }: SandboxTemplate): Effect.Effect<void, SandboxError> =>
     Effect.suspend(() => {
-      const others = [...entries.values()].filter(({ record }) =>
-        record.userId === userId && record.template.id === id
-      )
+      const others = [...entries.values()].filter(({ record }) => record.userId === userId && record.template.id === id)
       return config.maxInstances !== undefined && others.length >= config.maxInstances
         ? Effect.fail(
           new SandboxError({

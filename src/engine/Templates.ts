@@ -73,8 +73,7 @@ const builtIn = (family: Family, runtime: Runtime, now: number): SandboxTemplate
 /** What a template can say and this engine cannot do. */
 const unsupported = ["dockerImage", "dependencies", "installCommand", "startCommand"] as const
 
-const isPrefix = (wanted: string, version: string): boolean =>
-  version === wanted || version.startsWith(`${wanted}.`)
+const isPrefix = (wanted: string, version: string): boolean => version === wanted || version.startsWith(`${wanted}.`)
 
 /**
  * Makes the templates of an engine.
@@ -86,8 +85,10 @@ export const make = Effect.fn("Templates.make")(function*(
   const startedAt = yield* Clock.currentTimeMillis
   const own = new Map((yield* store.load).map((template) => [template.id, template]))
 
-  const ofMachine = Effect.map(runtimes, (found) =>
-    families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt))))
+  const ofMachine = Effect.map(
+    runtimes,
+    (found) => families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt)))
+  )
 
   const visible = (userId: string) =>
     Effect.map(ofMachine, (templates) => [

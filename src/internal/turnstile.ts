@@ -27,7 +27,8 @@ export const makeTurnstile: Effect.Effect<Turnstile> = Effect.sync(() => {
         return ahead
       }),
       // Also when this one never got its turn: the next one's comes after all that were before it.
-      (ahead) => ahead === undefined ? Deferred.succeed(mine, undefined) : Deferred.completeWith(mine, Deferred.await(ahead))
+      (ahead) =>
+        ahead === undefined ? Deferred.succeed(mine, undefined) : Deferred.completeWith(mine, Deferred.await(ahead))
     )
     if (before !== undefined) {
       yield* Deferred.await(before)

@@ -1,12 +1,13 @@
 import { expect } from "@effect/vitest"
 import { Effect, Stream } from "effect"
+import { unsafeCoerce } from "effect/Function"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
 import type { Part } from "./support.js"
 import { failsWith, python } from "./support.js"
 
 /** A value as plain JavaScript would pass it. */
-const untyped = (value: unknown): never => value as never
+const untyped: (value: unknown) => never = unsafeCoerce
 
 export const badArguments: Part = (it) => {
   it.scoped("refuses malformed arguments by name, and nothing else changes", () =>
@@ -49,7 +50,7 @@ export const badArguments: Part = (it) => {
       ]
       for (const [field, effect] of refused) {
         const error = yield* failsWith(effect, { _tag: "SandboxSDKError", code: "invalid_argument" })
-        expect(error).toMatchObject({ field: expect.stringContaining(field) })
+        expect(Reflect.get(error, "field")).toContain(field)
         expect(error.message).toContain(field)
       }
       expect((yield* sandbox.runCode("x")).execution.text).toBe("1")

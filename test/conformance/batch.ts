@@ -46,7 +46,8 @@ export const batch: Part = (it) => {
       // Each waits for the other: one after the other they would never end.
       const meet = (id: string, other: string) => ({
         id,
-        code: `import os, time\nopen("${id}", "w").close()\nwhile not os.path.exists("${other}"): time.sleep(0.01)\nx = 1`
+        code:
+          `import os, time\nopen("${id}", "w").close()\nwhile not os.path.exists("${other}"): time.sleep(0.01)\nx = 1`
       })
       const results = yield* sandbox.executeBatch([meet("a", "b"), meet("b", "a")], { concurrency: 2 })
       expect(results.every(({ success }) => success)).toBe(true)
@@ -66,7 +67,10 @@ export const batch: Part = (it) => {
         "JobEnded",
         "BatchEnded"
       ])
-      const endless = [{ id: "x", code: "open('x', 'w').close()\nwhile True: pass" }, { id: "y", code: "open('y', 'w')" }]
+      const endless = [{ id: "x", code: "open('x', 'w').close()\nwhile True: pass" }, {
+        id: "y",
+        code: "open('y', 'w')"
+      }]
       const fiber = yield* Effect.fork(sandbox.executeBatch(endless))
       yield* eventually(Effect.map(sandbox.listFiles(), ({ files }) => files.length === 1))
       yield* Fiber.interrupt(fiber)
@@ -88,11 +92,14 @@ export const batch: Part = (it) => {
       const sandbox = yield* python
       const Point = Schema.Struct({ name: Schema.String, at: Schema.Tuple(Schema.Number, Schema.Number) })
       expect(yield* sandbox.runCodeAs("{'name': 'p', 'at': [1, 2]}", Point)).toEqual({ name: "p", at: [1, 2] })
-      expect(yield* sandbox.runCodeAs("[1, 2]", Schema.Array(Schema.NumberFromString.pipe(Schema.typeSchema)))).toEqual([1, 2])
+      expect(yield* sandbox.runCodeAs("[1, 2]", Schema.Array(Schema.NumberFromString.pipe(Schema.typeSchema)))).toEqual(
+        [1, 2]
+      )
       expect(yield* sandbox.runCodeAs("'2020-02-03T00:00:00.000Z'", Schema.Date)).toEqual(new Date("2020-02-03"))
-      expect(yield* sandbox.runCodeAs("import json; json.dumps({'a': True})", Schema.Struct({ a: Schema.Boolean }))).toEqual({
-        a: true
-      })
+      expect(yield* sandbox.runCodeAs("import json; json.dumps({'a': True})", Schema.Struct({ a: Schema.Boolean })))
+        .toEqual({
+          a: true
+        })
       yield* failsWith(sandbox.runCodeAs("{'name': 'p', 'at': [1, 'x']}", Point), {
         _tag: "SandboxSDKError",
         code: "decode_error",

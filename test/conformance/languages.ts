@@ -43,7 +43,9 @@ export const otherLanguages: Part = (it) => {
   it.scoped("runs TypeScript", () =>
     Effect.gen(function*() {
       const sandbox = yield* Sandbox.make({ templateId: "typescript" })
-      yield* sandbox.runCode("interface P { readonly name: string }\nenum Color { Red, Green }\nconst p: P = { name: 'x' }")
+      yield* sandbox.runCode(
+        "interface P { readonly name: string }\nenum Color { Red, Green }\nconst p: P = { name: 'x' }"
+      )
       expect((yield* sandbox.runCode("`${p.name as string} ${Color.Green}`")).execution.text).toBe("'x 1'")
       yield* failsWith(sandbox.runCode("const = 1"), { _tag: "ExecutionError", name: "SyntaxError" })
     }))

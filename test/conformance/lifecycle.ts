@@ -49,7 +49,9 @@ export const lifecycle: Part = (it) => {
       const group = `group-${Math.random()}`
       const made = yield* Effect.forEach(["a", "b", "c"], (name) =>
         Sandbox.make({ templateId: "bash", name, metadata: { group, name } }))
-      const ids = made.map((sandbox) => sandbox.id)
+      const ids = made.map((sandbox) =>
+        sandbox.id
+      )
       const list = (options: Parameters<typeof sdk.listSandboxes>[0]) =>
         Effect.map(sdk.listSandboxes(options), (sandboxes) => sandboxes.map((sandbox) => sandbox.id))
       expect(yield* list({ metadata: { group } })).toEqual(ids)
@@ -72,7 +74,10 @@ export const lifecycle: Part = (it) => {
 
   it.scoped("gives each sandbox files and processes of its own", () =>
     Effect.gen(function*() {
-      const [one, two] = yield* Effect.all([Sandbox.make({ templateId: "python" }), Sandbox.make({ templateId: "python" })])
+      const [one, two] = yield* Effect.all([
+        Sandbox.make({ templateId: "python" }),
+        Sandbox.make({ templateId: "python" })
+      ])
       yield* one.writeFile("mine.txt", "one")
       yield* one.runCode("secret = 1")
       yield* failsWith(two.readFile("mine.txt"), { _tag: "SandboxError", code: "file_not_found" })

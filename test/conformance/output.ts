@@ -33,9 +33,12 @@ export const output: Part = (it) => {
       const sandbox = yield* make
       const lines = yield* Ref.make<ReadonlyArray<string>>([])
       const fiber = yield* Effect.fork(
-        sandbox.runCode("import os, time\nprint('first')\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('second')", {
-          onStdout: ({ line }) => Ref.update(lines, (all) => [...all, line])
-        })
+        sandbox.runCode(
+          "import os, time\nprint('first')\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('second')",
+          {
+            onStdout: ({ line }) => Ref.update(lines, (all) => [...all, line])
+          }
+        )
       )
       yield* eventually(Effect.map(Ref.get(lines), (all) => all.length === 1))
       expect(yield* lines).toEqual(["first\n"])
@@ -48,15 +51,17 @@ export const output: Part = (it) => {
     Effect.gen(function*() {
       const sandbox = yield* make
       const seen: Array<string> = []
-      yield* Effect.exit(sandbox.runCode("import sys\nprint('a')\ndisplay(1)\nprint('no newline', end='')\nraise ValueError('x')", {
-        onStdout: ({ error, line }) => {
-          seen.push(`out ${JSON.stringify(line)} ${error}`)
-        },
-        onResult: (result) => Effect.sync(() => seen.push(`result ${result.text}`)),
-        onError: ({ name, value }) => {
-          seen.push(`error ${name} ${value}`)
-        }
-      }))
+      yield* Effect.exit(
+        sandbox.runCode("import sys\nprint('a')\ndisplay(1)\nprint('no newline', end='')\nraise ValueError('x')", {
+          onStdout: ({ error, line }) => {
+            seen.push(`out ${JSON.stringify(line)} ${error}`)
+          },
+          onResult: (result) => Effect.sync(() => seen.push(`result ${result.text}`)),
+          onError: ({ name, value }) => {
+            seen.push(`error ${name} ${value}`)
+          }
+        })
+      )
       expect(seen).toEqual([
         "out \"a\\n\" false",
         "result 1",
@@ -132,7 +137,9 @@ def later():
 threading.Thread(target=later, daemon=True).start()
 child = subprocess.Popen(["sh", "-c", "for i in $(seq 200); do echo late child; sleep 0.005; done"])
 print("first run")`)
-      const second = yield* sandbox.runCode("import time\nfor n in range(20):\n    print('second run'); time.sleep(0.01)")
+      const second = yield* sandbox.runCode(
+        "import time\nfor n in range(20):\n    print('second run'); time.sleep(0.01)"
+      )
       expect(second.execution.logs.stdout.join("")).toBe("second run\n".repeat(20))
     }))
 
@@ -162,7 +169,11 @@ print("first run")`)
         sandbox.runCodeStream("for n in range(50):\n    print(n)\n    display(n)")
       )
       const order = [...events].flatMap((event) =>
-        event._tag === "Stdout" ? event.text.split("\n").slice(0, -1) : event._tag === "Result" ? [event.result.text] : []
+        event._tag === "Stdout"
+          ? event.text.split("\n").slice(0, -1)
+          : event._tag === "Result"
+          ? [event.result.text]
+          : []
       )
       expect(order).toEqual(Array.from({ length: 50 }, (_, n) => [`${n}`, `${n}`]).flat())
     }))

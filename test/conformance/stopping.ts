@@ -30,7 +30,8 @@ export const stopping: Part = (it) => {
     Effect.gen(function*() {
       const sandbox = yield* make
       yield* sandbox.runCode("x = 1")
-      const stubborn = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('stubborn')\nwhile True: pass"
+      const stubborn =
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('stubborn')\nwhile True: pass"
       const error = yield* failsWith(sandbox.runCode(stubborn, { timeoutMs: 300 }), {
         _tag: "TimeoutError",
         contextRestarted: true
@@ -58,7 +59,8 @@ export const stopping: Part = (it) => {
   it.scoped("kills code that does not heed the interrupt of its fiber, or of its stream", () =>
     Effect.gen(function*() {
       const sandbox = yield* make
-      const stubborn = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nopen('up', 'w').close()\nwhile True: pass"
+      const stubborn =
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nopen('up', 'w').close()\nwhile True: pass"
       const fiber = yield* Effect.fork(sandbox.runCode(stubborn))
       yield* eventually(Effect.map(sandbox.listFiles(), ({ files }) => files.length === 1))
       yield* Fiber.interrupt(fiber)

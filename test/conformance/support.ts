@@ -53,6 +53,9 @@ export const failsWith = <A, E extends AnySandboxSDKError, R>(
 
 /** Polls until a condition holds; the test's own time limit ends it otherwise. */
 export const eventually = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
-  Effect.flatMap(condition, (holds) => holds ? Effect.void : Effect.zipRight(Effect.sleep("20 millis"), eventually(condition)))
+  Effect.flatMap(
+    condition,
+    (holds) => holds ? Effect.void : Effect.zipRight(Effect.sleep("20 millis"), eventually(condition))
+  )
 
 export type TestScope = Scope.Scope

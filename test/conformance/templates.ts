@@ -31,7 +31,11 @@ export const templates: Part = (it) => {
   it.effect("says that a template does not exist, or what its interpreter needs", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK
-      yield* failsWith(sdk.getTemplate("cobol"), { _tag: "SandboxError", code: "template_not_found", field: "templateId" })
+      yield* failsWith(sdk.getTemplate("cobol"), {
+        _tag: "SandboxError",
+        code: "template_not_found",
+        field: "templateId"
+      })
       yield* failsWith(sdk.getTemplate("python-2.4"), { _tag: "SandboxError", code: "template_unavailable" })
       const error = yield* failsWith(sdk.createSandbox({ templateId: "cobol" }), { code: "template_not_found" })
       expect(error.message).toContain("bash")

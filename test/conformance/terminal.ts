@@ -18,14 +18,20 @@ export const terminal: Part = (it) => {
       expect(yield* sandbox.runTerminal("pwd; echo \"$X\"", { cwd: "/tmp", envs: { X: "a'b\"c $HOME" } })).toBe(
         "/tmp\na'b\"c $HOME\n"
       )
-      yield* failsWith(sandbox.runTerminal("pwd", { cwd: "/workspace/nowhere" }), { _tag: "SandboxError", field: "cwd" })
+      yield* failsWith(sandbox.runTerminal("pwd", { cwd: "/workspace/nowhere" }), {
+        _tag: "SandboxError",
+        field: "cwd"
+      })
     }))
 
   it.scoped("gives the exit status in the last event, that of a signal as 128 and its number", () =>
     Effect.gen(function*() {
       const sandbox = yield* python
       const ended = (command: string) =>
-        Effect.map(Stream.runCollect(sandbox.runTerminalStream(command)), (events) => Chunk.toReadonlyArray(events).at(-1))
+        Effect.map(
+          Stream.runCollect(sandbox.runTerminalStream(command)),
+          (events) => Chunk.toReadonlyArray(events).at(-1)
+        )
       expect(yield* ended("echo x; exit 3")).toMatchObject({ _tag: "Ended", exitCode: 3 })
       expect(yield* ended("true")).toMatchObject({ _tag: "Ended", exitCode: 0 })
       expect(yield* ended("kill -TERM $$")).toMatchObject({ _tag: "Ended", exitCode: 143 })

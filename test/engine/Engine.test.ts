@@ -14,28 +14,34 @@ const local = <A, E>(effect: Effect.Effect<A, E, SandboxSDK>) => Effect.provide(
 const MIB = 1024 * 1024
 
 describe("Engine", () => {
-  it.live("prints 300 MB through runCodeStream with the memory of this process flat", () =>
-    local(Effect.scoped(Effect.gen(function*() {
-      const sandbox = yield* Sandbox.make({ templateId: "python" })
-      // The first 100 MB bring the collector into its stride. If what follows were kept, the rest would be 200 MB more.
-      let bytes = 0
-      let early = 0
-      let late = 0
-      yield* Stream.runForEachChunk(
-        sandbox.runCodeStream("line = 'x' * 99 + '\\n'\nimport sys\nfor n in range(3_000_000): sys.stdout.write(line)"),
-        (chunk) =>
-          Effect.sync(() => {
-            for (const event of chunk) {
-              if (event._tag === "Stdout") bytes += event.text.length
-            }
-            const { rss } = process.memoryUsage()
-            if (bytes < 100_000_000) early = Math.max(early, rss)
-            else late = Math.max(late, rss)
-          })
-      )
-      expect(bytes).toBe(300_000_000)
-      expect((late - early) / MIB).toBeLessThan(120)
-    }))), 60_000)
+  it.live(
+    "prints 300 MB through runCodeStream with the memory of this process flat",
+    () =>
+      local(Effect.scoped(Effect.gen(function*() {
+        const sandbox = yield* Sandbox.make({ templateId: "python" })
+        // The first 100 MB bring the collector into its stride. If what follows were kept, the rest would be 200 MB more.
+        let bytes = 0
+        let early = 0
+        let late = 0
+        yield* Stream.runForEachChunk(
+          sandbox.runCodeStream(
+            "line = 'x' * 99 + '\\n'\nimport sys\nfor n in range(3_000_000): sys.stdout.write(line)"
+          ),
+          (chunk) =>
+            Effect.sync(() => {
+              for (const event of chunk) {
+                if (event._tag === "Stdout") bytes += event.text.length
+              }
+              const { rss } = process.memoryUsage()
+              if (bytes < 100_000_000) early = Math.max(early, rss)
+              else late = Math.max(late, rss)
+            })
+        )
+        expect(bytes).toBe(300_000_000)
+        expect((late - early) / MIB).toBeLessThan(120)
+      }))),
+    60_000
+  )
 
   it.live("lets a slow consumer slow the program down instead of filling a buffer", () =>
     local(Effect.scoped(Effect.gen(function*() {
@@ -48,8 +54,12 @@ for n in range(200):
     with open("written", "w") as file: file.write(str(written))`
       const written = Effect.map(sandbox.readFile("written"), Number)
       let seen = 0
-      const fiber = yield* Effect.fork(Stream.runForEach(sandbox.runCodeStream(code), (event) =>
-        event._tag === "Stdout" && (seen += event.text.length) > 0 ? Effect.never : Effect.void))
+      const fiber = yield* Effect.fork(
+        Stream.runForEach(
+          sandbox.runCodeStream(code),
+          (event) => event._tag === "Stdout" && (seen += event.text.length) > 0 ? Effect.never : Effect.void
+        )
+      )
       yield* eventually(Effect.map(Effect.option(written), (option) => option._tag === "Some"))
       // Until the program has stopped making progress.
       const stalled: Effect.Effect<number, unknown> = Effect.gen(function*() {
@@ -68,8 +78,10 @@ for n in range(200):
       const sandbox = yield* Sandbox.make({ templateId: "python" })
       const other = yield* sandbox.createCodeContext()
       const fiber = yield* Effect.fork(
-        Stream.runForEach(sandbox.runCodeStream("while True: print('x' * 1000)"), (event) =>
-          event._tag === "Stdout" ? Effect.never : Effect.void)
+        Stream.runForEach(
+          sandbox.runCodeStream("while True: print('x' * 1000)"),
+          (event) => event._tag === "Stdout" ? Effect.never : Effect.void
+        )
       )
       yield* Effect.sleep("300 millis")
       expect((yield* sandbox.runCode("2 + 2", { contextId: other.id })).execution.text).toBe("4")
@@ -79,10 +91,15 @@ for n in range(200):
   it.live("says out_of_memory when the limit is passed, and the next run works", () =>
     local(Effect.scoped(Effect.gen(function*() {
       const sandbox = yield* Sandbox.make({ templateId: "python", resources: { memoryMb: 128 } })
-      yield* failsWith(sandbox.runCode("print('filling')\nhog = bytearray(1_000_000_000)\nfor n in range(0, len(hog), 4096): hog[n] = 1"), {
-        _tag: "SandboxError",
-        code: "out_of_memory"
-      })
+      yield* failsWith(
+        sandbox.runCode(
+          "print('filling')\nhog = bytearray(1_000_000_000)\nfor n in range(0, len(hog), 4096): hog[n] = 1"
+        ),
+        {
+          _tag: "SandboxError",
+          code: "out_of_memory"
+        }
+      )
       expect((yield* sandbox.runCode("1 + 1")).execution.text).toBe("2")
       expect(yield* sandbox.listCodeContexts()).toMatchObject([{ restarts: 1, lastRestart: "out_of_memory" }])
       yield* failsWith(sandbox.runTerminal("python3 -c 'x = b\"x\" * 10**9'"), { code: "out_of_memory" })
@@ -122,7 +139,9 @@ for n in range(200):
       const before = yield* Effect.promise(() => Fs.readdir(Os.tmpdir()))
       yield* local(Effect.scoped(Effect.gen(function*() {
         const sandbox = yield* Sandbox.make({ templateId: "python" })
-        yield* sandbox.runTerminal(`setsid sh -c 'exec -a ${mark} sleep 1000' >/dev/null 2>&1 & mkdir -p locked/in; chmod 000 locked`)
+        yield* sandbox.runTerminal(
+          `setsid sh -c 'exec -a ${mark} sleep 1000' >/dev/null 2>&1 & mkdir -p locked/in; chmod 000 locked`
+        )
         yield* sandbox.runCode(`import subprocess; subprocess.Popen(["bash", "-c", "exec -a ${mark} sleep 1000"])`)
         yield* eventually(Effect.map(processesWith(mark), (pids) => pids.length > 0))
       })))
@@ -135,7 +154,9 @@ for n in range(200):
   it.live("finds sandboxes again in a folder that outlives it, stopped, with their files", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.acquireRelease(
-        Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "data-")).then((path) => Fs.chmod(path, 0o755).then(() => path))),
+        Effect.promise(() =>
+          Fs.mkdtemp(Path.join(Os.tmpdir(), "data-")).then((path) => Fs.chmod(path, 0o755).then(() => path))
+        ),
         (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }))
       )
       const layer = layerLocal({ dataDirectory: folder })
@@ -151,7 +172,12 @@ for n in range(200):
       }).pipe(Effect.provide(layer))
       yield* Effect.gen(function*() {
         const sdk = yield* SandboxSDK
-        expect(yield* sdk.listSandboxes()).toMatchObject([{ id, name: "kept", status: "stopped", metadata: { a: "b" } }])
+        expect(yield* sdk.listSandboxes()).toMatchObject([{
+          id,
+          name: "kept",
+          status: "stopped",
+          metadata: { a: "b" }
+        }])
         expect(yield* sdk.readFile(id, "f")).toBe("still here")
         expect(yield* sdk.getSandboxStatus(id)).toBe("ready")
         yield* sdk.deleteSandbox(id)

@@ -10,9 +10,9 @@ const decodeAll = (pieces: ReadonlyArray<Buffer>): ReadonlyArray<DecodedText> =>
 }
 
 const bytesOf = (texts: ReadonlyArray<DecodedText>): Buffer =>
-  Buffer.concat(texts.map(({ base64, text }) =>
-    base64 === undefined ? Buffer.from(text) : Buffer.from(base64, "base64")
-  ))
+  Buffer.concat(
+    texts.map(({ base64, text }) => base64 === undefined ? Buffer.from(text) : Buffer.from(base64, "base64"))
+  )
 
 const pieces = (bytes: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray<Buffer> => {
   const cut: Array<Buffer> = []

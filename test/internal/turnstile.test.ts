@@ -26,8 +26,7 @@ describe("turnstile", () => {
       const { turn } = yield* makeTurnstile
       const hold = yield* Deferred.make<void>()
       const log = yield* Ref.make<ReadonlyArray<string>>([])
-      const visit = (name: string) =>
-        Effect.scoped(Effect.zipRight(turn, Ref.update(log, (names) => [...names, name])))
+      const visit = (name: string) => Effect.scoped(Effect.zipRight(turn, Ref.update(log, (names) => [...names, name])))
       const first = yield* Effect.fork(Effect.scoped(Effect.zipRight(turn, Deferred.await(hold))))
       yield* Effect.yieldNow()
       const second = yield* Effect.fork(visit("second"))

@@ -47,11 +47,12 @@ const collectBytes = (stream: Stream.Stream<Uint8Array, RequestError>) =>
  */
 export const fileOperations = ({ registry }: Parts): Files => {
   /** The files of a sandbox, and a path in it, both checked: the path first, because that costs nothing. */
-  const at = Effect.fnUntraced(function*(operation: string, id: string, path: unknown, field = "path") {
-    const absolute = yield* normalizePath(operation, path, field)
-    const { live } = yield* runningSandbox(registry, operation, id)
-    return { absolute, files: live.files }
-  })
+  const at = (operation: string, id: string, path: unknown, field = "path") =>
+    Effect.gen(function*() {
+      const absolute = yield* normalizePath(operation, path, field)
+      const { live } = yield* runningSandbox(registry, operation, id)
+      return { absolute, files: live.files }
+    })
 
   const read = (operation: string, id: string, path: string) =>
     Stream.unwrap(Effect.map(at(operation, id, path), ({ absolute, files }) => files.read(absolute)))
@@ -71,8 +72,7 @@ export const fileOperations = ({ registry }: Parts): Files => {
     readFileBytes: Effect.fn("SandboxSDK.readFileBytes")(function*(id, path) {
       return yield* collectBytes(read("readFileBytes", id, path))
     }),
-    readFileStream: (id, path) =>
-      Stream.withSpan(read("readFileStream", id, path), "SandboxSDK.readFileStream"),
+    readFileStream: (id, path) => Stream.withSpan(read("readFileStream", id, path), "SandboxSDK.readFileStream"),
     writeFile: Effect.fn("SandboxSDK.writeFile")(function*(id, path, content, input) {
       const { createParents = true } = yield* decodeWrite(input)
       const bytes = yield* contentBytes(content)

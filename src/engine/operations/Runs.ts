@@ -36,8 +36,7 @@ const decodeCodeStream = decodeArguments(RunCodeStreamOptions, "runCodeStream")
 const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTerminalStream")
 
 const withRequestTimeout =
-  (timeoutMs: number | undefined) =>
-  <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
+  (timeoutMs: number | undefined) => <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
     timeoutMs === undefined
       ? stream
       : Stream.interruptWhen(
@@ -137,7 +136,7 @@ export const runOperations = ({ registry }: Parts): Runs => {
       yield* requireId("runTerminal", id)
       yield* requireCommand("runTerminal", command)
       // One pipe for both streams keeps their order exact; who listens to them one by one needs two.
-      const merge = stream.mergeOutput ?? (collect.onStdout === undefined && collect.onStderr === undefined)
+      const merge = collect.onStdout === undefined && collect.onStderr === undefined
       const events = streamCommand("runTerminal", id, command, stream, merge, DEFAULT_CAPTURE_BYTES)
       return yield* collectTerminal(events, collect)
     }),
@@ -146,7 +145,7 @@ export const runOperations = ({ registry }: Parts): Runs => {
         const options = yield* decodeTerminalStream(input)
         yield* requireId("runTerminalStream", id)
         yield* requireCommand("runTerminalStream", command)
-        return streamCommand("runTerminalStream", id, command, options, options.mergeOutput ?? false, Infinity)
+        return streamCommand("runTerminalStream", id, command, options, false, Infinity)
       })).pipe(Stream.withSpan("SandboxSDK.runTerminalStream"))
   }
 }
