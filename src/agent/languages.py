@@ -63,7 +63,8 @@ class NodeContext(Context):
             interrupt = self.above(reader)
             try:
                 self.exec(
-                    [node, os.path.join(self.agent.folder, "kernel.cjs")],
+                    # An interrupt in a timer would make Node 24 abort, over its stack of async ids.
+                    [node, "--no-force-async-hooks-checks", os.path.join(self.agent.folder, "kernel.cjs")],
                     env,
                     [
                         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

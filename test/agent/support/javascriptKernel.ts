@@ -120,7 +120,7 @@ export class Kernel {
     const pipe = path.join(this.folder, "interrupts")
     execFileSync("mkfifo", [pipe])
     this.interrupts = fs.openSync(pipe, "r+")
-    this.process = spawn(process.env["KERNEL_NODE"] ?? process.execPath, [...options.flags ?? [], kernelFile()], {
+    this.process = spawn(process.env["KERNEL_NODE"] ?? process.execPath, ["--no-force-async-hooks-checks", ...options.flags ?? [], kernelFile()], {
       cwd: this.workspace,
       env: {
         PATH: process.env["PATH"] ?? "",

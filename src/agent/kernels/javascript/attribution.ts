@@ -5,12 +5,16 @@
  * of async hooks, and these do not go together with terminating execution: a termination inside a promise callback
  * leaves Node's stack of async ids unbalanced, which Node answers by aborting the process; and they leave visible
  * properties on every promise that code prints. So there the same is done here, with own promise hooks that touch
- * neither, and {@link Attribution.unwind} puts Node's stack right before a termination.
+ * neither, and {@link Attribution.unwind} puts Node's stack right before a termination. From Node 24 on that stack is out
+ * of reach: the interpreter has to be started with `--no-force-async-hooks-checks`, so that Node does not insist on it.
  */
 import { AsyncLocalStorage, createHook, executionAsyncResource } from "node:async_hooks"
+import { createRequire } from "node:module"
+import type * as Timers from "node:timers"
 import { promiseHooks } from "node:v8"
 
 const { apply } = Reflect
+const timers: typeof Timers = createRequire(__filename)("node:timers")
 
 export interface Attribution<A extends object> {
   /** The owner of the code that runs now. */
@@ -74,8 +78,22 @@ const asyncWrap = (): AsyncWrap | undefined => {
   }
 }
 
-const byStorage = <A extends object>(): Attribution<A> => {
+const byStorage = <A extends object>(onTimer: (owner: A, timer: object) => void): Attribution<A> => {
   const storage = new AsyncLocalStorage<A>()
+  for (const name of ["setTimeout", "setInterval", "setImmediate"] as const) {
+    const original: Function = timers[name]
+    const replacement = function(this: unknown, ...args: ReadonlyArray<unknown>): unknown {
+      const timer: unknown = apply(original, this, args)
+      const owner = storage.getStore()
+      if (owner !== undefined && typeof timer === "object" && timer !== null) {
+        onTimer(owner, timer)
+      }
+      return timer
+    }
+    Object.defineProperties(replacement, Object.getOwnPropertyDescriptors(original))
+    Reflect.set(timers, name, replacement)
+    Reflect.set(globalThis, name, replacement)
+  }
   return {
     current: () => storage.getStore(),
     run: (owner, body) => storage.run(owner, body),
@@ -194,10 +212,10 @@ const byHooks = <A extends object>(
 }
 
 /**
- * The best way that this Node has. `onTimer` hears of each timer and immediate that an owner's code starts (not from
- * Node 24 on).
+ * The best way that this Node has. `onTimer` hears of each timer and immediate that an owner's code starts (from Node 24
+ * on only of those that are not started through `timers/promises`).
  */
 export const makeAttribution = <A extends object>(onTimer: (owner: A, timer: object) => void): Attribution<A> => {
-  const wrap = Number.parseInt(process.versions.node) < 24 ? asyncWrap() : undefined
-  return wrap === undefined ? byStorage() : byHooks(wrap, onTimer)
+  const wrap = asyncWrap()
+  return wrap === undefined ? byStorage(onTimer) : byHooks(wrap, onTimer)
 }
