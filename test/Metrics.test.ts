@@ -349,7 +349,7 @@ describe("outcome", () => {
   it("is a word of a few", () => {
     expect(Metrics.outcome(Exit.void)).toBe("success")
     expect(Metrics.outcome(Exit.fail(gone))).toBe("SandboxError")
-    expect(Metrics.outcome(Exit.fail(new Error("a message with an id 1234")))).toBe("failure")
+    expect(Metrics.outcome(Exit.fail("a message with an id 1234"))).toBe("failure")
     expect(Metrics.outcome(Exit.die("x"))).toBe("defect")
     expect(Metrics.outcome(Exit.failCause(Cause.parallel(Cause.die("x"), Cause.fail(gone))))).toBe("SandboxError")
   })

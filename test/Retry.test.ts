@@ -35,7 +35,7 @@ const gaps = (
       Effect.gen(function*() {
         times.push(yield* Clock.currentTimeMillis)
         const error = errors(times.length)
-        return error === undefined ? "done" : yield* Effect.fail(error)
+        return error === undefined ? "done" : yield* error
       }),
       options
     ))

@@ -36,8 +36,9 @@ export const makeGate = (places: number): Gate => {
     }
   })
 
+  // While somebody waits, every place is taken: nobody passes.
   const take = Effect.sync(() => {
-    if (inside < places && waiting.length === 0) {
+    if (inside < places) {
       inside += 1
       return true
     }
