@@ -5,7 +5,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "../Batch.js"
 import type { CodeContext } from "../CodeContext.js"
@@ -31,7 +30,7 @@ import {
 } from "./promiseOptions.js"
 import { makeSandbox, type Sandbox } from "./promiseSandbox.js"
 import { Runner } from "./runner.js"
-import { requireStandardSchema, type StandardSchema, validate } from "./standardSchema.js"
+import { fromStandardSchema, requireStandardSchema, type StandardSchema } from "./standardSchema.js"
 import type { StreamIterator } from "./streamIterator.js"
 
 const decodeTimeout = decodeArguments(Options.Millis, "waitForConnection", "timeoutMs")
@@ -167,11 +166,10 @@ export class PromiseClient {
    */
   runCodeAs<A>(id: string, code: string, schema: StandardSchema<A>, options?: RunCodeOptions): Promise<A> {
     return this.#call("runCodeAs", options, (service, rest) =>
-      Effect.flatMap(requireStandardSchema("runCodeAs", schema), (checked) =>
-        Effect.flatMap(
-          service.runCodeAs(id, code, Schema.Unknown, withCallbacks(rest)),
-          (json) => validate("runCodeAs", "the main result", checked, json)
-        )))
+      Effect.flatMap(
+        requireStandardSchema("runCodeAs", schema),
+        (standard) => service.runCodeAs(id, code, fromStandardSchema(standard), withCallbacks(rest))
+      ))
   }
 
   /**
@@ -272,14 +270,18 @@ export class PromiseClient {
     content: ByteSource,
     options?: Options.WriteFileOptions & CallOptions
   ): Promise<string> {
-    return this.#call("writeFileStream", options, (service, rest) =>
-      Effect.flatMap(bytesOf("writeFileStream", content), (bytes) =>
-        Effect.catchTag(
-          service.writeFileStream(id, path, bytes, rest),
-          "SourceFailure",
-          // The caller's own error, of any kind: it is what the call rejects with.
-          ({ reason }) => Effect.die(reason)
-        )))
+    return this.#call(
+      "writeFileStream",
+      options,
+      (service, rest) =>
+        Effect.flatMap(bytesOf("writeFileStream", content), (bytes) =>
+          Effect.catchTag(
+            service.writeFileStream(id, path, bytes, rest),
+            "SourceFailure",
+            // The caller's own error, of any kind: it is what the call rejects with.
+            ({ reason }) => Effect.die(reason)
+          ))
+    )
   }
 
   /** Removes a file, or a directory with all that is in it. */

@@ -1,10 +1,12 @@
 /**
- * Checks values by a schema of any library that follows Standard Schema (https://standardschema.dev): Zod, Valibot,
- * ArkType, `Schema.standardSchemaV1` of Effect, and others.
+ * Schemas of any library that follows Standard Schema (https://standardschema.dev): Zod, Valibot, ArkType,
+ * `Schema.standardSchemaV1` of Effect, and others.
  */
 import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
-import { SandboxSDKError } from "../Errors.js"
+import * as Schema from "effect/Schema"
+import type { SandboxSDKError } from "../Errors.js"
 import { invalidArgument, quote } from "./issue.js"
 
 /**
@@ -53,35 +55,27 @@ export const requireStandardSchema = <A>(
         "A schema of Effect becomes one by Schema.standardSchemaV1."
     ))
 
-const pathOf = ({ path = [] }: StandardIssue): string =>
-  path.map((part) => String(typeof part === "object" ? part.key : part)).join(".")
+const pathOf = ({ path = [] }: StandardIssue): ReadonlyArray<PropertyKey> =>
+  path.map((part) => typeof part === "object" ? part.key : part)
 
 /**
- * The value as the schema gives it. `what` is what the value is called.
- *
- * Fails with `SandboxSDKError` `decode_error` (`field` is the path of the first part that does not fit). What the schema
- * throws itself is a defect.
+ * The same as a schema of Effect, which decodes and cannot encode. What the schema throws itself is a defect.
  */
-export const validate = <A>(
-  operation: string,
-  what: string,
-  schema: StandardSchema<A>,
-  value: unknown
-): Effect.Effect<A, SandboxSDKError> =>
-  Effect.flatMap(
-    Effect.promise(async () => schema["~standard"].validate(value)),
-    (result) => {
-      if (result.issues === undefined) {
-        return Effect.succeed(result.value)
-      }
-      const [issue] = result.issues
-      const field = (issue === undefined ? "" : pathOf(issue)) || "result"
-      return Effect.fail(
-        new SandboxSDKError({
-          code: "decode_error",
-          field,
-          message: `${operation}: ${field} of ${what} does not fit: ${issue?.message ?? "the schema does not say why."}`
-        })
-      )
-    }
-  )
+export const fromStandardSchema = <A>(standard: StandardSchema<A>): Schema.Schema<A, unknown> =>
+  Schema.declare([], {
+    decode: () => (input, _, ast) =>
+      Effect.flatMap(Effect.promise(async () => standard["~standard"].validate(input)), (result) => {
+        if (result.issues === undefined) {
+          return Effect.succeed(result.value)
+        }
+        const [first = { message: "the schema does not say why" }] = result.issues
+        return Effect.fail(
+          pathOf(first).reduceRight<ParseResult.ParseIssue>(
+            (issue, key) => new ParseResult.Pointer(key, input, issue),
+            new ParseResult.Type(ast, input, first.message)
+          )
+        )
+      }),
+    encode: () => (input, _, ast): Effect.Effect<unknown, ParseResult.ParseIssue> =>
+      Effect.fail(new ParseResult.Forbidden(ast, input, "a Standard Schema does not encode"))
+  })
