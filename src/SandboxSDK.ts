@@ -2,8 +2,10 @@
  * The service that everything else implements or uses: create sandboxes, run code and commands in them, use their
  * files, contexts and templates.
  */
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "./Batch.js"
@@ -26,6 +28,8 @@ import type {
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
+import * as Remote from "./remote/Remote.js"
+import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
 
@@ -213,7 +217,8 @@ export interface Service {
 }
 
 /**
- * The service tag. Provide it with `layerLocal` of `sandbox-sdk/local`: the engine in this process.
+ * The service tag. Provide it with `layerLocal` of `sandbox-sdk/local`, the engine in this process, or with
+ * {@link SandboxSDK.layer}, a server.
  *
  * @example
  * ```ts
@@ -233,4 +238,42 @@ export interface Service {
  *
  * @category tags
  */
-export class SandboxSDK extends Context.Tag("sandbox-sdk/SandboxSDK")<SandboxSDK, Service>() {}
+export class SandboxSDK extends Context.Tag("sandbox-sdk/SandboxSDK")<SandboxSDK, Service>() {
+  /**
+   * The service of a server, over the `HttpClient` of your choice: `NodeHttpClient.layerUndici` of
+   * `@effect/platform-node` is the fastest on Node.
+   *
+   * Arguments are checked before anything is sent. Beyond what the operations themselves fail with, each can fail with
+   * `ConnectionError` (no connection, or it broke; the output so far is in its `execution`), `TimeoutError` `request` (no
+   * answer within `timeout` of the settings, which does not limit how long a stream or a run may take), `RateLimitError`
+   * and `SandboxSDKError` `unauthorized` and `decode_error`. Requests are made again as {@link SandboxConfig} says, where
+   * that cannot carry anything out twice.
+   */
+  static readonly layer: Layer.Layer<SandboxSDK, never, SandboxConfig | HttpClient.HttpClient> = Layer.scoped(
+    this,
+    Remote.make
+  )
+
+  /**
+   * The service of a server, over `fetch`, which every runtime has.
+   *
+   * @example
+   * ```ts
+   * import { Effect, Layer } from "effect"
+   * import { Sandbox, SandboxConfig, SandboxSDK } from "sandbox-sdk"
+   *
+   * const program = Effect.scoped(Effect.gen(function*() {
+   *   const sandbox = yield* Sandbox.make({ templateId: "python" })
+   *   return yield* sandbox.runCode("6 * 7")
+   * }))
+   *
+   * const layer = SandboxSDK.layerFetch.pipe(Layer.provide(SandboxConfig.layerEnv))
+   *
+   * Effect.runPromise(program.pipe(Effect.provide(layer)))
+   * ```
+   */
+  static readonly layerFetch: Layer.Layer<SandboxSDK, never, SandboxConfig> = Layer.provide(
+    SandboxSDK.layer,
+    Remote.http
+  )
+}

@@ -1,0 +1,74 @@
+/**
+ * Operations that run batches.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { BatchRecord, NDJSON } from "../../api/Streams.js"
+import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "../../Batch.js"
+import { ConnectionError, type RequestError } from "../../Errors.js"
+import { decodeBatch } from "../../internal/batch.js"
+import type { ExecuteBatchOptions } from "../../Options.js"
+import type { Service } from "../../SandboxSDK.js"
+import type { Client } from "../Client.js"
+import { decodeRecords } from "../Records.js"
+import * as Segment from "../Segment.js"
+
+type Batches = Pick<Service, "executeBatch" | "executeBatchStream">
+
+/**
+ * Makes the operations.
+ */
+export const batchOperations = ({ metrics, peer, stream }: Client): Batches => {
+  const progress = (
+    operation: string,
+    input: string,
+    jobs: ReadonlyArray<BatchExecutionJob>,
+    options?: ExecuteBatchOptions
+  ): Stream.Stream<BatchEvent, RequestError> =>
+    Stream.unwrap(Effect.gen(function*() {
+      const batch = yield* decodeBatch(operation, input, jobs, options)
+      const id = yield* Segment.sandbox(input)
+      return stream(
+        { operation, effect: "once", accept: NDJSON },
+        (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batch.options } })
+      )
+    })).pipe(
+      metrics.trackBytes("out"),
+      decodeRecords(BatchRecord, { peer, isLast: (event) => event._tag === "BatchEnded" }),
+      Stream.tap((event) =>
+        event._tag === "JobEnded"
+          ? metrics.execution(event.result.duration, {
+            language: jobs.find(({ id }) => id === event.result.jobId)?.language,
+            outcome: event.result.success ? "success" : event.result.error?._tag
+          })
+          : Effect.void
+      )
+    )
+
+  return {
+    // From the progress, too: a batch may take hours, and an answer of which nothing is seen for so long is cut off by
+    // what lies on the way.
+    executeBatch: Effect.fn("SandboxSDK.executeBatch")(function*(id, jobs, options) {
+      const results = new Map<string, BatchExecutionResult>()
+      yield* Stream.runForEach(progress("executeBatch", id, jobs, options), (event) =>
+        Effect.sync(() => {
+          if (event._tag === "JobEnded") {
+            results.set(event.result.jobId, event.result)
+          }
+        }))
+      return yield* Effect.forEach(jobs, (job) => {
+        const result = results.get(job.id)
+        return result === undefined
+          ? Effect.fail(
+            new ConnectionError({ message: `${peer.url} told nothing of the job ${job.id}.`, url: peer.url })
+          )
+          : Effect.succeed(result)
+      })
+    }, metrics.track("executeBatch")),
+    executeBatchStream: (id, jobs, options) =>
+      progress("executeBatchStream", id, jobs, options).pipe(
+        metrics.trackStream("executeBatchStream"),
+        Stream.withSpan("SandboxSDK.executeBatchStream")
+      )
+  }
+}

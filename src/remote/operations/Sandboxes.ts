@@ -1,0 +1,97 @@
+/**
+ * Operations on sandboxes as a whole.
+ */
+import * as Effect from "effect/Effect"
+import { decodeArguments, requireId } from "../../internal/arguments.js"
+import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
+import type { Service } from "../../SandboxSDK.js"
+import type { Client } from "../Client.js"
+import * as Segment from "../Segment.js"
+
+type Sandboxes = Pick<
+  Service,
+  | "createSandbox"
+  | "getSandbox"
+  | "getSandboxStatus"
+  | "listSandboxes"
+  | "startSandbox"
+  | "stopSandbox"
+  | "extendSandbox"
+  | "deleteSandbox"
+>
+
+const decodeCreate = decodeArguments(CreateSandboxOptions, "createSandbox")
+const decodeList = decodeArguments(ListSandboxesOptions, "listSandboxes")
+const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
+
+const requireSandbox = (operation: string, id: unknown) => Effect.flatMap(requireId(operation, id), Segment.sandbox)
+
+/**
+ * Makes the operations.
+ */
+export const sandboxOperations = ({ metrics, request }: Client): Sandboxes => ({
+  createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
+    const payload = yield* decodeCreate(input)
+    const created = yield* request(
+      { operation: "createSandbox", effect: "once" },
+      (api) => api.sandboxes.create({ payload })
+    )
+    yield* metrics.sandboxCreated(created.sandbox.id)
+    return created
+  }, metrics.track("createSandbox")),
+  getSandbox: Effect.fn("SandboxSDK.getSandbox")(function*(input) {
+    const id = yield* requireSandbox("getSandbox", input)
+    return yield* request(
+      { operation: "getSandbox", effect: "none" },
+      (api) => api.sandboxes.get({ path: { id } })
+    )
+  }, metrics.track("getSandbox")),
+  getSandboxStatus: Effect.fn("SandboxSDK.getSandboxStatus")(function*(input) {
+    const id = yield* requireSandbox("getSandboxStatus", input)
+    const { status } = yield* request(
+      { operation: "getSandboxStatus", effect: "none" },
+      (api) => api.sandboxes.status({ path: { id } })
+    )
+    return status
+  }, metrics.track("getSandboxStatus")),
+  listSandboxes: Effect.fn("SandboxSDK.listSandboxes")(function*(input) {
+    const urlParams = yield* decodeList(input)
+    return yield* request(
+      { operation: "listSandboxes", effect: "none" },
+      (api) => api.sandboxes.list({ urlParams })
+    )
+  }, metrics.track("listSandboxes")),
+  startSandbox: Effect.fn("SandboxSDK.startSandbox")(function*(input) {
+    const id = yield* requireSandbox("startSandbox", input)
+    return yield* request(
+      { operation: "startSandbox", effect: "repeatable" },
+      (api) => api.sandboxes.start({ path: { id } })
+    )
+  }, metrics.track("startSandbox")),
+  stopSandbox: Effect.fn("SandboxSDK.stopSandbox")(function*(input) {
+    const id = yield* requireSandbox("stopSandbox", input)
+    return yield* request(
+      { operation: "stopSandbox", effect: "repeatable" },
+      (api) => api.sandboxes.stop({ path: { id } })
+    )
+  }, metrics.track("stopSandbox")),
+  extendSandbox: Effect.fn("SandboxSDK.extendSandbox")(function*(input, ms) {
+    const id = yield* requireSandbox("extendSandbox", input)
+    const payload = yield* decodeExtend({ ms })
+    return yield* request(
+      { operation: "extendSandbox", effect: "repeatable" },
+      (api) => api.sandboxes.extend({ path: { id }, payload })
+    )
+  }, metrics.track("extendSandbox")),
+  deleteSandbox: Effect.fn("SandboxSDK.deleteSandbox")(function*(input) {
+    const known = yield* requireId("deleteSandbox", input)
+    const id = yield* Effect.option(Segment.sandbox(known))
+    if (id._tag === "Some") {
+      yield* request(
+        { operation: "deleteSandbox", effect: "repeatable" },
+        (api) => api.sandboxes.remove({ path: { id: id.value } })
+      )
+    }
+    yield* metrics.sandboxDeleted(known)
+  }, metrics.track("deleteSandbox"))
+})
