@@ -1,4 +1,4 @@
-// Create a sandbox, run code in it, delete it. `Sandbox.make` does the last by itself; here it is spelt out.
+// Create a sandbox, run code in it, delete it. (`Sandbox.make` of the other examples deletes by itself.)
 import { Console, Effect } from "effect"
 import { SandboxSDK } from "sandbox-sdk"
 import { layerLocal } from "sandbox-sdk/local"
@@ -17,4 +17,4 @@ const program = Effect.gen(function*() {
   yield* Console.log(`sandboxes left: ${left.length}`)
 })
 
-Effect.runPromise(program.pipe(Effect.provide(layerLocal())))
+await Effect.runPromise(program.pipe(Effect.provide(layerLocal())))

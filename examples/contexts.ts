@@ -23,4 +23,4 @@ const program = Effect.gen(function*() {
   yield* sandbox.deleteCodeContext(blue.id)
 })
 
-Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))

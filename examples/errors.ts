@@ -12,7 +12,9 @@ const program = Effect.gen(function*() {
       Effect.catchTags({
         ExecutionError: (error) => Console.log(`the code raised ${error.name}: ${error.value}`),
         TimeoutError: (error) =>
-          Console.log(`stopped after ${error.timeoutMs} ms, having printed ${JSON.stringify(error.execution?.logs.stdout)}`),
+          Console.log(
+            `stopped after ${error.timeoutMs} ms; it had printed ${JSON.stringify(error.execution?.logs.stdout)}`
+          ),
         SandboxError: (error) => Console.log(`the sandbox could not: ${error.code}`),
         SandboxSDKError: (error) => Console.log(`a bad call: ${error.field}`)
       })
@@ -29,4 +31,4 @@ const program = Effect.gen(function*() {
   yield* Console.log(`one of ours: ${error instanceof SandboxSDKError}, ${error._tag}`)
 })
 
-Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))

@@ -27,4 +27,4 @@ with open("total.txt", "w") as file:
   )
 })
 
-Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))

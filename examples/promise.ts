@@ -1,12 +1,13 @@
-// The same without Effect: promises, async iterables, `try` and `catch`.
+// The same as basic.ts without Effect, and what else a plain TypeScript caller needs: promises, async iterables, `catch`.
 import { ExecutionError, SandboxSDK } from "sandbox-sdk/promise"
 
 const sdk = await SandboxSDK.local()
 try {
-  const { sandbox } = await sdk.createSandbox({ templateId: "python" })
+  const { sandbox } = await sdk.createSandbox({ templateId: "python", name: "My Sandbox" })
+  console.log(`status: ${await sdk.getSandboxStatus(sandbox.id)}`)
 
-  const { execution } = await sdk.runCode(sandbox.id, "print('Hello')\n42", {
-    onStdout: ({ line }) => console.log(`stdout: ${line.trimEnd()}`)
+  const { execution } = await sdk.runCode(sandbox.id, "print('Hello, World!')\n6 * 7", {
+    onStdout: ({ line }) => console.log(`output: ${line.trimEnd()}`)
   })
   console.log(`value: ${execution.text}`)
 
@@ -24,6 +25,9 @@ try {
 
   const stop = AbortSignal.timeout(300)
   await sdk.runCode(sandbox.id, "while True: pass", { signal: stop }).catch(() => console.log("aborted and stopped"))
+
+  await sdk.deleteSandbox(sandbox.id)
+  console.log(`sandboxes left: ${(await sdk.listSandboxes()).length}`)
 } finally {
   await sdk.disconnect()
 }

@@ -26,4 +26,5 @@ const program = Effect.gen(function*() {
   )
 })
 
-Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal()), Effect.zipRight(Console.log("deleted"))))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+console.log("sandbox deleted")

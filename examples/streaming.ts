@@ -33,4 +33,4 @@ const program = Effect.gen(function*() {
   yield* Console.log(`took ${pieces} pieces of an endless program`)
 })
 
-Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))

@@ -6,7 +6,8 @@ import { layerLocal } from "sandbox-sdk/local"
 const program = Effect.gen(function*() {
   const sandbox = yield* Sandbox.make({ templateId: "bash" })
 
-  yield* Console.log(yield* sandbox.runTerminal("mkdir -p src && touch src/a src/b && ls -1 src", { timeoutMs: 5000 }))
+  const listing = yield* sandbox.runTerminal("mkdir -p src && touch src/a src/b && ls -1 src", { timeoutMs: 5000 })
+  yield* Console.log(`files: ${listing.trimEnd().split("\n").join(", ")}`)
 
   yield* sandbox.runTerminalStream("echo building; sleep 0.2; echo broken >&2; exit 2").pipe(
     Stream.runForEach((event) =>
@@ -19,4 +20,4 @@ const program = Effect.gen(function*() {
   )
 })
 
-Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
