@@ -1,9 +1,11 @@
 /**
  * A sandbox that is up: its agent, its contexts, and what it tells when it ends.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -15,7 +17,7 @@ import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
-import type * as Metrics from "../Metrics.js"
+import * as Metrics from "../Metrics.js"
 import type { Contexts } from "./Contexts.js"
 import * as ContextsModule from "./Contexts.js"
 import { makeId } from "./Ids.js"
@@ -65,6 +67,9 @@ export interface LiveOptions extends LaunchOptions {
 const READY_TIMEOUT = Duration.seconds(20)
 const EXIT_GRACE = Duration.seconds(5)
 const MIB = 1024 * 1024
+
+/** How long runs waited for their turn in a context, and for its interpreter. */
+const contextQueue = Metrics.queueTime("context")
 
 const howItEnded = (end: { readonly exitCode: number | null; readonly signal: string | null }): string =>
   end.signal === null ? `it exited with status ${end.exitCode ?? "unknown"}` : `it was ended by ${end.signal}`
@@ -210,7 +215,9 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     contexts,
     files: client.files,
     runCode: Effect.fnUntraced(function*(target, code, env, limits) {
+      const waitingSince = yield* Clock.currentTimeMillis
       const turn = yield* contexts.turn(target)
+      yield* Metric.update(contextQueue, ((yield* Clock.currentTimeMillis) - waitingSince) / 1_000)
       return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn, turn.language)
     }),
     runCommand: (command, limits) => startRun({ _tag: "Command", ...command }, limits, undefined, "shell")

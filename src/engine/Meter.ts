@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Buffer } from "node:buffer"
 import { CurrentUser } from "../CurrentUser.js"
 import * as Metrics from "../Metrics.js"
 import type { Service } from "../SandboxSDK.js"
@@ -48,7 +49,7 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       Stream.unwrap(Effect.map(recorder, ({ trackStream }) => trackStream(name)(operation(...args))))
 
   const bytesOf = (content: unknown): number =>
-    typeof content === "string" ? content.length : content instanceof Uint8Array ? content.length : 0
+    typeof content === "string" ? Buffer.byteLength(content) : content instanceof Uint8Array ? content.length : 0
 
   const moved = (direction: "in" | "out", count: number) =>
     Effect.flatMap(recorder, ({ bytes }) => bytes(direction, count))
@@ -74,7 +75,7 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       runTerminalStream: stream("runTerminalStream", operations.runTerminalStream),
       readFile: one(
         "readFile",
-        (...args) => Effect.tap(operations.readFile(...args), (text) => moved("out", text.length))
+        (...args) => Effect.tap(operations.readFile(...args), (text) => moved("out", bytesOf(text)))
       ),
       readFileBytes: one(
         "readFileBytes",
