@@ -3,6 +3,15 @@
  */
 export { Api, ApiError, Failed, statusOf } from "./Api.js"
 export {
+  BatchEnded,
+  BatchEvent,
+  BatchExecutionJob,
+  BatchExecutionResult,
+  JobEnded,
+  JobOutput,
+  JobStarted
+} from "./Batch.js"
+export {
   BarChart,
   BarData,
   BoxAndWhiskerChart,
@@ -51,14 +60,18 @@ export {
   Stdout,
   TerminalEvent
 } from "./Execution.js"
-export { FileInfo, FileListResponse, FileType } from "./File.js"
+export { FileEvent, FileInfo, FileListResponse, FileType } from "./File.js"
+export * as Logging from "./Logging.js"
+export * as Metrics from "./Metrics.js"
 export {
   type Callback,
   CreateCodeContextOptions,
   CreateSandboxOptions,
   EnvVars,
+  ExecuteBatchOptions,
   HostAndPort,
   ListSandboxesOptions,
+  MakeDirectoryOptions,
   Metadata,
   Millis,
   Network,
@@ -71,10 +84,14 @@ export {
   RunCodeStreamOptions,
   type RunTerminalOptions,
   RunTerminalStreamOptions,
+  WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
+export * as RateLimit from "./RateLimit.js"
 export { type Format, Result } from "./Result.js"
+export * as Retry from "./Retry.js"
 export { Sandbox } from "./Sandbox.js"
+export { SandboxConfig, type SandboxConfigOptions, type SandboxSettings } from "./SandboxConfig.js"
 export { Resources, SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 export { type CreatedSandbox, SandboxSDK, type Service } from "./SandboxSDK.js"
 export { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
