@@ -1,8 +1,15 @@
 /**
  * `sandbox-sdk/promise`: the same service for plain TypeScript, by promises, async iterables and abort signals.
  */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import type { RequestError, SandboxSDKError } from "./Errors.js"
 import { PromiseClient } from "./internal/promiseClient.js"
+import { layerRemote, probe, settingsOf, type Variables } from "./internal/promiseRemote.js"
 import type { LocalOptions } from "./local.js"
+import { SandboxConfig, type SandboxConfigOptions } from "./SandboxConfig.js"
+import type { SandboxSDK as Service } from "./SandboxSDK.js"
 
 export type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "./Batch.js"
 export { Chart } from "./Chart.js"
@@ -40,6 +47,7 @@ export type {
   RunCodeOptions,
   RunTerminalOptions
 } from "./internal/promiseOptions.js"
+export type { Variables } from "./internal/promiseRemote.js"
 export type { Sandbox } from "./internal/promiseSandbox.js"
 export type { StandardIssue, StandardResult, StandardSchema } from "./internal/standardSchema.js"
 export type { StreamIterator } from "./internal/streamIterator.js"
@@ -60,13 +68,24 @@ export type {
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
+export type { RateLimitOptions } from "./RateLimit.js"
 export { type Format, Result } from "./Result.js"
+export type { LogLevel, SandboxConfigOptions } from "./SandboxConfig.js"
 export type { Resources, SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 export type { CreatedSandbox } from "./SandboxSDK.js"
 export type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
 
+const isLayer = (
+  source: SandboxConfigOptions | Layer.Layer<Service, RequestError>
+): source is Layer.Layer<Service, RequestError> => Layer.isLayer(source)
+
+/** The value, or the error itself, thrown. */
+const orThrow = <A>(effect: Effect.Effect<A, SandboxSDKError>): A =>
+  Either.getOrThrowWith(Effect.runSync(Effect.either(effect)), (error) => error)
+
 /**
- * The service for plain TypeScript. A method rejects with the very error object: one of the six classes, with its own
+ * The service for plain TypeScript: of a server (`new SandboxSDK({ apiKey, serverUrl })`), or of the engine in this
+ * process (`await SandboxSDK.local()`). A method rejects with the very error object: one of the six classes, with its own
  * stack. An instance owns what it started: end it with `disconnect()` or `await using`.
  *
  * @example
@@ -87,6 +106,42 @@ export type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.j
  * ```
  */
 export class SandboxSDK extends PromiseClient {
+  /**
+   * The service of a server, over `fetch`. Nothing is sent before the first call; `waitForConnection()` shows that the
+   * server is there and takes the API key.
+   *
+   * Throws `SandboxSDKError` `invalid_config` when a setting is missing or malformed; `field` names it.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = new SandboxSDK({ apiKey: "my-key", serverUrl: "https://sandbox.example.org" })
+   * await sdk.waitForConnection(10_000)
+   * ```
+   */
+  constructor(options: SandboxConfigOptions)
+  /** The service that a layer of the Effect API gives: one of your own, or of a test. */
+  constructor(layer: Layer.Layer<Service, RequestError>)
+  constructor(source: SandboxConfigOptions | Layer.Layer<Service, RequestError>) {
+    if (isLayer(source)) {
+      super(source)
+    } else {
+      super(layerRemote(orThrow(SandboxConfig.make(source))), probe)
+    }
+  }
+
+  /**
+   * The service of the server that environment variables name: `SANDBOX_API_KEY` and `SANDBOX_SERVER_URL`, and where
+   * wanted `SANDBOX_TIMEOUT`, `SANDBOX_MAX_RETRIES` and the others of `SandboxConfig.layerEnv`. Pass them where there is
+   * no `process.env`, as in an edge worker.
+   *
+   * Throws `SandboxSDKError` `invalid_config`; its message names the variable.
+   */
+  static fromEnv(variables?: Variables): SandboxSDK {
+    return new SandboxSDK(orThrow(settingsOf(variables)))
+  }
+
   /**
    * The engine in this process: sandboxes are processes of this machine. Only this needs Node.
    *

@@ -192,10 +192,13 @@ export class Runner<R> {
         return disconnected()
       }
     }
-    return Cause.failureOption(cause).pipe(
-      Option.orElse(() => Cause.dieOption(cause)),
-      Option.getOrElse(() =>
-        new SandboxSDKError({ code: "internal", message: "The call was interrupted from inside, which is a defect." })
+    // Effect puts a proxy around what fails within a span.
+    return Cause.originalError(
+      Cause.failureOption(cause).pipe(
+        Option.orElse(() => Cause.dieOption(cause)),
+        Option.getOrElse(() =>
+          new SandboxSDKError({ code: "internal", message: "The call was interrupted from inside, which is a defect." })
+        )
       )
     )
   }
