@@ -29,6 +29,7 @@ export {
   UnknownChart
 } from "./Chart.js"
 export { CodeContext, Language, RestartReason } from "./CodeContext.js"
+export { CurrentUser } from "./CurrentUser.js"
 export {
   AnySandboxSDKError,
   ConnectionError,
@@ -62,6 +63,7 @@ export {
 } from "./Execution.js"
 export { FileEvent, FileInfo, FileListResponse, FileType } from "./File.js"
 export * as Logging from "./Logging.js"
+export { MetricsData } from "./Metrics.js"
 export * as Metrics from "./Metrics.js"
 export {
   type Callback,
@@ -87,11 +89,12 @@ export {
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
+export { RateLimitInfo, RateLimitOptions } from "./RateLimit.js"
 export * as RateLimit from "./RateLimit.js"
 export { type Format, Result } from "./Result.js"
 export * as Retry from "./Retry.js"
 export { Sandbox } from "./Sandbox.js"
-export { SandboxConfig, type SandboxConfigOptions, type SandboxSettings } from "./SandboxConfig.js"
+export { LogLevel, SandboxConfig, type SandboxConfigOptions, type SandboxSettings } from "./SandboxConfig.js"
 export { Resources, SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 export { type CreatedSandbox, SandboxSDK, type Service } from "./SandboxSDK.js"
 export { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
