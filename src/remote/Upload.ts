@@ -14,6 +14,9 @@ import type { RequestError } from "../Errors.js"
 import type { Client, Unary } from "./Client.js"
 import { tooSlow, type Trouble } from "./Failures.js"
 
+/** How many chunks of the source are read ahead of what is sent. */
+const AHEAD = 2
+
 /** How many bytes are gathered before a browser is given them to keep. */
 const GATHERED_BYTES = 1024 * 1024
 
@@ -99,15 +102,23 @@ export const upload = <A, E>(
     }
     let failed: Option.Option<Cause.Cause<E>> = Option.none()
     const { limitTime, measured } = makeWatch(client)
-    const body = measured(Stream.tapErrorCause(content, (cause) =>
-      Effect.sync(() => {
-        failed = Option.some(cause)
-      })))
-    return Effect.catchAllCause(
-      client.request({ ...kind, body: HttpBody.stream(body, BYTES), limitTime }, send),
-      (cause): Effect.Effect<A, RequestError | E> =>
+    return Effect.scoped(Effect.gen(function*() {
+      // A fiber of its own reads the source, so that it ends with the request: who sends a body stops reading it when
+      // the connection breaks, and never says so.
+      const takes = yield* Stream.toQueue(
+        Stream.tapErrorCause(content, (cause) =>
+          Effect.sync(() => {
+            failed = Option.some(cause)
+          })),
+        { capacity: AHEAD }
+      )
+      const body = measured(Stream.flattenTake(Stream.fromQueue(takes)))
+      return yield* client.request({ ...kind, body: HttpBody.stream(body, BYTES), limitTime }, send)
+    })).pipe(
+      Effect.catchAllCause((cause): Effect.Effect<A, RequestError | E> =>
         Option.isSome(failed) && !Cause.isInterruptedOnly(cause)
           ? Effect.failCause(failed.value)
           : Effect.failCause(cause)
+      )
     )
   })

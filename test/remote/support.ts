@@ -20,7 +20,9 @@ export interface RawServer {
   readonly url: string
   readonly port: number
   readonly received: ReadonlyArray<Received>
-  /** How many connections were closed by the client. */
+  /** How many connections there have been. */
+  readonly connections: () => number
+  /** How many of them are closed. */
   readonly closed: () => number
 }
 
@@ -57,14 +59,16 @@ const dechunk = (body: string): string | undefined => {
   }
 }
 
-export const rawServer = (answer: (socket: Socket, request: Received, index: number) => void) =>
+export const rawServer = (answer: (socket: Socket, request: Received, index: number) => void, port = 0) =>
   Effect.acquireRelease(
     Effect.async<RawServer & { readonly close: () => void }>((resume) => {
       const received: Array<Received> = []
       const sockets = new Set<Socket>()
+      let connections = 0
       let closed = 0
       const server = createServer((socket) => {
         sockets.add(socket)
+        connections += 1
         let data = ""
         socket.setEncoding("latin1")
         socket.on("error", () => {})
@@ -94,13 +98,14 @@ export const rawServer = (answer: (socket: Socket, request: Received, index: num
           }
         })
       })
-      server.listen(0, "127.0.0.1", () => {
+      server.listen(port, "127.0.0.1", () => {
         const address = server.address()
-        const port = typeof address === "object" && address !== null ? address.port : 0
+        const actual = typeof address === "object" && address !== null ? address.port : 0
         resume(Effect.succeed({
-          url: `http://127.0.0.1:${port}`,
-          port,
+          url: `http://127.0.0.1:${actual}`,
+          port: actual,
           received,
+          connections: () => connections,
           closed: () => closed,
           close: () => {
             for (const socket of sockets) {
@@ -113,6 +118,9 @@ export const rawServer = (answer: (socket: Socket, request: Received, index: num
     }),
     ({ close }) => Effect.sync(close)
   )
+
+/** A port that nobody listens on. */
+export const freePort = Effect.scoped(Effect.map(rawServer(() => {}), ({ port }) => port))
 
 /** An answer that is whole. */
 export const reply = (
