@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Stream, TestClock } from "effect"
+import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Option, Schema, Stream, TestClock } from "effect"
+import type { RequestError } from "../src/Errors.js"
 import { Sandbox } from "../src/Sandbox.js"
 import { SandboxSDK } from "../src/SandboxSDK.js"
 import { makeMemoryService } from "./support/memoryService.js"
@@ -117,8 +118,55 @@ describe("Sandbox.make", () => {
       expect((yield* sandbox.createCodeContext()).sandboxId).toBe("s2")
       expect((yield* sandbox.listCodeContexts()).map((context) => context.sandboxId)).toEqual(["s2"])
       yield* sandbox.deleteCodeContext("c1")
+      expect((yield* sandbox.restartCodeContext("c1")).id).toBe("c1")
       yield* sandbox.deleteSandbox()
       expect((yield* Effect.flip(sandbox.getSandbox()))._tag).toBe("SandboxError")
+    }))
+  })
+
+  it.scoped("starts, stops and extends the sandbox", () => {
+    const { use } = memory()
+    return use(Effect.gen(function*() {
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      expect((yield* sandbox.stopSandbox()).status).toBe("stopped")
+      expect((yield* sandbox.startSandbox()).status).toBe("ready")
+      expect(yield* sandbox.extendSandbox(5)).toMatchObject({ id: "s1", expiresAt: 5 })
+    }))
+  })
+
+  it.scoped("keeps the types of what is decoded and of what a stream fails with", () => {
+    const { use } = memory()
+    return use(Effect.gen(function*() {
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      const date: Date = yield* sandbox.runCodeAs("json \"2020-02-03T00:00:00.000Z\"", Schema.Date)
+      expect(date.getUTCFullYear()).toBe(2020)
+      const written = sandbox.writeFileStream("f", Stream.make(Uint8Array.of(1), Uint8Array.of(2, 3)))
+      expect(yield* written).toBe("/workspace/f")
+      expect(yield* sandbox.readFileBytes("f")).toEqual(Uint8Array.of(1, 2, 3))
+      expect(Chunk.toReadonlyArray(yield* Stream.runCollect(sandbox.readFileStream("f"))).length).toBe(3)
+      const failing: Effect.Effect<string, RequestError | "mine"> = sandbox.writeFileStream(
+        "f",
+        Stream.fail("mine" as const)
+      )
+      expect(yield* Effect.flip(failing)).toBe("mine")
+    }))
+  })
+
+  it.scoped("runs batches and watches files", () => {
+    const { use } = memory()
+    return use(Effect.gen(function*() {
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      const jobs = [{ id: "a", code: "lines 1" }, { id: "b", code: "raise" }]
+      expect((yield* sandbox.executeBatch(jobs)).map(({ jobId, success }) => [jobId, success])).toEqual([
+        ["a", true],
+        ["b", false]
+      ])
+      const last = yield* Stream.runLast(sandbox.executeBatchStream(jobs))
+      expect(Option.getOrThrow(last)).toMatchObject({ _tag: "BatchEnded", succeeded: 1, failed: 1 })
+      expect((yield* sandbox.statFile("a")).path).toBe("a")
+      expect((yield* sandbox.makeDirectory("d")).isDirectory).toBe(true)
+      expect((yield* sandbox.moveFile("a", "b")).path).toBe("b")
+      expect(Option.getOrThrow(yield* Stream.runHead(sandbox.watchFiles("d")))).toMatchObject({ path: "d/a" })
     }))
   })
 })
