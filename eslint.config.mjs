@@ -90,7 +90,7 @@ export default tseslint.config(
     rules: restrictImports(platformNode, above)
   },
   {
-    files: ["src/server/**/*.ts", "src/cli/**/*.ts"],
+    files: ["src/server.ts", "src/server/**/*.ts", "src/cli/**/*.ts"],
     rules: restrictImports()
   },
   {

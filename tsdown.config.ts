@@ -36,7 +36,7 @@ export default defineConfig([
   {
     ...common,
     name: "core",
-    entry: { index: "src/index.ts", local: "src/local.ts", telemetry: "src/Telemetry.ts" },
+    entry: { index: "src/index.ts", local: "src/local.ts", server: "src/server.ts", telemetry: "src/Telemetry.ts" },
     format: formats,
     platform: "node",
     target: "node20",
@@ -67,7 +67,13 @@ export default defineConfig([
     // The declarations of all entries in one build: they share each type, whichever entry it is imported from.
     ...common,
     name: "types",
-    entry: { index: "src/index.ts", local: "src/local.ts", promise: "src/promise.ts", telemetry: "src/Telemetry.ts" },
+    entry: {
+      index: "src/index.ts",
+      local: "src/local.ts",
+      promise: "src/promise.ts",
+      server: "src/server.ts",
+      telemetry: "src/Telemetry.ts"
+    },
     format: formats,
     platform: "node",
     target: "node20",

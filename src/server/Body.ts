@@ -1,0 +1,153 @@
+/**
+ * Reads the bodies of requests: never more than a limit, never for ever, and never anything but what was asked for.
+ */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { IncomingMessage } from "node:http"
+import { type Problem, problem } from "./Problem.js"
+
+/**
+ * Limits of bodies.
+ */
+export interface BodyLimits {
+  /** Bytes of a body of JSON. */
+  readonly maxJsonBytes: number
+  /** Bytes of a file that is uploaded. */
+  readonly maxUploadBytes: number
+  /** Milliseconds in which a body of JSON has to arrive, and in which more of an upload has to. */
+  readonly timeoutMs: number
+}
+
+/** How long the rest of a body that nobody wants is read and thrown away, so that the client gets to read the answer. */
+const DRAIN_MS = 5_000
+
+/**
+ * Lets what is left of a body go by, for a while.
+ */
+export const drain = (request: HttpServerRequest.HttpServerRequest): void => {
+  const source = NodeHttpServerRequest.toIncomingMessage(request)
+  if (!source.complete) {
+    const timer = setTimeout(() => source.destroy(), DRAIN_MS)
+    timer.unref()
+    source.once("close", () => clearTimeout(timer))
+    source.resume()
+  }
+}
+
+const tooLarge = (limit: number): Problem =>
+  problem(413, `The body is larger than ${limit} bytes, the most that is taken here.`, { field: "body" })
+
+const tooSlow = (timeoutMs: number): Problem =>
+  problem(408, `No more of the body has arrived for ${timeoutMs} ms.`, {
+    field: "body",
+    headers: { connection: "close" }
+  })
+
+const brokenOff = problem(400, "The body broke off.", { field: "body", headers: { connection: "close" } })
+
+const announced = (source: IncomingMessage): number => Number(source.headers["content-length"] ?? 0)
+
+const readAll = (source: IncomingMessage, limit: number): Effect.Effect<Uint8Array, Problem> =>
+  Effect.async<Uint8Array, Problem>((resume) => {
+    if (announced(source) > limit) {
+      return resume(Effect.fail(tooLarge(limit)))
+    }
+    const pieces: Array<Buffer> = []
+    let size = 0
+    const stop = () => {
+      source.off("data", onData).off("end", onEnd).off("close", onClose)
+    }
+    const onData = (piece: Buffer) => {
+      size += piece.length
+      pieces.push(piece)
+      if (size > limit) {
+        stop()
+        resume(Effect.fail(tooLarge(limit)))
+      }
+    }
+    const onEnd = () => {
+      stop()
+      resume(Effect.succeed(Buffer.concat(pieces, size)))
+    }
+    const onClose = () => {
+      stop()
+      resume(Effect.fail(brokenOff))
+    }
+    source.on("data", onData).on("end", onEnd).on("close", onClose)
+    return Effect.sync(stop)
+  })
+
+/** `application/json`, in UTF-8, which is all that JSON is (RFC 8259, 8.1). */
+const JSON_TYPE = /^\s*application\/json\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?(?:;.*)?$/i
+
+const parse = (bytes: Uint8Array): Effect.Effect<unknown, Problem> =>
+  Effect.gen(function*() {
+    if (bytes.length === 0) {
+      return {}
+    }
+    const text = yield* Effect.try({
+      try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+      catch: () => problem(400, "The body is not UTF-8, which JSON is to be.", { field: "body" })
+    })
+    return yield* Effect.try({
+      try: (): unknown => JSON.parse(text),
+      catch: () =>
+        problem(400, "The body is not JSON: it ends too early, or something in it is malformed.", { field: "body" })
+    })
+  })
+
+const readJson = (source: IncomingMessage, { maxJsonBytes, timeoutMs }: BodyLimits): Effect.Effect<unknown, Problem> =>
+  Effect.gen(function*() {
+    const type = source.headers["content-type"]
+    if (type !== undefined && !JSON_TYPE.test(type)) {
+      return yield* problem(415, "The body must be JSON: send it with `Content-Type: application/json`.", {
+        field: "content-type",
+        headers: { accept: "application/json" }
+      })
+    }
+    const bytes = yield* readAll(source, maxJsonBytes).pipe(
+      Effect.timeoutFail({ duration: timeoutMs, onTimeout: () => tooSlow(timeoutMs) })
+    )
+    return yield* parse(bytes)
+  })
+
+/**
+ * The request, with a body that is read as JSON within the limits, whatever its type says that it is.
+ */
+export const limited = (
+  request: HttpServerRequest.HttpServerRequest,
+  limits: BodyLimits
+): HttpServerRequest.HttpServerRequest => {
+  const json = Effect.suspend(() => Effect.orDie(readJson(NodeHttpServerRequest.toIncomingMessage(request), limits)))
+  const bodies = new Set<PropertyKey>(["json", "text", "arrayBuffer", "urlParamsBody", "multipart"])
+  return new Proxy(request, {
+    get: (target, key): unknown => bodies.has(key) ? json : Reflect.get(target, key, target)
+  })
+}
+
+/**
+ * The bytes of the body as they arrive. Not read faster than they are taken.
+ */
+export const bytes = (
+  request: HttpServerRequest.HttpServerRequest,
+  { maxUploadBytes, timeoutMs }: BodyLimits
+): Stream.Stream<Uint8Array, Problem> => {
+  const source = NodeHttpServerRequest.toIncomingMessage(request)
+  const refuse = Effect.fail(tooLarge(maxUploadBytes))
+  let size = 0
+  return announced(source) > maxUploadBytes
+    ? Stream.fromEffect(refuse)
+    // Not closed with the stream: the answer goes out by the same socket.
+    : NodeStream.fromReadable<Problem, Uint8Array>(() => source, () => brokenOff, { closeOnDone: false }).pipe(
+      Stream.timeoutFail(() => tooSlow(timeoutMs), timeoutMs),
+      Stream.mapChunksEffect((chunk) => {
+        for (const piece of chunk) {
+          size += piece.length
+        }
+        return size > maxUploadBytes ? refuse : Effect.succeed(chunk)
+      })
+    )
+}

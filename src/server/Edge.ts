@@ -1,0 +1,153 @@
+/**
+ * What every request passes first and every answer last: limits, web pages of other origins, and errors that no handler
+ * made.
+ */
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpServerError from "@effect/platform/HttpServerError"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Active, serverEnds } from "./Active.js"
+import { answerCause, answerError, answerProblem } from "./Answer.js"
+import { ApiKeys } from "./ApiKeys.js"
+import * as Body from "./Body.js"
+import { problem } from "./Problem.js"
+import { methodsOf } from "./Routes.js"
+import { type Complete, Settings } from "./Settings.js"
+
+type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
+
+/** Fields of answers that a web page may read. */
+const EXPOSED = "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset"
+
+const originHeaders = (request: Request, { cors }: Complete): Readonly<Record<string, string>> | undefined => {
+  const origin = request.headers["origin"]
+  if (origin === undefined) {
+    return undefined
+  }
+  if (cors === "any") {
+    return { "access-control-allow-origin": "*", "access-control-expose-headers": EXPOSED }
+  }
+  return cors.includes(origin)
+    ? { "access-control-allow-origin": origin, "access-control-expose-headers": EXPOSED, vary: "Origin" }
+    : undefined
+}
+
+/** The answer to a web page that asks whether it may (Fetch Standard, 3.2.2). */
+const preflight = (request: Request, settings: Complete): Response | undefined => {
+  if (request.method !== "OPTIONS" || request.headers["access-control-request-method"] === undefined) {
+    return undefined
+  }
+  const allowed = originHeaders(request, settings)
+  return allowed === undefined ? undefined : HttpServerResponse.empty({
+    status: 204,
+    headers: {
+      ...allowed,
+      "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE",
+      "access-control-allow-headers": request.headers["access-control-request-headers"] ??
+        "authorization, content-type",
+      "access-control-max-age": "600"
+    }
+  })
+}
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i
+
+/**
+ * Without API keys, a web page that is open on this machine must not use the server: it would come with an `Origin`, or,
+ * by a name of its own that leads here, with that name as `Host`.
+ */
+const isForeign = (request: Request, settings: Complete): boolean => {
+  const { host, origin } = request.headers
+  return !LOOPBACK.test(host ?? "") ||
+    (origin !== undefined && originHeaders(request, settings) === undefined && origin !== `http://${host}`)
+}
+
+const notFound = (request: Request): Response => {
+  const methods = methodsOf(request.url)
+  return answerProblem(
+    methods.length === 0
+      ? problem(404, "There is no such path here; /docs lists those that there are.", { field: "path" })
+      : problem(405, `This path takes ${methods.join(", ")}, not ${request.method}.`, {
+        field: "method",
+        headers: { allow: methods.join(", ") }
+      })
+  )
+}
+
+/** What failed, as an answer; nothing when it was interrupted and nobody is there to be told. */
+const answer = (request: Request, isEnding: boolean) => (cause: Cause.Cause<unknown>): Effect.Effect<Response> => {
+  if (Cause.isInterruptedOnly(cause)) {
+    return isEnding ? Effect.succeed(answerError(serverEnds)) : Effect.interrupt
+  }
+  if (Option.exists(Cause.failureOption(cause), (error) => error instanceof HttpServerError.RouteNotFound)) {
+    return Effect.succeed(notFound(request))
+  }
+  const { response, unexpected } = answerCause(cause)
+  return unexpected
+    ? Effect.as(Effect.logError("A request failed in a way that nobody expected.", cause), response)
+    : Effect.succeed(response)
+}
+
+const tell = (request: Request, response: Response, start: number) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.annotateLogs(Effect.logDebug("A request was answered."), {
+      method: request.method,
+      path: request.url.split("?")[0],
+      status: response.status,
+      duration: now - start
+    }))
+
+/**
+ * Goes around all routes.
+ */
+export const layer = HttpApiBuilder.middleware(
+  Effect.gen(function*() {
+    const settings = yield* Settings
+    const active = yield* Active
+    const keys = yield* ApiKeys
+
+    const refusal = (request: Request): Effect.Effect<Response | undefined> =>
+      Effect.gen(function*() {
+        if (request.url.length > settings.maxUrlLength) {
+          return answerProblem(
+            problem(414, `The URL has ${request.url.length} characters; ${settings.maxUrlLength} are the most.`)
+          )
+        }
+        const asked = preflight(request, settings)
+        if (asked !== undefined) {
+          return asked
+        }
+        if (!(yield* keys.required) && isForeign(request, settings)) {
+          return answerProblem(
+            problem(403, "This server has no API keys, and answers programs on its own machine alone.")
+          )
+        }
+        return undefined
+      })
+
+    return (app) =>
+      Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const start = yield* Clock.currentTimeMillis
+        const response = yield* Effect.flatMap(refusal(request), (refused) =>
+          refused === undefined
+            ? Effect.provideService(app, HttpServerRequest.HttpServerRequest, Body.limited(request, settings.bodies))
+            : Effect.succeed(refused)).pipe(
+            active.during,
+            Effect.catchAllCause((cause) => answer(request, active.isEnding())(cause))
+          )
+        Body.drain(request)
+        yield* tell(request, response, start)
+        return HttpServerResponse.setHeaders(response, {
+          "x-content-type-options": "nosniff",
+          ...originHeaders(request, settings),
+          ...(active.isEnding() ? { connection: "close" } : {})
+        })
+      })
+  })
+)

@@ -1,0 +1,40 @@
+/**
+ * What the handlers of all groups share: whose request it is, and what may be told of it.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { Caller } from "../Api.js"
+import { CurrentUser } from "../CurrentUser.js"
+import { OpenStreams } from "./OpenStreams.js"
+
+/** The answer to what gives nothing back. */
+export const done = { success: true } as const
+
+/**
+ * Does something on behalf of the user whose API key the request bears.
+ */
+export const asCaller = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Caller> =>
+  Effect.flatMap(Caller, ({ userId }) => Effect.provideService(effect, CurrentUser, userId))
+
+/**
+ * The same, about one sandbox: what is logged says which.
+ */
+export const about = (sandboxId: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  asCaller(effect).pipe(
+    Effect.tap(Effect.annotateCurrentSpan({ sandboxId })),
+    Effect.annotateLogs({ sandboxId })
+  )
+
+/**
+ * A stream on behalf of the user whose API key the request bears, wherever it will be run.
+ */
+export const streamAsCaller = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
+  Effect.map(Caller, ({ userId }) => Stream.provideService(stream, CurrentUser, userId))
+
+/**
+ * Counts the answer among the open streams of the user, until the request ends.
+ */
+export const openStream = Effect.flatMap(
+  Caller,
+  ({ userId }) => Effect.flatMap(OpenStreams, ({ enter }) => enter(userId))
+)

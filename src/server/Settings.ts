@@ -1,0 +1,104 @@
+/**
+ * The settings of a server.
+ */
+import * as Context from "effect/Context"
+import type * as Redacted from "effect/Redacted"
+import type { QuotaLimits } from "../Quotas.js"
+import type { ApiKey } from "./ApiKeys.js"
+import type { BodyLimits } from "./Body.js"
+
+/**
+ * Limits of what a client may send, and hold open.
+ *
+ * @category models
+ */
+export interface ServerLimits {
+  /** Bytes of a body of JSON: 32 MiB by default. */
+  readonly maxJsonBytes?: number | undefined
+  /** Bytes of a file that is uploaded: 8 GiB by default. */
+  readonly maxUploadBytes?: number | undefined
+  /** Milliseconds in which a body of JSON has to arrive, and in which more of an upload has to: 60000 by default. */
+  readonly bodyTimeoutMs?: number | undefined
+  /** Bytes of all header fields and the URL together: 32 KiB by default. */
+  readonly maxHeaderBytes?: number | undefined
+  /** Characters of a URL: 16384 by default. */
+  readonly maxUrlLength?: number | undefined
+  /** Milliseconds in which the header fields have to arrive: 30000 by default. */
+  readonly headersTimeoutMs?: number | undefined
+  /** Milliseconds for which a connection may be kept open between two requests: 65000 by default. */
+  readonly idleTimeoutMs?: number | undefined
+  /** Connections at a time: 10000 by default. */
+  readonly maxConnections?: number | undefined
+  /** Answers that are streams, of one user at a time: 1000 by default. */
+  readonly openStreams?: number | undefined
+}
+
+/**
+ * Settings of a server.
+ *
+ * @category models
+ */
+export interface ServerOptions {
+  /** The address to listen at: 127.0.0.1 by default. Beyond this machine only with API keys. */
+  readonly host?: string | undefined
+  /** The port to listen at: 3000 by default; 0 is a free one, see {@link ServerAddress}. */
+  readonly port?: number | undefined
+  /**
+   * Who may use the server; see {@link ApiKeys} for changes at run time. Without any, whoever reaches it may: it listens on
+   * this machine alone then, and refuses requests that a web page of another origin makes.
+   */
+  readonly apiKeys?: ReadonlyArray<ApiKey | Redacted.Redacted> | undefined
+  /**
+   * What each user may have, or a function of the user. By default 60000 requests a minute, 1000 executions at a time and
+   * 10000 sandboxes; an absent limit is the default, `Infinity` is none.
+   */
+  readonly quotas?: QuotaLimits | ((user: string) => QuotaLimits) | undefined
+  /** Limits of what a client may send, and hold open. */
+  readonly limits?: ServerLimits | undefined
+  /**
+   * Who may read `GET /metrics`, which counts what all users do: whoever has an API key (`"key"`, the default), everybody
+   * (`"open"`), nobody (`"off"`).
+   */
+  readonly metrics?: "key" | "open" | "off" | undefined
+  /**
+   * The origins of web pages that may use the server (`"https://app.example.org"`), or `"any"`. With API keys, which no web
+   * page has by itself, any by default; without, none.
+   */
+  readonly cors?: "any" | ReadonlyArray<string> | undefined
+  /** How long running requests may take to end when the server does, in milliseconds: 5000 by default. */
+  readonly graceMs?: number | undefined
+}
+
+/**
+ * Where a server listens.
+ *
+ * @category tags
+ */
+export class ServerAddress extends Context.Tag("sandbox-sdk/server/ServerAddress")<
+  ServerAddress,
+  { readonly host: string; readonly port: number; readonly url: string }
+>() {}
+
+/**
+ * The settings, complete.
+ */
+export interface Complete {
+  readonly host: string
+  readonly port: number
+  readonly hasKeys: boolean
+  readonly bodies: BodyLimits
+  readonly maxHeaderBytes: number
+  readonly maxUrlLength: number
+  readonly headersTimeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly maxConnections: number
+  readonly openStreams: number
+  readonly metrics: "key" | "open" | "off"
+  readonly cors: "any" | ReadonlyArray<string>
+  readonly graceMs: number
+}
+
+/**
+ * The tag.
+ */
+export class Settings extends Context.Tag("sandbox-sdk/server/Settings")<Settings, Complete>() {}

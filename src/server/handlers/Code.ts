@@ -1,0 +1,185 @@
+/**
+ * Answers requests that run something.
+ */
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Api, Caller } from "../../Api.js"
+import { type BatchEvent, type BatchExecutionJob, JobEnded } from "../../Batch.js"
+import { type RequestError, SandboxError } from "../../Errors.js"
+import type { Ended, ExecutionEvent, ExecutionMetadata, Started } from "../../Execution.js"
+import { collectExecution, collectTerminal } from "../../internal/collect.js"
+import * as Traceparent from "../../internal/traceparent.js"
+import type { ExecuteBatchOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
+import * as Quotas from "../../Quotas.js"
+import { SandboxSDK } from "../../SandboxSDK.js"
+import { about, openStream, streamAsCaller } from "../Handlers.js"
+import * as Streams from "../Streams.js"
+
+type Request = HttpServerRequest.HttpServerRequest
+
+/** The most output, in bytes, that is kept for an answer at the end; a stream has no such limit. */
+const MAX_KEPT = 100 * 1024 * 1024
+
+const kept = (maxOutputSize: number | undefined) => Math.min(maxOutputSize ?? MAX_KEPT, MAX_KEPT)
+
+/** Lets a trace that the caller has begun go on in what runs; a value that the caller gave is the caller's business. */
+const environment = (request: Request, envVars: Readonly<Record<string, string>> | undefined) =>
+  Effect.map(Traceparent.current, (current) => {
+    const given = request.headers["traceparent"]
+    return given === undefined || Option.isNone(Traceparent.parse(given)) || Option.isNone(current)
+      ? envVars ?? {}
+      : { [Traceparent.VARIABLE]: current.value, ...envVars }
+  })
+
+/** Remembers the first and the last event of a run, and logs its beginning. */
+const witness = <A extends ExecutionEvent>(stream: Stream.Stream<A, RequestError>) => {
+  const seen: Seen = {}
+  return {
+    seen,
+    stream: Stream.mapChunksEffect(stream, (chunk) => {
+      let begun: typeof Started.Type | undefined
+      for (const event of chunk) {
+        if (event._tag === "Started") {
+          begun = event
+          seen.started = event
+        } else if (event._tag === "Ended") {
+          seen.ended = event
+        }
+      }
+      return begun === undefined ? Effect.succeed(chunk) : Effect.as(
+        Effect.annotateLogs(Effect.logDebug("An execution began."), {
+          sandboxId: begun.sandboxId,
+          executionId: begun.executionId
+        }),
+        chunk
+      )
+    })
+  }
+}
+
+// Built here, and of plain values: JSON.stringify writes what the schema would.
+const plain = (event: ExecutionEvent): string => JSON.stringify(event)
+
+const encodeJobEnded = Schema.encodeSync(JobEnded)
+
+const encodeBatch = (event: BatchEvent): string =>
+  JSON.stringify(event._tag === "JobEnded" ? encodeJobEnded(event) : event)
+
+const seq = (event: { readonly seq: number }): number => event.seq
+
+const broken = new SandboxError({
+  code: "outcome_unknown",
+  message: "The run ended without its end event: nobody knows whether it came to its end."
+})
+
+interface Seen {
+  started?: typeof Started.Type
+  ended?: typeof Ended.Type
+}
+
+const metadataOf = ({ ended, started }: Seen): Effect.Effect<ExecutionMetadata, SandboxError> => {
+  if (started === undefined || ended === undefined) {
+    return Effect.fail(broken)
+  }
+  const { dropped, duration, exitCode, timestamp: endTime } = ended
+  const { contextId, executionId, sandboxId, timestamp: startTime } = started
+  return Effect.succeed({ executionId, sandboxId, contextId, startTime, endTime, duration, exitCode, dropped })
+}
+
+/**
+ * The handlers.
+ */
+export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
+  Effect.gen(function*() {
+    const sdk = yield* SandboxSDK
+    const quotas = yield* Quotas.Quotas
+
+    /** Counts as an execution until the request ends. */
+    const running = <A, E, R>(
+      effect: Effect.Effect<A, E, R>
+    ) => Effect.zipRight(Effect.flatMap(Caller, ({ userId }) => quotas.execution(userId)), effect)
+
+    const execute = Effect.fnUntraced(function*(
+      request: Request,
+      id: string,
+      code: string,
+      options: RunCodeStreamOptions
+    ) {
+      const format = Streams.formatOf(request)
+      if (format !== undefined) {
+        yield* openStream
+        const { stream } = witness(yield* streamAsCaller(sdk.runCodeStream(id, code, options)))
+        return yield* Streams.records(request, stream, { format, encode: plain, id: seq })
+      }
+      const { seen, stream } = witness(
+        yield* streamAsCaller(sdk.runCodeStream(id, code, { ...options, maxOutputSize: kept(options.maxOutputSize) }))
+      )
+      const execution = yield* collectExecution(stream).pipe(
+        Effect.map((result) => result.execution),
+        // What the code raised is an answer.
+        Effect.catchTag("ExecutionError", (error) =>
+          error.execution === undefined ? Effect.fail(broken) : Effect.succeed(error.execution))
+      )
+      const { error, executionCount, logs, results } = execution
+      return { logs, results, error, executionCount, metadata: yield* metadataOf(seen) }
+    })
+
+    const terminal = Effect.fnUntraced(function*(
+      request: Request,
+      id: string,
+      command: string,
+      options: RunTerminalStreamOptions
+    ) {
+      const format = Streams.formatOf(request)
+      if (format !== undefined) {
+        yield* openStream
+        const { stream } = witness(yield* streamAsCaller(sdk.runTerminalStream(id, command, options)))
+        return yield* Streams.records(request, stream, { format, encode: plain, id: seq })
+      }
+      const { seen, stream } = witness(
+        yield* streamAsCaller(sdk.runTerminalStream(id, command, {
+          // One text can only be in the order in which it was written.
+          mergeOutput: true,
+          ...options,
+          maxOutputSize: kept(options.maxOutputSize)
+        }))
+      )
+      const output = yield* collectTerminal(stream)
+      const { exitCode } = yield* metadataOf(seen)
+      return exitCode === undefined ? yield* broken : { output, exitCode }
+    })
+
+    const batch = Effect.fnUntraced(function*(
+      request: Request,
+      id: string,
+      jobs: ReadonlyArray<BatchExecutionJob>,
+      options: ExecuteBatchOptions
+    ) {
+      const format = Streams.formatOf(request)
+      if (format === undefined) {
+        return yield* sdk.executeBatch(id, jobs, options)
+      }
+      yield* openStream
+      return yield* Streams.records(request, yield* streamAsCaller(sdk.executeBatchStream(id, jobs, options)), {
+        format,
+        encode: encodeBatch,
+        id: seq
+      })
+    })
+
+    return handlers
+      .handle("execute", ({ path, payload: { code, envVars, ...options }, request }) =>
+        Effect.flatMap(environment(request, envVars), (envs) =>
+          running(execute(request, path.id, code, { ...options, envs }))).pipe(about(path.id)))
+      .handle("terminal", ({ path, payload: { command, envVars, ...options }, request }) =>
+        Effect.flatMap(environment(request, envVars), (envs) =>
+          running(terminal(request, path.id, command, { ...options, envs }))).pipe(about(path.id)))
+      .handle("batch", ({ path, payload, request }) => {
+        const { jobs, ...options } = "jobs" in payload ? payload : { jobs: payload }
+        return running(batch(request, path.id, jobs, options)).pipe(about(path.id))
+      })
+  }))

@@ -1,0 +1,65 @@
+/**
+ * Answers requests about files.
+ */
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { Api, BYTES, NDJSON } from "../../Api.js"
+import { SandboxSDK } from "../../SandboxSDK.js"
+import { Active } from "../Active.js"
+import * as Body from "../Body.js"
+import { about, done, openStream, streamAsCaller } from "../Handlers.js"
+import { Settings } from "../Settings.js"
+import * as Streams from "../Streams.js"
+
+/**
+ * The handlers.
+ */
+export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
+  Effect.gen(function*() {
+    const sdk = yield* SandboxSDK
+    const active = yield* Active
+    const { bodies } = yield* Settings
+    return handlers
+      .handle("read", ({ path: { id }, urlParams: { path, ...options } }) =>
+        about(id)(Effect.map(sdk.readFile(id, path, options), (content) => ({ content }))))
+      .handle("write", ({ path: { id }, payload: { content, ...options }, urlParams: { path } }) =>
+        about(id)(Effect.map(sdk.writeFile(id, path, content, options), (written) => ({ path: written }))))
+      .handle("remove", ({ path: { id }, urlParams: { path } }) =>
+        about(id)(Effect.as(sdk.deleteFile(id, path), done)))
+      .handle("list", ({ path: { id }, urlParams: { path } }) =>
+        about(id)(sdk.listFiles(id, path)))
+      .handle("stat", ({ path: { id }, urlParams: { path } }) =>
+        about(id)(sdk.statFile(id, path)))
+      .handle("makeDirectory", ({ path: { id }, payload, urlParams: { path } }) =>
+        about(id)(sdk.makeDirectory(id, path, payload)))
+      .handle("move", ({ path: { id }, payload: { path, to } }) =>
+        about(id)(sdk.moveFile(id, path, to)))
+      .handle("watch", ({ path: { id }, request, urlParams: { path, recursive } }) =>
+        about(id)(Effect.gen(function*() {
+          yield* active.endless
+          yield* openStream
+          const events = yield* streamAsCaller(sdk.watchFiles(id, path, { recursive }))
+          return yield* Streams.records(request, Stream.zipWithIndex(events), {
+            format: Streams.formatOf(request) ?? NDJSON,
+            encode: ([event]) =>
+              JSON.stringify(event),
+            id: ([_, index]) =>
+              index,
+            quiet: true
+          })
+        })))
+      .handle("download", ({ path: { id }, request, urlParams: { path } }) =>
+        about(id)(Effect.gen(function*() {
+          yield* openStream
+          return yield* Streams.bytes(request, yield* streamAsCaller(sdk.readFileStream(id, path)), BYTES)
+        })))
+      .handle("upload", ({ path: { id }, request, urlParams: { createParents, path } }) =>
+        about(id)(
+          sdk.writeFileStream(id, path, Body.bytes(request, bodies), { createParents }).pipe(
+            Effect.map((written) => ({ path: written })),
+            Effect.catchTag("Problem", (problem) =>
+              Effect.die(problem))
+          )
+        ))
+  }))
