@@ -1,25 +1,28 @@
 /**
- * Text without colours for what is not a terminal.
+ * Text without colours for what is not a terminal, and without tricks for what is one.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { stripVTControlCharacters } from "node:util"
+import { hasColours } from "./Output.js"
 
 const strip = (value: unknown): unknown => typeof value === "string" ? stripVTControlCharacters(value) : value
 
 /**
- * Runs a program whose standard output gets colours only when it is a terminal and `NO_COLOR` (https://no-color.org) is
- * not set.
+ * Runs a program whose console has colours only where they are wanted.
  */
 export const unlessTerminal = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() =>
-    process.stdout.isTTY && (process.env.NO_COLOR ?? "") === "" ?
-      program :
-      Console.consoleWith((console) =>
-        Effect.withConsole(program, {
-          ...console,
-          log: (...values) => console.log(...values.map(strip)),
-          error: (...values) => console.error(...values.map(strip))
-        })
-      )
-  )
+  Console.consoleWith((console) => {
+    const log = hasColours("stdout") ? console.log : (...values: ReadonlyArray<unknown>) => console.log(...values.map(strip))
+    const error = hasColours("stderr")
+      ? console.error
+      : (...values: ReadonlyArray<unknown>) => console.error(...values.map(strip))
+    return Effect.withConsole(program, { ...console, log, error })
+  })
+
+/**
+ * Text that others chose (a name, a path), in one line and without control characters, which a terminal would obey.
+ */
+export const visible = (text: string): string =>
+  // eslint-disable-next-line no-control-regex
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, "\ufffd")

@@ -2,35 +2,111 @@
 /**
  * The command line. Each command loads what it needs when it runs.
  */
+import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Usage from "@effect/cli/Usage"
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
+import { stripVTControlCharacters } from "node:util"
 import manifest from "../../package.json" with { type: "json" }
+import type { AnySandboxSDKError } from "../Errors.js"
+import { type CliError, describe, type Exited, Status, statusOf } from "./CliError.js"
 import * as Doctor from "./Doctor.js"
+import * as Input from "./Input.js"
+import { runMain } from "./Main.js"
 import * as PlainText from "./PlainText.js"
+import * as Run from "./Run.js"
 
 const sandbox = Command.make("sandbox").pipe(
   Command.withDescription("Run untrusted code in isolated sandboxes"),
-  Command.withSubcommands([Doctor.command])
+  Command.withSubcommands([Run.command, Doctor.command])
 )
 
-const run = Command.run(sandbox, { name: "Sandbox SDK", executable: "sandbox", version: manifest.version })
+const footer = HelpDoc.sequence(
+  HelpDoc.h1("EXIT STATUS"),
+  HelpDoc.enumeration([
+    HelpDoc.p("0  It is done."),
+    HelpDoc.p("1  The code raised an error, or what was asked for cannot be done. `run` and `shell` pass on the code's own."),
+    HelpDoc.p("64  The arguments or the settings are wrong."),
+    HelpDoc.p("66, 73  A file cannot be read, cannot be written."),
+    HelpDoc.p("69, 75  There is no server, no isolation or no interpreter; too many requests."),
+    HelpDoc.p("70  The sandbox failed."),
+    HelpDoc.p("77  The API key is missing or wrong."),
+    HelpDoc.p("124  The code ran into its limit of time."),
+    HelpDoc.p("128 + n  Signal n ended this program: 130 is Ctrl-C.")
+  ])
+)
+
+const run = Command.run(sandbox, { name: "Sandbox SDK", executable: "sandbox", version: manifest.version, footer })
+
+const config = CliConfig.layer({ isCaseSensitive: true, finalCheckBuiltIn: true, showTypes: false })
+
+type Failure = AnySandboxSDKError | CliError | Exited | ValidationError.ValidationError
+
+/** How a command is called, in one line. */
+const usageOf = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>): string =>
+  Usage.enumerate(Command.getUsage(command), { ...CliConfig.defaultConfig, showTypes: false })
+    .map((span) => stripVTControlCharacters(HelpDoc.toAnsiText(HelpDoc.p(span))).trim())
+    .join("\n")
+
+const usages: ReadonlyMap<string, () => string> = new Map([
+  ["run", () => usageOf(Run.command)],
+  ["doctor", () => usageOf(Doctor.command)]
+])
+
+/** What is wrong with the arguments has been said already. */
+const explainUsage = (args: ReadonlyArray<string>): Effect.Effect<void> => {
+  const usage = usages.get(args[0] ?? "")
+  return Console.error(
+    usage === undefined
+      ? "Usage: sandbox COMMAND …\nSee `sandbox --help`."
+      : `Usage: sandbox ${usage()}\nSee \`sandbox ${args[0]} --help\`.`
+  )
+}
 
 /** An expected failure is its message; a mistake in the arguments has been explained already; a defect has its stack. */
-const explain = <E extends { readonly message: string } | ValidationError.ValidationError>(cause: Cause.Cause<E>) =>
+const explain = (args: ReadonlyArray<string>) => (cause: Cause.Cause<Failure>): Effect.Effect<void> =>
   Option.match(Cause.failureOption(cause), {
     onNone: () => Cause.isInterruptedOnly(cause) ? Effect.void : Console.error(Cause.pretty(cause)),
-    onSome: (error) => ValidationError.isValidationError(error) ? Effect.void : Console.error(error.message)
+    onSome: (error) =>
+      ValidationError.isValidationError(error)
+        ? explainUsage(args)
+        : error._tag === "Exited"
+        ? Effect.void
+        : Console.error(error._tag === "CliError" ? error.message : describe(error))
   })
 
-run(process.argv).pipe(
-  Effect.tapErrorCause(explain),
-  PlainText.unlessTerminal,
-  Effect.provide(NodeContext.layer),
-  NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
+const statusOfCause = (cause: Cause.Cause<Failure>): number =>
+  Option.match(Cause.failureOption(cause), {
+    onNone: () => Status.software,
+    onSome: (error) =>
+      ValidationError.isValidationError(error)
+        ? ValidationError.isHelpRequested(error) ? 0 : Status.usage
+        : error._tag === "Exited"
+        ? error.status
+        : error._tag === "CliError"
+        ? error.status ?? Status.failed
+        : statusOf(error)
+  })
+
+// The parser would take a lone dash for an option.
+const args = process.argv.map((arg) => arg === "-" ? Input.STANDARD : arg)
+
+runMain(
+  run(args).pipe(
+    Effect.tapErrorCause(explain(args.slice(2))),
+    PlainText.unlessTerminal,
+    Effect.provide(Layer.merge(NodeContext.layer, config)),
+    // What the engine logs is for programs that ask for it.
+    Logger.withMinimumLogLevel(LogLevel.Warning)
+  ),
+  statusOfCause
 )

@@ -1,0 +1,51 @@
+/**
+ * Files of this machine, with messages for the person who named them.
+ */
+import type { PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { CliError, Status } from "./CliError.js"
+
+const reason = (error: PlatformError): string => {
+  if (error._tag === "SystemError") {
+    switch (error.reason) {
+      case "NotFound":
+        return "there is no such file or directory"
+      case "PermissionDenied":
+        return "permission denied"
+      case "AlreadyExists":
+        return "something else is there"
+      case "BadResource":
+        return "it is a directory, or not a file to read"
+    }
+  }
+  const cause: unknown = error.cause
+  return cause instanceof Error ? cause.message : error.message
+}
+
+/**
+ * A file that could not be read.
+ */
+export const unreadable = (path: string) => (error: PlatformError): CliError =>
+  new CliError({ message: `Cannot read ${path}: ${reason(error)}.`, status: Status.noInput })
+
+/**
+ * A file that could not be written.
+ */
+export const unwritable = (path: string) => (error: PlatformError): CliError =>
+  new CliError({ message: `Cannot write ${path}: ${reason(error)}.`, status: Status.cannotCreate })
+
+/**
+ * What is at a path, if anything.
+ */
+export const stat = (path: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) =>
+    fs.stat(path).pipe(
+      Effect.map(Option.some),
+      Effect.catchIf(
+        (error) => error._tag === "SystemError" && error.reason === "NotFound",
+        () => Effect.succeed(Option.none<FileSystem.File.Info>())
+      ),
+      Effect.mapError(unreadable(path))
+    ))

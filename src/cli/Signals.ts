@@ -1,0 +1,57 @@
+/**
+ * Signals to this program. By default the first one interrupts the program, which then cleans up, and a second one ends
+ * it at once; a command may take the first one for itself.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { constants } from "node:os"
+
+/**
+ * The signals that ask a program to end (signal(7)).
+ */
+export const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+
+/**
+ * One of them.
+ */
+export type Signal = typeof signals[number]
+
+/** Tells whether it has seen to the signal. */
+type Handler = (signal: Signal) => boolean
+
+const handlers: Array<Handler> = []
+
+/**
+ * Offers a signal to the command that runs. Tells whether it took it.
+ */
+export const offer = (signal: Signal): boolean => handlers.at(-1)?.(signal) ?? false
+
+/**
+ * Handles signals until the scope closes.
+ */
+export const handle = (handler: Handler): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => void handlers.push(handler)),
+    () => Effect.sync(() => void handlers.splice(handlers.lastIndexOf(handler), 1))
+  )
+
+/**
+ * Waits for the first signal, which then does not interrupt the program. The second one is for the default again.
+ */
+export const first: Effect.Effect<Effect.Effect<Signal>, never, Scope.Scope> = Effect.gen(function*() {
+  const received = yield* Deferred.make<Signal>()
+  let isFirst = true
+  yield* handle((signal) => {
+    const wasFirst = isFirst
+    isFirst = false
+    Deferred.unsafeDone(received, Effect.succeed(signal))
+    return wasFirst
+  })
+  return Deferred.await(received)
+})
+
+/**
+ * The exit status of a program that a signal ended, as a shell has it.
+ */
+export const statusOf = (signal: Signal): number => 128 + constants.signals[signal]
