@@ -136,7 +136,7 @@ export const runOperations = ({ registry }: Parts): Runs => {
       yield* requireId("runTerminal", id)
       yield* requireCommand("runTerminal", command)
       // One pipe for both streams keeps their order exact; who listens to them one by one needs two.
-      const merge = collect.onStdout === undefined && collect.onStderr === undefined
+      const merge = stream.mergeOutput ?? (collect.onStdout === undefined && collect.onStderr === undefined)
       const events = streamCommand("runTerminal", id, command, stream, merge, DEFAULT_CAPTURE_BYTES)
       return yield* collectTerminal(events, collect)
     }),
@@ -145,7 +145,7 @@ export const runOperations = ({ registry }: Parts): Runs => {
         const options = yield* decodeTerminalStream(input)
         yield* requireId("runTerminalStream", id)
         yield* requireCommand("runTerminalStream", command)
-        return streamCommand("runTerminalStream", id, command, options, false, Infinity)
+        return streamCommand("runTerminalStream", id, command, options, options.mergeOutput ?? false, Infinity)
       })).pipe(Stream.withSpan("SandboxSDK.runTerminalStream"))
   }
 }
