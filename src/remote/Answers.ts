@@ -21,7 +21,10 @@ const DEFAULT_RETRY_AFTER = 1_000
 
 const decodeError = Schema.decodeOption(Schema.parseJson(RequestError))
 
-const readText = (response: HttpClientResponse.HttpClientResponse, peer: Peer): Effect.Effect<string, ConnectionError> =>
+const readText = (
+  response: HttpClientResponse.HttpClientResponse,
+  peer: Peer
+): Effect.Effect<string, ConnectionError> =>
   Effect.suspend(() => {
     const decoder = new TextDecoder()
     let length = 0
@@ -39,7 +42,8 @@ const readText = (response: HttpClientResponse.HttpClientResponse, peer: Peer): 
 
 /** A page without its markup, in one line. */
 const inOneLine = (body: string): string =>
-  body.slice(0, 4_096).replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ").replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim()
+  body.slice(0, 4_096).replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ").replace(/<[^>]*>/g, " ").replace(/\s+/g, " ")
+    .trim()
 
 const foreign = (
   response: HttpClientResponse.HttpClientResponse,

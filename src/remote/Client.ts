@@ -3,8 +3,8 @@
  * counted, traced, and failing with nothing but the errors of the SDK.
  */
 import * as Headers from "@effect/platform/Headers"
-import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -207,7 +207,9 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
               ? Effect.succeed(error.response)
               : Effect.fail(fold(peer)(error)),
           onSuccess: () =>
-            Effect.fail(new SandboxSDKError({ code: "internal", message: `${kind.operation}: the answer was not opened.` }))
+            Effect.fail(
+              new SandboxSDKError({ code: "internal", message: `${kind.operation}: the answer was not opened.` })
+            )
         }),
         withinTimeout
       )

@@ -59,7 +59,10 @@ const hints: ReadonlyArray<readonly [RegExp, string]> = [
   [/REFUSED|Refused|connection refused/i, "Nothing listens there: is the server running?"],
   [/ENOTFOUND|EAI_AGAIN|dns error|lookup/, "There is no such host, or no way to look it up: check serverUrl."],
   [/CERT|TLS/, "Its certificate is not trusted here."],
-  [/Failed to fetch|NetworkError|Load failed/, "The browser does not say more: is the server up, and does it allow this origin (CORS)?"]
+  [
+    /Failed to fetch|NetworkError|Load failed/,
+    "The browser does not say more: is the server up, and does it allow this origin (CORS)?"
+  ]
 ]
 
 interface Diagnosis {

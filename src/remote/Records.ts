@@ -80,7 +80,8 @@ const isFailed = (record: unknown): record is Failed =>
 
 const cutOff = (peer: Peer, atBoundary: boolean): ConnectionError =>
   new ConnectionError({
-    message: `The connection to ${peer.url} ended ${atBoundary ? "before the last record" : "in the middle of a record"}: ` +
+    message:
+      `The connection to ${peer.url} ended ${atBoundary ? "before the last record" : "in the middle of a record"}: ` +
       "nobody knows whether what it told of came to its end.",
     url: peer.url
   })

@@ -13,7 +13,10 @@ export const collectSpans = () => {
         _tag: "Span",
         name,
         spanId: count.toString(16).padStart(16, "0"),
-        traceId: Option.match(parent, { onNone: () => count.toString(16).padStart(32, "0"), onSome: (of) => of.traceId }),
+        traceId: Option.match(parent, {
+          onNone: () => count.toString(16).padStart(32, "0"),
+          onSome: (of) => of.traceId
+        }),
         parent,
         context: Context.omit()(context),
         status: { _tag: "Ended", startTime, endTime: startTime, exit: Exit.void },

@@ -1,8 +1,27 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Effect, Exit, Fiber, Stream } from "effect"
-import { type AnySandboxSDKError, ConnectionError, SandboxError, SandboxSDKError, TimeoutError } from "../../src/Errors.js"
+import {
+  type AnySandboxSDKError,
+  ConnectionError,
+  SandboxError,
+  SandboxSDKError,
+  TimeoutError
+} from "../../src/Errors.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
-import { ended, freePort, info, lastPiece, line, piece, rawServer, remote, reply, started, stdout, streamHead } from "./support.js"
+import {
+  ended,
+  freePort,
+  info,
+  lastPiece,
+  line,
+  piece,
+  rawServer,
+  remote,
+  reply,
+  started,
+  stdout,
+  streamHead
+} from "./support.js"
 
 const id = "sbx_1"
 
@@ -182,19 +201,18 @@ describe("what goes over the wire", () => {
       }))
   }
 
-  for (
-    const [what, answer] of [
-      ["a page", (body: string) => [200, `<html>${body}</html>`, "text/html"]],
-      ["JSON of another shape", () => [200, `{"hello":"world"}`, "application/json"]],
-      ["nothing", () => [200, "", "application/json"]],
-      ["nothing, with 204", () => [204, "", "application/json"]],
-      ["a page with 404", () => [404, "<html>Not Found</html>", "text/html"]],
-      ["another error of JSON", () => [400, `{"error":"bad"}`, "application/json"]]
-    ] as ReadonlyArray<readonly [string, (body: string) => readonly [number, string, string]]>
-  ) {
+  const answers: ReadonlyArray<readonly [what: string, status: number, body: string, type: string]> = [
+    ["a page", 200, "<html></html>", "text/html"],
+    ["JSON of another shape", 200, `{"hello":"world"}`, "application/json"],
+    ["nothing", 200, "", "application/json"],
+    ["nothing, with 204", 204, "", "application/json"],
+    ["a page with 404", 404, "<html>Not Found</html>", "text/html"],
+    ["another error of JSON", 400, `{"error":"bad"}`, "application/json"]
+  ]
+
+  for (const [what, status, body, type] of answers) {
     it.scopedLive(`says decode_error to ${what}`, () =>
       Effect.gen(function*() {
-        const [status, body, type] = answer("x")
         const server = yield* rawServer((socket) => reply(socket, status, body, { "content-type": type }))
         const error = yield* use((sdk) => sdk.getSandbox(id)).pipe(Effect.flip, Effect.provide(remote(server.url)))
         expect(error).toMatchObject({ _tag: "SandboxSDKError", code: "decode_error" })

@@ -37,8 +37,7 @@ const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTermi
 const isEnd = (event: ExecutionEvent): boolean => event._tag === "Ended"
 
 const withRequestTimeout =
-  (timeoutMs: number | undefined) =>
-  <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
+  (timeoutMs: number | undefined) => <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
     timeoutMs === undefined
       ? stream
       : Stream.interruptWhen(
