@@ -1,4 +1,5 @@
 """The Python kernel: a fork of the agent that runs code and keeps its state."""
+import _thread
 import array
 import builtins
 import gc
@@ -192,13 +193,18 @@ class Kernel:
         if os.getpid() != self.pid:
             print(result.get("text", ""))
             return
-        if self.run is None or run not in (None, self.run):
+        number = self.run
+        if number is None or run not in (None, number):
             return
         self.streams.flush()
-        header = {"ev": "result", "run": self.run}
+        header = {"ev": "result", "run": number}
         blob = dump(result).encode("ascii")
         with self.control_lock:
-            if wait:
+            # The run may have ended while this thread was at it.
+            if self.run != number:
+                return
+            # Only the main thread reads answers: another one could take the next run for its own.
+            if wait and _thread.get_ident() == self.main_thread:
                 self.control.send_in_order(header, blob)
             else:
                 self.control.send(header, blob)
@@ -208,6 +214,7 @@ class Kernel:
     def serve(self):
         import threading
         self.control_lock = threading.RLock()
+        self.main_thread = _thread.get_ident()
         self.control.send({"ev": "ready"})
         while True:
             header, blob = self.control.receive()
@@ -238,10 +245,11 @@ class Kernel:
         self.figures.close()
         self.streams.end()
         restore_environment(previous)
-        self.run = None
-        if error is not None:
-            self.control.send({"ev": "error", "run": number}, dump(error).encode("ascii"))
-        self.control.send({"ev": "done", "run": number})
+        with self.control_lock:
+            self.run = None
+            if error is not None:
+                self.control.send({"ev": "error", "run": number}, dump(error).encode("ascii"))
+            self.control.send({"ev": "done", "run": number})
 
     def evaluate(self, count, blob):
         value = self.evaluator.run(blob.decode("utf-8"), count)

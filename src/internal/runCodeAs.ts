@@ -34,7 +34,9 @@ const candidates = (result: Result): Either.Either<ReadonlyArray<unknown>, Sandb
       onLeft: () =>
         failure(
           "result",
-          `the main result is no JSON: ${text.slice(0, 120)}. End the code in plain data (in Python dicts with text as ` +
+          `the main result is no JSON: ${
+            text.slice(0, 120)
+          }. End the code in plain data (in Python dicts with text as ` +
             "keys, lists, tuples, text, numbers, booleans), or in json.dumps(…) or JSON.stringify(…) of it."
         )
     })

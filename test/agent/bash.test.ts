@@ -108,7 +108,8 @@ describe("bash", () => {
       ) {
         const run = agent.start("c", `sleep 0.01 & echo on; ${code === "wait" ? "sleep 100 & wait" : code}; echo never`)
         yield* agent.wait(({ message }) => message.ev === "output" && message.run === run)
-        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 30)))
+        // Until every process of a pipeline is there: bash goes on when its last one never saw the interrupt.
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 300)))
         agent.send({ op: "interrupt", run })
         const outcome = yield* agent.outcome(run)
         expect([code, outcome.stdout.toString()]).toEqual([code, ""])

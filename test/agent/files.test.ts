@@ -262,7 +262,7 @@ describe("files", () => {
       expect(yield* make("/workspace/a/b", true)).toBe("reply")
       expect(yield* make("/workspace/a", false)).toBe("file_exists")
       yield* write(agent, "/workspace/f", "1")
-      expect(yield* make("/workspace/f", true)).toBe("not_a_directory")
+      expect(yield* make("/workspace/f", true)).toBe("file_exists")
       expect(yield* make("/workspace/f/g", true)).toBe("not_a_directory")
       expect(yield* move("/workspace/f", "/workspace/a/b/g")).toBe("reply")
       expect(yield* move("/workspace/f", "/workspace/a/g")).toBe("file_not_found")
