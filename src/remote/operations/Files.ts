@@ -48,7 +48,7 @@ const decodeText = (bytes: Uint8Array): Either.Either<string, unknown> =>
   Either.try(() => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes))
 
 /** The path and the id, both checked: the path first, as everywhere. */
-const at = Effect.fnUntraced(function*(operation: string, input: unknown, path: unknown, field = "path") {
+const at = Effect.fnUntraced(function*(operation: string, input: unknown, path: unknown, field?: string) {
   const absolute = yield* normalizePath(operation, path, field)
   const id = yield* Effect.flatMap(requireId(operation, input), (known) => Segment.sandbox(known))
   return { id, path: absolute }
