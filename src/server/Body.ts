@@ -81,7 +81,11 @@ const readAll = (source: IncomingMessage, limit: number): Effect.Effect<Uint8Arr
   })
 
 /** `application/json`, in UTF-8, which is all that JSON is (RFC 8259, 8.1). */
-const JSON_TYPE = /^\s*application\/json\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?(?:;.*)?$/i
+const isJson = (type: string): boolean => {
+  const [essence = "", ...parameters] = type.split(";").map((part) => part.trim().toLowerCase())
+  return essence === "application/json" &&
+    parameters.every((one) => !one.startsWith("charset") || /^charset\s*=\s*"?utf-?8"?$/.test(one))
+}
 
 const parse = (bytes: Uint8Array): Effect.Effect<unknown, Problem> =>
   Effect.gen(function*() {
@@ -102,7 +106,7 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, Problem> =>
 const readJson = (source: IncomingMessage, { maxJsonBytes, timeoutMs }: BodyLimits): Effect.Effect<unknown, Problem> =>
   Effect.gen(function*() {
     const type = source.headers["content-type"]
-    if (type !== undefined && !JSON_TYPE.test(type)) {
+    if (type !== undefined && !isJson(type)) {
       return yield* problem(415, "The body must be JSON: send it with `Content-Type: application/json`.", {
         field: "content-type",
         headers: { accept: "application/json" }

@@ -88,6 +88,8 @@ const address = (server: Server) =>
       const settings = yield* Settings
       const { address } = yield* HttpServer.HttpServer
       const active = yield* Active.Active
+      // No route speaks another protocol: a request that offers one is a request like any other (RFC 9110, 7.8).
+      server.removeAllListeners("upgrade")
       yield* Effect.addFinalizer(() => Effect.provideService(shutDown(server, settings), Active.Active, active))
       const port = address._tag === "TcpAddress" ? address.port : settings.port
       const found = { host: settings.host, port, url: urlOf(settings.host, port) }
