@@ -8,6 +8,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Language } from "../CodeContext.js"
+import * as Arguments from "./Arguments.js"
 import { CliError, Exited, Status } from "./CliError.js"
 import * as Durations from "./Durations.js"
 import * as Input from "./Input.js"
@@ -25,7 +26,7 @@ const LEFT_BEHIND_MS = 24 * 3_600_000
 /** The longest that a sandbox may be given. */
 const LONGEST_MS = 2_147_483_647
 
-const file = Args.text({ name: "FILE" }).pipe(Args.withDescription("The code, or - for standard input"))
+const file = Arguments.text("FILE").pipe(Args.withDescription("The code, or - for standard input"))
 
 const language = Languages.option.pipe(
   Options.withAlias("l"),

@@ -1,6 +1,6 @@
 /**
  * Signals to this program. By default the first one interrupts the program, which then cleans up, and a second one ends
- * it at once; a command may take the first one for itself.
+ * it at once; a command may take them for itself.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -16,6 +16,11 @@ export const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
  * One of them.
  */
 export type Signal = typeof signals[number]
+
+/**
+ * The exit status of a program that a signal ended, as a shell has it.
+ */
+export const statusOf = (signal: Signal): number => 128 + constants.signals[signal]
 
 /** Tells whether it has seen to the signal. */
 type Handler = (signal: Signal) => boolean
@@ -37,21 +42,19 @@ export const handle = (handler: Handler): Effect.Effect<void, never, Scope.Scope
   )
 
 /**
- * Waits for the first signal, which then does not interrupt the program. The second one is for the default again.
+ * An effect that waits for the first signal, which then interrupts nothing; a second one ends the program at once. Until
+ * the scope closes.
  */
 export const first: Effect.Effect<Effect.Effect<Signal>, never, Scope.Scope> = Effect.gen(function*() {
   const received = yield* Deferred.make<Signal>()
   let isFirst = true
   yield* handle((signal) => {
-    const wasFirst = isFirst
+    if (!isFirst) {
+      process.exit(statusOf(signal))
+    }
     isFirst = false
     Deferred.unsafeDone(received, Effect.succeed(signal))
-    return wasFirst
+    return true
   })
   return Deferred.await(received)
 })
-
-/**
- * The exit status of a program that a signal ended, as a shell has it.
- */
-export const statusOf = (signal: Signal): number => 128 + constants.signals[signal]

@@ -19,35 +19,37 @@ import { stripVTControlCharacters } from "node:util"
 import manifest from "../../package.json" with { type: "json" }
 import type { AnySandboxSDKError } from "../Errors.js"
 import { type CliError, describe, type Exited, Status, statusOf } from "./CliError.js"
+import * as Copy from "./Copy.js"
 import * as Doctor from "./Doctor.js"
 import * as Input from "./Input.js"
+import * as List from "./List.js"
 import { runMain } from "./Main.js"
+import * as Output from "./Output.js"
+import { overview } from "./Overview.js"
 import * as PlainText from "./PlainText.js"
+import * as Remove from "./Remove.js"
 import * as Run from "./Run.js"
+import * as Serve from "./Serve.js"
+import * as Shell from "./Shell.js"
+import * as Templates from "./Templates.js"
 
 const sandbox = Command.make("sandbox").pipe(
   Command.withDescription("Run untrusted code in isolated sandboxes"),
-  Command.withSubcommands([Run.command, Doctor.command])
-)
-
-const footer = HelpDoc.sequence(
-  HelpDoc.h1("EXIT STATUS"),
-  HelpDoc.enumeration([
-    HelpDoc.p("0  It is done."),
-    HelpDoc.p("1  The code raised an error, or what was asked for cannot be done. `run` and `shell` pass on the code's own."),
-    HelpDoc.p("64  The arguments or the settings are wrong."),
-    HelpDoc.p("66, 73  A file cannot be read, cannot be written."),
-    HelpDoc.p("69, 75  There is no server, no isolation or no interpreter; too many requests."),
-    HelpDoc.p("70  The sandbox failed."),
-    HelpDoc.p("77  The API key is missing or wrong."),
-    HelpDoc.p("124  The code ran into its limit of time."),
-    HelpDoc.p("128 + n  Signal n ended this program: 130 is Ctrl-C.")
+  Command.withSubcommands([
+    Run.command,
+    Shell.command,
+    Serve.command,
+    List.command,
+    Copy.command,
+    Remove.command,
+    Templates.command,
+    Doctor.command
   ])
 )
 
-const run = Command.run(sandbox, { name: "Sandbox SDK", executable: "sandbox", version: manifest.version, footer })
+const run = Command.run(sandbox, { name: "Sandbox SDK", executable: "sandbox", version: manifest.version })
 
-const config = CliConfig.layer({ isCaseSensitive: true, finalCheckBuiltIn: true, showTypes: false })
+const config = CliConfig.layer({ isCaseSensitive: true, finalCheckBuiltIn: true, showTypes: false, showBuiltIns: false })
 
 type Failure = AnySandboxSDKError | CliError | Exited | ValidationError.ValidationError
 
@@ -59,6 +61,12 @@ const usageOf = <Name extends string, R, E, A>(command: Command.Command<Name, R,
 
 const usages: ReadonlyMap<string, () => string> = new Map([
   ["run", () => usageOf(Run.command)],
+  ["shell", () => usageOf(Shell.command)],
+  ["serve", () => usageOf(Serve.command)],
+  ["ls", () => usageOf(List.command)],
+  ["cp", () => usageOf(Copy.command)],
+  ["rm", () => usageOf(Remove.command)],
+  ["templates", () => usageOf(Templates.command)],
   ["doctor", () => usageOf(Doctor.command)]
 ])
 
@@ -100,13 +108,16 @@ const statusOfCause = (cause: Cause.Cause<Failure>): number =>
 // The parser would take a lone dash for an option.
 const args = process.argv.map((arg) => arg === "-" ? Input.STANDARD : arg)
 
+const isOverview = args.length === 2 || args.length === 3 && (args[2] === "--help" || args[2] === "-h")
+
 runMain(
-  run(args).pipe(
+  (isOverview ? Output.line("stdout", overview(manifest.version)) : run(args)).pipe(
     Effect.tapErrorCause(explain(args.slice(2))),
     PlainText.unlessTerminal,
     Effect.provide(Layer.merge(NodeContext.layer, config)),
-    // What the engine logs is for programs that ask for it.
-    Logger.withMinimumLogLevel(LogLevel.Warning)
+    Logger.withMinimumLogLevel(LogLevel.Warning),
+    // Standard output is for what was asked for.
+    Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger)))
   ),
   statusOfCause
 )

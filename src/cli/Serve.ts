@@ -1,0 +1,124 @@
+/**
+ * `sandbox serve`: the HTTP server over the engine of this machine.
+ */
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { randomBytes } from "node:crypto"
+import type { RequestError } from "../Errors.js"
+import { CliError, Status } from "./CliError.js"
+import * as Output from "./Output.js"
+import * as Signals from "./Signals.js"
+import * as TemplateFiles from "./TemplateFiles.js"
+
+const host = Options.text("host").pipe(
+  Options.withPseudoName("ADDRESS"),
+  Options.withDescription("The address to listen at; beyond this machine only with a given key. By default 127.0.0.1"),
+  Options.withDefault("127.0.0.1")
+)
+
+const port = Options.integer("port").pipe(
+  Options.withAlias("p"),
+  Options.withPseudoName("PORT"),
+  Options.withDescription("The port to listen at, 0 for a free one. By default 3000"),
+  Options.withDefault(3000)
+)
+
+const apiKey = Options.redacted("api-key").pipe(
+  Options.withPseudoName("KEY"),
+  Options.withDescription(
+    "Whoever has this key may use the server, and sees only what is made with it. Repeatable; other users of this " +
+      "machine can see it: SANDBOX_API_KEY, which is read when no key is given here, they cannot. Without any, the " +
+      "server makes a key and prints it"
+  ),
+  Options.repeated
+)
+
+const data = Options.text("data").pipe(
+  Options.withPseudoName("DIR"),
+  Options.withDescription("Keep sandboxes, their files and templates in this folder; by default they end with the server"),
+  Options.optional
+)
+
+const templateDir = Options.text("template-dir").pipe(
+  Options.withPseudoName("DIR"),
+  Options.withDescription("Make a template of every *.json file in this folder, for each key"),
+  Options.optional
+)
+
+const isLoopback = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i.test(host)
+
+const fromEnvironment = Config.redacted("SANDBOX_API_KEY").pipe(
+  Config.option,
+  Effect.orElseSucceed(() => Option.none<Redacted.Redacted>()),
+  Effect.map(Option.filter((key) => Redacted.value(key) !== ""))
+)
+
+/** Its user stays the same when the next start makes another key, and so do the sandboxes of `--data`. */
+const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString("base64url")), user: "local" }))
+
+/**
+ * The command.
+ */
+export const command = Command.make(
+  "serve",
+  { host, port, apiKey, data, templateDir },
+  (options) =>
+    Effect.gen(function*() {
+      const given = options.apiKey.length > 0 ? options.apiKey : Option.toArray(yield* fromEnvironment)
+      if (given.length === 0 && !isLoopback(options.host)) {
+        return yield* new CliError({
+          message: `Others can reach ${options.host}: to listen there, set SANDBOX_API_KEY or give --api-key KEY.`,
+          status: Status.usage
+        })
+      }
+      const configs = yield* Effect.transposeOption(Option.map(options.templateDir, TemplateFiles.read))
+      const made = yield* Effect.when(makeKey, () => given.length === 0)
+      const apiKeys = [...given, ...Option.toArray(made)]
+      const stopped = yield* Signals.first
+
+      const listen = Effect.gen(function*() {
+        const [{ layerLocal }, { SandboxSDK }, { layerServer, ServerAddress }, Keys] = yield* Effect.promise(() =>
+          Promise.all([
+            import("../local.js"),
+            import("../SandboxSDK.js"),
+            import("../server.js"),
+            import("../server/ApiKeys.js")
+          ])
+        )
+        const engine = yield* Layer.build(layerLocal({ dataDirectory: Option.getOrUndefined(options.data) }))
+        const service = Context.get(engine, SandboxSDK)
+        if (Option.isSome(configs)) {
+          const keys = yield* Keys.make(apiKeys)
+          for (const { user } of yield* keys.list) {
+            yield* TemplateFiles.load(service, user, configs.value)
+          }
+        }
+        const server = yield* Layer.build(
+          Layer.provide(
+            layerServer({ host: options.host, port: options.port, apiKeys }),
+            Layer.succeed(SandboxSDK, service)
+          )
+        )
+        if (Option.isSome(made)) {
+          yield* Output.line("stdout", `API key: ${Redacted.value(made.value.key)}`)
+        }
+        yield* Output.line("stdout", `Listening at ${Context.get(server, ServerAddress).url}`)
+        return yield* Effect.never
+      }).pipe(Effect.mapError(say))
+
+      // The scope of this race closes what was begun, also when the signal comes while it begins.
+      yield* Effect.raceFirst(Effect.scoped(listen), stopped)
+    }).pipe(Effect.scoped)
+).pipe(Command.withDescription("Serve the sandboxes of this machine over HTTP; Ctrl-C lets running requests end first"))
+
+/** Names the options in place of the settings behind them. */
+const say = (error: RequestError | CliError): RequestError | CliError =>
+  error._tag === "SandboxSDKError" && error.code === "invalid_config"
+    ? new CliError({ message: error.message.replace(/^layerServer: /, ""), status: Status.usage })
+    : error
