@@ -61,14 +61,23 @@ const local: Effect.Effect<Service, RequestError, Scope.Scope> = Effect.gen(func
 /**
  * The service of a server. A request that fails is repeated sooner, and less often, than a program would: somebody waits.
  */
-const remote = (url: string): Effect.Effect<Service, RequestError | CliError, Scope.Scope> =>
+const remote = (url: string): Effect.Effect<Service, CliError, Scope.Scope> =>
   Effect.gen(function*() {
     const apiKey = yield* keyOf(url)
     const [{ SandboxConfig }, { SandboxSDK }] = yield* Effect.promise(() =>
       Promise.all([import("../SandboxConfig.js"), import("../SandboxSDK.js")])
     )
     const config = SandboxConfig.layer({ apiKey, serverUrl: url, maxRetries: 2, retryDelay: 200 })
-    return Context.get(yield* Layer.build(Layer.provide(SandboxSDK.layerFetch, config)), SandboxSDK)
+    const context = yield* Effect.mapError(
+      Layer.build(Layer.provide(SandboxSDK.layerFetch, config)),
+      ({ field, message }) => {
+        const [setting, status] = field === "apiKey"
+          ? ["SANDBOX_API_KEY", Status.noPermission]
+          : [`The URL of the server, ${JSON.stringify(url)},`, Status.usage]
+        return new CliError({ message: message.replace(/^SandboxConfig: \w+/, setting), status })
+      }
+    )
+    return Context.get(context, SandboxSDK)
   })
 
 /**

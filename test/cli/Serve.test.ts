@@ -1,0 +1,216 @@
+/**
+ * `sandbox serve`, and the commands that are about the sandboxes of a server.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { randomBytes } from "node:crypto"
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises"
+import * as Path from "node:path"
+import { type Cli, install, isRunning, type Started } from "./support.js"
+
+let cli: Cli
+let server: Started
+let env: Record<string, string>
+
+const path = (name: string) => Path.join(cli.folder, name)
+
+/** Waits until it listens. */
+const listening = async (started: Started) => {
+  const said = await started.says(/Listening at (\S+)\n/)
+  const [, url = ""] = /Listening at (\S+)\n/.exec(said) ?? []
+  const [, key = ""] = /^API key: (\S+)\n/.exec(said) ?? []
+  return { said, env: { SANDBOX_SERVER_URL: url, SANDBOX_API_KEY: key } }
+}
+
+const create = async (): Promise<string> => {
+  const response = await fetch(`${env["SANDBOX_SERVER_URL"]}/api/sandboxes/create`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${env["SANDBOX_API_KEY"]}`, "content-type": "application/json" },
+    body: JSON.stringify({ templateId: "bash", name: "named \u001b[31mred" })
+  })
+  const { sandbox } = await response.json()
+  return sandbox.id
+}
+
+beforeAll(async () => {
+  cli = await install()
+  await mkdir(path("templates"))
+  await writeFile(
+    path("templates/one.json"),
+    JSON.stringify({ name: "Mine", language: "bash", version: "5", defaultEnvVars: { FROM: "template" } })
+  )
+  server = cli.start(["serve", "--port", "0", "--template-dir", "templates", "--data", "data"])
+  ;({ env } = await listening(server))
+})
+
+afterAll(async () => {
+  server.child.kill("SIGTERM")
+  await server.ended
+  await cli.remove()
+})
+
+const run = (args: ReadonlyArray<string>, input?: string | Uint8Array) =>
+  cli.run(args, { env, ...(input === undefined ? {} : { input }) })
+
+describe("serve", () => {
+  it("prints a key that it made and its address, and ends with 0 when it is told to", async () => {
+    const started = cli.start(["serve", "--port", "0"])
+    const { said } = await listening(started)
+    assert.match(said, /^API key: [\w-]{32}\nListening at http:\/\/127\.0\.0\.1:\d+\n$/)
+    started.child.kill("SIGINT")
+    const { status, stderr } = await started.ended
+    assert.deepStrictEqual([status, stderr], [0, ""])
+  })
+
+  it("lets a request that runs end, and ends at once at a second signal", async () => {
+    const started = cli.start(["serve", "--port", "0"])
+    const { env } = await listening(started)
+    const remote = cli.start(
+      ["run", "-", "-l", "bash", "--server", env.SANDBOX_SERVER_URL],
+      { SANDBOX_API_KEY: env.SANDBOX_API_KEY }
+    )
+    remote.child.stdin.end("echo begun; sleep 1000.4715")
+    await remote.says(/begun/)
+    started.child.kill("SIGTERM")
+    started.child.kill("SIGINT")
+    assert.strictEqual((await started.ended).status, 130)
+    const { status, stderr } = await remote.ended
+    assert.strictEqual(status, 69, stderr)
+  })
+
+  it("takes its keys from the arguments or the environment, and prints none of them", async () => {
+    const started = cli.start(["serve", "--port", "0", "--api-key", "key-one", "--api-key", "key-two"])
+    const { said, env } = await listening(started)
+    assert.notInclude(said, "key-")
+    for (const key of ["key-one", "key-two"]) {
+      const listed = await cli.run(["ls"], { env: { ...env, SANDBOX_API_KEY: key } })
+      assert.strictEqual(listed.status, 0, listed.stderr)
+    }
+    const refused = await cli.run(["ls"], { env: { ...env, SANDBOX_API_KEY: "key-three" } })
+    assert.strictEqual(refused.status, 77)
+    assert.match(refused.stderr, /\nSet SANDBOX_API_KEY to a key of that server\.\n$/)
+    assert.notInclude(refused.stderr, "key-three")
+    started.child.kill("SIGTERM")
+    assert.strictEqual((await started.ended).status, 0)
+  })
+
+  it("listens beyond this machine only with a given key", async () => {
+    const refused = await cli.run(["serve", "--host", "0.0.0.0", "--port", "0"])
+    assert.strictEqual(refused.status, 64)
+    assert.match(refused.stderr, /0\.0\.0\.0.*SANDBOX_API_KEY.*--api-key/)
+    assert.strictEqual(refused.stdout.toString(), "")
+  })
+
+  it("says that its port or its folder is taken", async () => {
+    const port = new URL(env["SANDBOX_SERVER_URL"] ?? "").port
+    const samePort = await cli.run(["serve", "--port", port])
+    assert.match(samePort.stderr, /^The server cannot listen at 127\.0\.0\.1, port \d+:[^\n]*\n$/)
+    const sameData = await cli.run(["serve", "--port", "0", "--data", "data"])
+    assert.match(sameData.stderr, /^The data folder[^\n]*in use[^\n]*\n$/)
+    assert.notInclude([samePort.status, sameData.status], 0)
+  })
+})
+
+describe("the commands of a server", () => {
+  it("ls and rm", async () => {
+    const id = await create()
+    const table = (await run(["ls"])).stdout.toString()
+    assert.match(table, /^ID +NAME +TEMPLATE +STATUS +CREATED +EXPIRES\n/)
+    assert.include(table, id)
+    assert.notInclude(table, "\u001b")
+    assert.strictEqual((await run(["ls", "-q"])).stdout.toString(), `${id}\n`)
+    const [listed] = JSON.parse((await run(["ls", "--json"])).stdout.toString())
+    assert.strictEqual(listed.id, id)
+    const removed = await run(["rm", id])
+    assert.deepStrictEqual([removed.stdout.toString(), removed.status], [`${id}\n`, 0])
+    assert.deepStrictEqual(JSON.parse((await run(["ls", "--json"])).stdout.toString()), [])
+  })
+
+  it("cp: files and pipes, every byte", async () => {
+    const id = await create()
+    const bytes = randomBytes(3_000_000)
+    await writeFile(path("in.bin"), bytes)
+    const up = await run(["cp", "in.bin", `${id}:`])
+    assert.deepStrictEqual([up.status, up.stdout.toString(), up.stderr], [0, "", "Copied 1 file, 3.0 MB.\n"])
+    assert.isTrue((await run(["cp", `${id}:in.bin`, "-"])).stdout.equals(bytes))
+    assert.strictEqual((await run(["cp", "-", `${id}:deep/down`], bytes)).status, 0)
+    assert.strictEqual((await run(["cp", `${id}:deep/down`, "out.bin"])).status, 0)
+    assert.isTrue((await readFile(path("out.bin"))).equals(bytes))
+    await run(["rm", id])
+  })
+
+  it("cp: directories, without the links in them", async () => {
+    const id = await create()
+    await mkdir(path("from/below"), { recursive: true })
+    await writeFile(path("from/a"), "one")
+    await writeFile(path("from/below/b"), "two")
+    await symlink("/etc/passwd", path("from/link"))
+    const up = await run(["cp", "from", `${id}:`])
+    assert.strictEqual(up.stderr, "Left out from/link: a symbolic link.\nCopied 2 files, 6 bytes.\n")
+    const shell = await run(["shell", id], "cat from/a from/below/b; ln -s /etc from/evil\n")
+    assert.strictEqual(shell.stdout.toString(), "onetwo")
+    const down = await run(["cp", `${id}:from`, "to"])
+    assert.match(down.stderr, /^Left out \S*from\/evil: a symbolic link\.\nCopied 2 files/)
+    assert.strictEqual(await readFile(path("to/below/b"), "utf8"), "two")
+    await run(["rm", id])
+  })
+
+  it("cp says what is wrong with its arguments", async () => {
+    const neither = await run(["cp", "a", "b"])
+    assert.deepStrictEqual([neither.status, /write ID:PATH/.test(neither.stderr)], [64, true])
+    const unknown = await run(["cp", "sbx_none:a", "b"])
+    assert.deepStrictEqual([unknown.status, /sbx_none/.test(unknown.stderr)], [70, true])
+  })
+
+  it("run, with the exit status and nothing left behind", async () => {
+    const { status, stderr, stdout } = await run(
+      ["run", "-", "-l", "bash", "--server", env["SANDBOX_SERVER_URL"] ?? "", "-e", "A=b"],
+      "echo $A; echo err >&2; exit 6"
+    )
+    assert.deepStrictEqual([stdout.toString(), stderr, status], ["b\n", "err\n", 6])
+    assert.strictEqual((await run(["ls", "-q"])).stdout.toString(), "")
+  })
+
+  it("run, stopped on the server by Ctrl-C", async () => {
+    const started = cli.start(["run", "-", "-l", "bash", "--server", env["SANDBOX_SERVER_URL"] ?? ""], env)
+    started.child.stdin.end("echo begun; sleep 1000.4716")
+    await started.says(/begun/)
+    started.child.kill("SIGINT")
+    assert.strictEqual((await started.ended).status, 130)
+    assert.isFalse(isRunning("1000.4716"))
+    assert.strictEqual((await run(["ls", "-q"])).stdout.toString(), "")
+  })
+
+  it("templates, those of --template-dir among them", async () => {
+    const { stdout } = await run(["templates", "--json", "--server", env["SANDBOX_SERVER_URL"] ?? ""])
+    const templates: Array<{ id: string; config: { name: string } }> = JSON.parse(stdout.toString())
+    const mine = templates.filter(({ config }) => config.name === "Mine")
+    assert.lengthOf(mine, 1)
+    const result = await run(
+      ["run", "-", "-l", "bash", "--template", mine[0]?.id ?? "", "--server", env["SANDBOX_SERVER_URL"] ?? ""],
+      "echo $FROM"
+    )
+    assert.strictEqual(result.stdout.toString(), "template\n")
+  })
+
+  it("say that there is no server, or no key, in a line", async () => {
+    const nobody = await cli.run(["ls", "--server", "http://127.0.0.1:9"], { env })
+    assert.strictEqual(nobody.status, 69)
+    assert.match(nobody.stderr, /^[^\n]*http:\/\/127\.0\.0\.1:9[^\n]*\n$/)
+    const keyless = await cli.run(["ls"])
+    assert.deepStrictEqual(
+      [keyless.status, keyless.stderr],
+      [77, "SANDBOX_API_KEY is not set: set it to a key of http://127.0.0.1:3000.\n"]
+    )
+  })
+})
+
+it("keeps sandboxes and templates in its folder, also for the key that its next start makes", async () => {
+  const id = await create()
+  server.child.kill("SIGTERM")
+  assert.strictEqual((await server.ended).status, 0)
+  server = cli.start(["serve", "--port", "0", "--template-dir", "templates", "--data", "data"])
+  ;({ env } = await listening(server))
+  assert.strictEqual((await run(["ls", "-q"])).stdout.toString(), `${id}\n`)
+  const { stdout } = await run(["templates", "--json", "--server", env["SANDBOX_SERVER_URL"] ?? ""])
+  assert.lengthOf(stdout.toString().match(/"Mine"/g) ?? [], 1)
+})
