@@ -3,9 +3,9 @@ import { Effect, Exit, Fiber } from "effect"
 import { Sandbox } from "../../src/Sandbox.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
 import type { Part } from "./support.js"
-import { eventually, failsWith } from "./support.js"
+import { eventually, failsWith, stopped } from "./support.js"
 
-export const lifecycle: Part = (it) => {
+export const lifecycle: Part = (it, traits) => {
   it.scoped("creates a sandbox, describes it, runs code in it and deletes it", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK
@@ -69,7 +69,7 @@ export const lifecycle: Part = (it) => {
       const fiber = yield* Effect.fork(sandbox.runCode("import time; time.sleep(60)"))
       yield* eventually(Effect.map(sdk.getSandboxStatus(sandbox.id), (status) => status === "running"))
       yield* Fiber.interrupt(fiber)
-      expect(yield* sdk.getSandboxStatus(sandbox.id)).toBe("ready")
+      yield* stopped(traits, Effect.map(sdk.getSandboxStatus(sandbox.id), (status) => status === "ready"))
     }))
 
   it.scoped("gives each sandbox files and processes of its own", () =>
