@@ -1,6 +1,6 @@
-// What this instance of the layer has done so far.
+// What this instance of the layer has done so far, and the metrics of the process in the text form of Prometheus.
 import { Console, Effect } from "effect"
-import { Sandbox, SandboxSDK } from "sandbox-sdk"
+import { Metrics, Sandbox, SandboxSDK } from "sandbox-sdk"
 import { layerLocal } from "sandbox-sdk/local"
 
 const program = Effect.gen(function*() {
@@ -16,6 +16,11 @@ const program = Effect.gen(function*() {
   yield* Console.log(`successful: ${metrics.successfulRequests}, failed: ${metrics.failedRequests}`)
   yield* Console.log(`active sandboxes: ${metrics.activeSandboxes}`)
   yield* Console.log(`on average: ${metrics.averageResponseTime.toFixed(1)} ms`)
+
+  const text = yield* Metrics.renderPrometheus
+  for (const line of text.split("\n").filter((line) => line.startsWith("sandbox_executions_total")).sort()) {
+    yield* Console.log(line)
+  }
 })
 
 await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))

@@ -60,7 +60,14 @@ const expected: Readonly<Record<string, Expected>> = {
     ]
   },
   "metrics.ts": {
-    lines: ["requests: 4", "successful: 3, failed: 1", "active sandboxes: 1", /^on average: [\d.]+ ms$/]
+    lines: [
+      "requests: 4",
+      "successful: 3, failed: 1",
+      "active sandboxes: 1",
+      /^on average: [\d.]+ ms$/,
+      /^sandbox_executions_total\{.*outcome="error".*\} 1$/,
+      /^sandbox_executions_total\{.*outcome="success".*\} 1$/
+    ]
   },
   "promise.ts": {
     lines: [
@@ -85,6 +92,15 @@ const expected: Readonly<Record<string, Expected>> = {
       /^duration: \d+ ms$/,
       "typed error: ZeroDivisionError: division by zero",
       "sandbox deleted"
+    ]
+  },
+  "remote.ts": {
+    lines: [
+      /^server at http:\/\/127\.0\.0\.1:\d+$/,
+      "status: ready",
+      "output: Hello, World!",
+      "value: 42",
+      "sandboxes left: 0"
     ]
   },
   "side-by-side.ts": {
