@@ -4,7 +4,7 @@
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { SandboxSDKError } from "../Errors.js"
 
@@ -16,6 +16,10 @@ export interface ActiveService {
   readonly during: <A, E, R>(answer: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SandboxSDKError, R>
   /** Says that the request of this fiber has no end of its own, so that nobody waits for it. */
   readonly endless: Effect.Effect<void>
+  /** Gives the request of this fiber a name by which it can be stopped. */
+  readonly name: (name: string) => Effect.Effect<void>
+  /** Stops the request with that name and waits until all of it has ended; `false` when there is none. */
+  readonly stop: (name: string) => Effect.Effect<boolean>
   /** Whether the server is ending: what is interrupted now was interrupted by that. */
   readonly isEnding: () => boolean
   /** Begins no more; waits for those that are active, but not longer than this; then interrupts those that are left. */
@@ -42,7 +46,7 @@ const FAREWELL_MS = 2_000
  * Makes it.
  */
 export const make = Effect.sync((): ActiveService => {
-  const fibers = new Map<Fiber.RuntimeFiber<unknown, unknown>, { endless: boolean }>()
+  const fibers = new Map<Fiber.RuntimeFiber<unknown, unknown>, { endless: boolean; name?: string }>()
   let ending = false
   let idle: Deferred.Deferred<void> | undefined
 
@@ -87,6 +91,19 @@ export const make = Effect.sync((): ActiveService => {
       }
       return Effect.void
     }),
+    name: (name) =>
+      Effect.withFiberRuntime((fiber) => {
+        const request = fibers.get(fiber)
+        if (request !== undefined) {
+          request.name = name
+        }
+        return Effect.void
+      }),
+    stop: (name) =>
+      Effect.suspend(() => {
+        const found = [...fibers].find(([, request]) => request.name === name)
+        return found === undefined ? Effect.succeed(false) : Effect.as(Fiber.interrupt(found[0]), true)
+      }),
     isEnding: () => ending,
     end: (graceMs) =>
       Effect.gen(function*() {

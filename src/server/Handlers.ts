@@ -1,10 +1,12 @@
 /**
  * What the handlers of all groups share: whose request it is, and what may be told of it.
  */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
+import { Active } from "./Active.js"
 import { OpenStreams } from "./OpenStreams.js"
 
 /** The answer to what gives nothing back. */
@@ -38,3 +40,27 @@ export const openStream = Effect.flatMap(
   Caller,
   ({ userId }) => Effect.flatMap(OpenStreams, ({ enter }) => enter(userId))
 )
+
+/** What a request is called that a user has given a key: no other user can mean the same. */
+const nameOf = (userId: string, key: string) => `${userId}\n${key}`
+
+/**
+ * Lets the request be stopped by its `Idempotency-Key`, if it has one.
+ */
+export const stoppable = (request: HttpServerRequest.HttpServerRequest) =>
+  Effect.gen(function*() {
+    const key = request.headers["idempotency-key"]
+    const { userId } = yield* Caller
+    const { name } = yield* Active
+    yield* key === undefined ? Effect.void : name(nameOf(userId, key))
+  })
+
+/**
+ * Stops the request of this user that has the key.
+ */
+export const stop = (key: string) =>
+  Effect.gen(function*() {
+    const { userId } = yield* Caller
+    const active = yield* Active
+    return { stopped: yield* active.stop(nameOf(userId, key)) }
+  })

@@ -62,7 +62,8 @@ export const make = (settings: Complete): Server => {
   })
   server.on("checkExpectation", (_: IncomingMessage, response: ServerResponse) => {
     const { error } = problem(400, "The server cannot do what `Expect` asks for.", { field: "expect" })
-    response.writeHead(417, { "content-type": "application/json" }).end(JSON.stringify(encodeError(error)))
+    const body = JSON.stringify(encodeError(error))
+    response.writeHead(417, { "content-type": "application/json", "content-length": Buffer.byteLength(body) }).end(body)
   })
   server.on(
     "connect",

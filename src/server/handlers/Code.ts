@@ -16,7 +16,8 @@ import * as Traceparent from "../../internal/traceparent.js"
 import type { ExecuteBatchOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
-import { about, openStream, streamAsCaller } from "../Handlers.js"
+import { Active } from "../Active.js"
+import { about, openStream, stop, stoppable, streamAsCaller } from "../Handlers.js"
 import * as Streams from "../Streams.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -97,11 +98,16 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
   Effect.gen(function*() {
     const sdk = yield* SandboxSDK
     const quotas = yield* Quotas.Quotas
+    const active = yield* Active
 
-    /** Counts as an execution until the request ends. */
-    const running = <A, E, R>(
-      effect: Effect.Effect<A, E, R>
-    ) => Effect.zipRight(Effect.flatMap(Caller, ({ userId }) => quotas.execution(userId)), effect)
+    /** Counts as an execution until the request ends, and can be stopped by its key. */
+    const running = (request: Request) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.gen(function*() {
+        const { userId } = yield* Caller
+        yield* quotas.execution(userId)
+        yield* Effect.provideService(stoppable(request), Active, active)
+        return yield* effect
+      })
 
     const execute = Effect.fnUntraced(function*(
       request: Request,
@@ -174,12 +180,14 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
     return handlers
       .handle("execute", ({ path, payload: { code, envVars, ...options }, request }) =>
         Effect.flatMap(environment(request, envVars), (envs) =>
-          running(execute(request, path.id, code, { ...options, envs }))).pipe(about(path.id)))
+          running(request)(execute(request, path.id, code, { ...options, envs }))).pipe(about(path.id)))
       .handle("terminal", ({ path, payload: { command, envVars, ...options }, request }) =>
         Effect.flatMap(environment(request, envVars), (envs) =>
-          running(terminal(request, path.id, command, { ...options, envs }))).pipe(about(path.id)))
+          running(request)(terminal(request, path.id, command, { ...options, envs }))).pipe(about(path.id)))
       .handle("batch", ({ path, payload, request }) => {
         const { jobs, ...options } = "jobs" in payload ? payload : { jobs: payload }
-        return running(batch(request, path.id, jobs, options)).pipe(about(path.id))
+        return running(request)(batch(request, path.id, jobs, options)).pipe(about(path.id))
       })
+      .handle("stop", ({ path: { key } }) =>
+        Effect.provideService(stop(key), Active, active))
   }))
