@@ -3,6 +3,7 @@
  */
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { BatchExecutionResult } from "../Batch.js"
@@ -10,6 +11,15 @@ import { sandboxId } from "./Sandboxes.js"
 import { Authorization } from "./Security.js"
 import { streamsRecords } from "./Streams.js"
 import { BatchRequest, ExecuteRequest, ExecuteResponse, TerminalRequest, TerminalResponse } from "./Wire.js"
+
+const requestKey = HttpApiSchema.param("key", Schema.String)
+
+/**
+ * Whether there was something to stop: `false` when the request has ended by itself, or was never seen.
+ *
+ * @category answers
+ */
+export const Stopped = Schema.Struct({ stopped: Schema.Boolean })
 
 /**
  * @category groups
@@ -44,6 +54,15 @@ export class Code extends HttpApiGroup.make("code")
         "Runs jobs, those of a higher priority first, and answers with their results in the order given; with `Accept: " +
           "text/event-stream` or `application/x-ndjson`, with the progress as it happens."
       ))
+  )
+  .add(
+    HttpApiEndpoint.post("stop")`/api/requests/${requestKey}/stop`
+      .addSuccess(Stopped)
+      .annotate(
+        OpenApi.Description,
+        "Stops what a request with that `Idempotency-Key` runs, and answers once all of it has stopped: who has left a " +
+          "request makes sure by this that nothing of it goes on."
+      )
   )
   .annotate(OpenApi.Description, "Run code and commands.")
   .middleware(Authorization)

@@ -101,6 +101,8 @@ export interface RequestKind {
   readonly accept?: string | undefined
   /** How its time is limited: `timeout` of the settings for the whole of it, unless this says otherwise. */
   readonly limitTime?: (<A>(request: Effect.Effect<A, RequestError>) => Effect.Effect<A, RequestError>) | undefined
+  /** By which key the server is to know it: a random one, unless this is given. */
+  readonly key?: string | undefined
   /** Whether it is never made again, whatever went wrong. */
   readonly onlyOnce?: boolean | undefined
 }
@@ -169,7 +171,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       Effect.timeoutFail(request, { duration: Duration.millis(settings.timeout), onTimeout: () => tooSlow(peer) })
 
     const withExtras = (kind: RequestKind) =>
-      Effect.map(hasEffect(kind) ? randomKey : Effect.succeed(undefined), (key): Extras => ({
+      Effect.map(hasEffect(kind) && kind.key === undefined ? randomKey : Effect.succeed(kind.key), (key): Extras => ({
         headers: {
           ...(kind.accept === undefined ? {} : { accept: kind.accept }),
           ...(key === undefined ? {} : { "idempotency-key": key })

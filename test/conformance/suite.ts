@@ -17,18 +17,13 @@ import { lifecycle } from "./lifecycle.js"
 import { output } from "./output.js"
 import { python } from "./python.js"
 import { stopping } from "./stopping.js"
-import type { Traits } from "./support.js"
 import { templates } from "./templates.js"
 import { terminal } from "./terminal.js"
 
 /**
  * Runs the whole suite against a layer, which is built once.
  */
-export const conformance = <E>(
-  name: string,
-  layer: Layer.Layer<SandboxSDK, E>,
-  traits: Traits = { confirmsStops: true }
-): void => {
+export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>): void => {
   describeLayer(layer, { timeout: "60 seconds", excludeTestServices: true })(name, (it) => {
     for (
       const part of [
@@ -45,7 +40,7 @@ export const conformance = <E>(
         badArguments
       ]
     ) {
-      part(it, traits)
+      part(it)
     }
   })
 }

@@ -9,14 +9,8 @@ import type { SandboxSDK } from "../../src/SandboxSDK.js"
 /** The `it` of a block that has the layer under test. */
 export type It = Vitest.MethodsNonLive<SandboxSDK, true>
 
-/** In what layers may differ. */
-export interface Traits {
-  /** Whether an interrupted call returns only when its code has stopped; otherwise it stops soon after. */
-  readonly confirmsStops: boolean
-}
-
 /** A part of the suite. */
-export type Part = (it: It, traits: Traits) => void
+export type Part = (it: It) => void
 
 /** A sandbox for one test. */
 export const python = Sandbox.make({ templateId: "python" })
@@ -63,9 +57,5 @@ export const eventually = <E, R>(condition: Effect.Effect<boolean, E, R>): Effec
     condition,
     (holds) => holds ? Effect.void : Effect.zipRight(Effect.sleep("20 millis"), eventually(condition))
   )
-
-/** What holds once something that was interrupted has stopped. */
-export const stopped = <E, R>(traits: Traits, condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
-  traits.confirmsStops ? Effect.map(condition, (holds) => expect(holds).toBe(true)) : eventually(condition)
 
 export type TestScope = Scope.Scope

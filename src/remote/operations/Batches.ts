@@ -12,29 +12,37 @@ import type { Service } from "../../SandboxSDK.js"
 import type { Client } from "../Client.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
+import { stoppable } from "../Stopping.js"
 
 type Batches = Pick<Service, "executeBatch" | "executeBatchStream">
+
+const isLast = (event: BatchEvent): boolean => event._tag === "BatchEnded"
 
 /**
  * Makes the operations.
  */
-export const batchOperations = ({ metrics, peer, stream }: Client): Batches => {
+export const batchOperations = (client: Client): Batches => {
+  const { metrics, peer, stream } = client
+
   const progress = (
     operation: string,
     input: string,
     jobs: ReadonlyArray<BatchExecutionJob>,
     options?: ExecuteBatchOptions
   ): Stream.Stream<BatchEvent, RequestError> =>
-    Stream.unwrap(Effect.gen(function*() {
-      const batch = yield* decodeBatch(operation, input, jobs, options)
-      const id = yield* Segment.sandbox(input)
-      return stream(
-        { operation, effect: "once", accept: NDJSON },
-        (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batch.options } })
+    stoppable(client, operation, isLast)((key) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const batch = yield* decodeBatch(operation, input, jobs, options)
+        const id = yield* Segment.sandbox(input)
+        return stream(
+          { operation, effect: "once", accept: NDJSON, key },
+          (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batch.options } })
+        )
+      })).pipe(
+        metrics.trackBytes("out"),
+        decodeRecords(BatchRecord, { peer, isLast })
       )
-    })).pipe(
-      metrics.trackBytes("out"),
-      decodeRecords(BatchRecord, { peer, isLast: (event) => event._tag === "BatchEnded" }),
+    ).pipe(
       Stream.tap((event) =>
         event._tag === "JobEnded"
           ? metrics.execution(event.result.duration, {

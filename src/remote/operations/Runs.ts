@@ -25,6 +25,7 @@ import type { Service } from "../../SandboxSDK.js"
 import type { Client } from "../Client.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
+import { stoppable } from "../Stopping.js"
 
 type Runs = Pick<Service, "runCode" | "runCodeStream" | "runTerminal" | "runTerminalStream">
 
@@ -69,7 +70,9 @@ const orElseAtMost = (bytes: number | undefined, otherwise: number | undefined) 
 /**
  * Makes the operations.
  */
-export const runOperations = ({ metrics, peer, stream }: Client): Runs => {
+export const runOperations = (client: Client): Runs => {
+  const { metrics, peer, stream } = client
+
   /** Counts a run when it ends. */
   const counted =
     (language: string | undefined) => <A extends ExecutionEvent>(events: Stream.Stream<A, RequestError>) =>
@@ -90,20 +93,20 @@ export const runOperations = ({ metrics, peer, stream }: Client): Runs => {
     { envs, maxOutputSize, requestTimeoutMs, ...options }: RunCodeStreamOptions,
     atMost?: number
   ): Stream.Stream<ExecutionEvent, RequestError> =>
-    Stream.unwrap(Effect.map(Segment.sandbox(input), (id) =>
-      stream(
-        { operation, effect: "once", accept: NDJSON },
-        (api) =>
-          api.code.execute({
-            path: { id },
-            payload: { ...options, ...orElseAtMost(maxOutputSize, atMost), code, envVars: envs }
-          })
-      ))).pipe(
-        metrics.trackBytes("out"),
-        decodeRecords(ExecutionRecord, { peer, isLast: isEnd }),
-        counted(options.language),
-        withRequestTimeout(requestTimeoutMs)
-      )
+    stoppable(client, operation, isEnd)((key) =>
+      Stream.unwrap(Effect.map(Segment.sandbox(input), (id) =>
+        stream(
+          { operation, effect: "once", accept: NDJSON, key },
+          (api) =>
+            api.code.execute({
+              path: { id },
+              payload: { ...options, ...orElseAtMost(maxOutputSize, atMost), code, envVars: envs }
+            })
+        ))).pipe(
+          metrics.trackBytes("out"),
+          decodeRecords(ExecutionRecord, { peer, isLast: isEnd })
+        )
+    ).pipe(counted(options.language), withRequestTimeout(requestTimeoutMs))
 
   const streamCommand = (
     operation: string,
@@ -112,23 +115,23 @@ export const runOperations = ({ metrics, peer, stream }: Client): Runs => {
     { envs, maxOutputSize, requestTimeoutMs, ...options }: RunTerminalStreamOptions,
     atMost?: number
   ): Stream.Stream<TerminalEvent, RequestError> =>
-    Stream.unwrap(Effect.gen(function*() {
-      const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
-      const id = yield* Segment.sandbox(input)
-      return stream(
-        { operation, effect: "once", accept: NDJSON },
-        (api) =>
-          api.code.terminal({
-            path: { id },
-            payload: { ...options, ...orElseAtMost(maxOutputSize, atMost), command, cwd, envVars: envs }
-          })
+    stoppable<TerminalEvent>(client, operation, isEnd)((key) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
+        const id = yield* Segment.sandbox(input)
+        return stream(
+          { operation, effect: "once", accept: NDJSON, key },
+          (api) =>
+            api.code.terminal({
+              path: { id },
+              payload: { ...options, ...orElseAtMost(maxOutputSize, atMost), command, cwd, envVars: envs }
+            })
+        )
+      })).pipe(
+        metrics.trackBytes("out"),
+        decodeRecords(TerminalRecord, { peer, isLast: isEnd })
       )
-    })).pipe(
-      metrics.trackBytes("out"),
-      decodeRecords(TerminalRecord, { peer, isLast: isEnd }),
-      counted("bash"),
-      withRequestTimeout(requestTimeoutMs)
-    )
+    ).pipe(counted("bash"), withRequestTimeout(requestTimeoutMs))
 
   return {
     runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {
