@@ -18,7 +18,8 @@ const extensions: Readonly<Record<string, Language>> = {
 /**
  * The language of a file by its name.
  */
-export const ofFile = (path: string): Language | undefined => extensions[/\.[^./]*$/.exec(path)?.[0].toLowerCase() ?? ""]
+export const ofFile = (path: string): Language | undefined =>
+  extensions[/\.[^./]*$/.exec(path)?.[0].toLowerCase() ?? ""]
 
 /**
  * The names that `--language` takes.

@@ -47,8 +47,7 @@ export const runMain = <E>(program: Effect.Effect<void, E>, statusOf: (cause: Ca
     clearInterval(keepAlive)
     const status = Exit.match(exit, {
       onSuccess: () => interruptedWith ?? 0,
-      onFailure: (cause) =>
-        Cause.isInterruptedOnly(cause) ? interruptedWith ?? Status.software : statusOf(cause)
+      onFailure: (cause) => Cause.isInterruptedOnly(cause) ? interruptedWith ?? Status.software : statusOf(cause)
     })
     Output.flush(() => process.exit(status))
   })

@@ -13,7 +13,9 @@ const strip = (value: unknown): unknown => typeof value === "string" ? stripVTCo
  */
 export const unlessTerminal = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Console.consoleWith((console) => {
-    const log = hasColours("stdout") ? console.log : (...values: ReadonlyArray<unknown>) => console.log(...values.map(strip))
+    const log = hasColours("stdout")
+      ? console.log
+      : (...values: ReadonlyArray<unknown>) => console.log(...values.map(strip))
     const error = hasColours("stderr")
       ? console.error
       : (...values: ReadonlyArray<unknown>) => console.error(...values.map(strip))
@@ -24,5 +26,4 @@ export const unlessTerminal = <A, E, R>(program: Effect.Effect<A, E, R>): Effect
  * Text that others chose (a name, a path), in one line and without control characters, which a terminal would obey.
  */
 export const visible = (text: string): string =>
-  // eslint-disable-next-line no-control-regex
   text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, "\ufffd")

@@ -2,8 +2,8 @@
  * Runs code with its output on the program's own, as it is written.
  */
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { RequestError } from "../Errors.js"
@@ -100,7 +100,8 @@ export const conclude = (played: Played): Effect.Effect<number> =>
     onNone: () => Effect.succeed(played.exitCode),
     onSome: (error) =>
       Option.match(exitOf(error), {
-        onSome: ({ message, status }) => Effect.as(message === "" ? Effect.void : Output.line("stderr", message), status),
+        onSome: ({ message, status }) =>
+          Effect.as(message === "" ? Effect.void : Output.line("stderr", message), status),
         onNone: () => {
           const traceback = error.traceback.trim() === "" ? `${error.name}: ${error.value}` : error.traceback
           return Effect.as(Output.line("stderr", traceback.trimEnd()), 1)

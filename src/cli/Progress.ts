@@ -31,7 +31,9 @@ const units = ["bytes", "kB", "MB", "GB", "TB"] as const
  */
 export const size = (bytes: number): string => {
   const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
-  return power === 0 ? `${bytes} ${bytes === 1 ? "byte" : "bytes"}` : `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`
+  return power === 0
+    ? `${bytes} ${bytes === 1 ? "byte" : "bytes"}`
+    : `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`
 }
 
 /**
@@ -61,8 +63,7 @@ export const make: Effect.Effect<Progress> = Effect.sync(() => {
           return draw(name)
         })
       }),
-    skipped: (name, why) =>
-      Effect.zipRight(clear, Output.line("stderr", `Left out ${visible(name)}: ${why}.`)),
+    skipped: (name, why) => Effect.zipRight(clear, Output.line("stderr", `Left out ${visible(name)}: ${why}.`)),
     finished: Effect.suspend(() =>
       Effect.zipRight(
         clear,

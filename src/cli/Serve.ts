@@ -41,7 +41,9 @@ const apiKey = Options.redacted("api-key").pipe(
 
 const data = Options.text("data").pipe(
   Options.withPseudoName("DIR"),
-  Options.withDescription("Keep sandboxes, their files and templates in this folder; by default they end with the server"),
+  Options.withDescription(
+    "Keep sandboxes, their files and templates in this folder; by default they end with the server"
+  ),
   Options.optional
 )
 

@@ -42,7 +42,10 @@ export const command = Command.make(
       const service = yield* Option.isSome(options.id) ? Target.openServer(options.server) : Target.open(options.server)
       const sandbox = yield* Option.match(options.id, {
         onNone: () =>
-          Target.make(service, { templateId: Option.getOrElse(options.template, () => language), name: "sandbox shell" }),
+          Target.make(service, {
+            templateId: Option.getOrElse(options.template, () => language),
+            name: "sandbox shell"
+          }),
         onSome: (id) => Target.attach(service, id)
       })
       const context = yield* Effect.acquireRelease(

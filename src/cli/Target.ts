@@ -46,7 +46,10 @@ const keyOf = (url: string): Effect.Effect<Redacted.Redacted, CliError> =>
     variable(Config.redacted("SANDBOX_API_KEY"), (key) => Redacted.value(key) !== ""),
     Option.match({
       onNone: () =>
-        new CliError({ message: `SANDBOX_API_KEY is not set: set it to a key of ${url}.`, status: Status.noPermission }),
+        new CliError({
+          message: `SANDBOX_API_KEY is not set: set it to a key of ${url}.`,
+          status: Status.noPermission
+        }),
       onSome: Effect.succeed
     })
   )
@@ -83,7 +86,9 @@ const remote = (url: string): Effect.Effect<Service, CliError, Scope.Scope> =>
 /**
  * The service of the server that `--server` or the environment names.
  */
-export const openServer = (given: Option.Option<string>): Effect.Effect<Service, RequestError | CliError, Scope.Scope> =>
+export const openServer = (
+  given: Option.Option<string>
+): Effect.Effect<Service, RequestError | CliError, Scope.Scope> =>
   Effect.gen(function*() {
     const set = yield* variable(Config.string("SANDBOX_SERVER_URL"), (url) => url.trim() !== "")
     return yield* remote(Option.getOrElse(Option.orElse(given, () => set), () => DEFAULT_SERVER))
@@ -104,12 +109,16 @@ export const make = (
   service: Service,
   options: CreateSandboxOptions
 ): Effect.Effect<Sandbox, RequestError, Scope.Scope> =>
-  Effect.flatMap(handles, ([{ Sandbox }, { SandboxSDK }]) =>
-    Effect.provideService(Sandbox.make(options), SandboxSDK, service))
+  Effect.flatMap(
+    handles,
+    ([{ Sandbox }, { SandboxSDK }]) => Effect.provideService(Sandbox.make(options), SandboxSDK, service)
+  )
 
 /**
  * A sandbox that is there already, and stays.
  */
 export const attach = (service: Service, id: string): Effect.Effect<Sandbox, RequestError> =>
-  Effect.flatMap(handles, ([{ Sandbox }, { SandboxSDK }]) =>
-    Effect.provideService(Sandbox.attach(id), SandboxSDK, service))
+  Effect.flatMap(
+    handles,
+    ([{ Sandbox }, { SandboxSDK }]) => Effect.provideService(Sandbox.attach(id), SandboxSDK, service)
+  )

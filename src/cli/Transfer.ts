@@ -38,8 +38,10 @@ const find = (sandbox: Sandbox, path: string): Effect.Effect<Option.Option<FileI
 const placeOf = (sandbox: Sandbox, remote: string, name: string): Effect.Effect<string, RequestError> =>
   remote === "" || remote.endsWith("/")
     ? Effect.succeed(within(remote === "" ? WORKSPACE : remote, name))
-    : Effect.map(find(sandbox, remote), (found) =>
-      Option.exists(found, (info) => info.isDirectory) ? within(remote, name) : remote)
+    : Effect.map(
+      find(sandbox, remote),
+      (found) => Option.exists(found, (info) => info.isDirectory) ? within(remote, name) : remote
+    )
 
 /**
  * Copies standard input to a file of the sandbox.

@@ -49,7 +49,7 @@ const sandbox = Command.make("sandbox").pipe(
 
 const run = Command.run(sandbox, { name: "Sandbox SDK", executable: "sandbox", version: manifest.version })
 
-const config = CliConfig.layer({ isCaseSensitive: true, finalCheckBuiltIn: true, showTypes: false, showBuiltIns: false })
+const config = CliConfig.layer({ isCaseSensitive: true, showTypes: false, showBuiltIns: false })
 
 type Failure = AnySandboxSDKError | CliError | Exited | ValidationError.ValidationError
 
@@ -105,9 +105,17 @@ const statusOfCause = (cause: Cause.Cause<Failure>): number =>
         : statusOf(error)
   })
 
-// The parser would take a lone dash for an option.
-const args = process.argv.map((arg) => arg === "-" ? Input.STANDARD : arg)
+/** The parser would take a lone dash for an option, and `--help` only right after the command. */
+const argsFor = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const [node = "", program = "", command, ...rest] = given.map((arg) => arg === "-" ? Input.STANDARD : arg)
+  return command === undefined
+    ? [node, program]
+    : usages.has(command) && rest.some((arg) => arg === "--help" || arg === "-h")
+    ? [node, program, command, "--help"]
+    : [node, program, command, ...rest]
+}
 
+const args = argsFor(process.argv)
 const isOverview = args.length === 2 || args.length === 3 && (args[2] === "--help" || args[2] === "-h")
 
 runMain(

@@ -116,7 +116,7 @@ describe("sandbox doctor --install", () => {
 
   it("says that an option is unknown", async () => {
     const result = await doctor(["--instal"])
-    assert.strictEqual(result.code, 1)
+    assert.strictEqual(result.code, 64)
     assert.match(result.stderr, /--instal/)
   })
 })

@@ -40,6 +40,11 @@ it("explains each command by its options", async () => {
   }
 })
 
+it("explains a command also when the question comes last", async () => {
+  const asked = await cli.run(["shell", "--language", "python", "--help"])
+  assert.isTrue(asked.stdout.equals((await cli.run(["shell", "--help"])).stdout))
+})
+
 it("needs neither the engine nor the server for that", async () => {
   const folder = Path.join(cli.folder, "cli")
   for (const name of (await readdir(folder)).filter((name) => /^(local|server|Server|Doctor)-/.test(name))) {

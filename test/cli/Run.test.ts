@@ -134,7 +134,11 @@ describe("a mistake", () => {
   }
 
   it("in the arguments is named, with the usage, and ends with 64", async () => {
-    await mistake(["run", "--bogus", "a.py"], 64, /no option --bogus[\s\S]*Usage: sandbox run .*<FILE>\nSee `sandbox run --help`/)
+    await mistake(
+      ["run", "--bogus", "a.py"],
+      64,
+      /no option --bogus[\s\S]*Usage: sandbox run .*<FILE>\nSee `sandbox run --help`/
+    )
     await mistake(["run", "a.py", "--bogus"], 64, /unknown argument: '--bogus'[\s\S]*Usage: sandbox run/)
     await mistake(["run", "a.py", "--timeout", "soon"], 64, /--timeout takes a duration/)
     await mistake(["run", "a.py", "-e", "NOT_SET"], 64, /--env NOT_SET: .*NOT_SET=VALUE/)

@@ -104,6 +104,6 @@ describe("on a terminal", () => {
       ["(1, 2)", ""],
       [">>> ", "\u0004"]
     ])
-    assert.deepStrictEqual([stderr, status], ["", 1], shown)
+    assert.deepStrictEqual([stderr, status], ["", 0], shown)
   })
 })

@@ -3,7 +3,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { chmod, cp, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 
@@ -79,6 +79,8 @@ export const install = async (): Promise<Cli> => {
     throw new Error("There is no build of the command line: run `npm run build` first.")
   }
   const folder = await mkdtemp(Path.join(tmpdir(), "sandbox-sdk-cli-"))
+  // The users that sandboxes run as pass through it.
+  await chmod(folder, 0o755)
   await cp(built, Path.join(folder, "cli"), { recursive: true })
   await writeFile(Path.join(folder, "package.json"), JSON.stringify({ type: "module" }))
   const program = Path.join(folder, "cli/sandbox.js")

@@ -80,7 +80,8 @@ const hasBlock = (lines: ReadonlyArray<string>): boolean =>
   })
 
 /** What can stand before a regular expression and not before a division. */
-const beforeExpression = /(?:^|[(,=:[!&|?{};+\-*%~^<>\n])\s*$|\b(?:return|typeof|case|in|of|await|yield|void|delete)\s+$/
+const beforeExpression =
+  /(?:^|[(,=:[!&|?{};+\-*%~^<>\n])\s*$|\b(?:return|typeof|case|in|of|await|yield|void|delete)\s+$/
 
 /**
  * JavaScript and TypeScript: open brackets, templates and comments go on.
