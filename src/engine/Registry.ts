@@ -8,11 +8,12 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { SandboxError } from "../Errors.js"
 import { Isolation } from "../isolation/Isolation.js"
+import { choose } from "../isolation/Runtimes.js"
 import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { DataDirectory } from "./DataDirectory.js"
-import { baseEnvironment, WORKSPACE } from "./Environment.js"
+import { environmentWith, WORKSPACE } from "./Environment.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
@@ -170,12 +171,18 @@ export const make = Effect.fn("Registry.make")(function*(
 
   const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
     const { id, options: wanted, template, userId } = entry.record
+    const { language, version } = template.config
+    const node = choose(
+      (yield* isolation.runtimes).node,
+      language === "javascript" || language === "typescript" ? version : undefined
+    )
     const live = yield* Live.launch({
       sandboxId: id,
       workspace: folders.workspace(id),
       agentDirectory: options.directory.agent,
+      pythonVersion: language === "python" ? version : undefined,
       resources: Resources.withDefaults(wanted.resources),
-      env: { ...baseEnvironment, ...template.config.defaultEnvVars, ...wanted.initialEnvVars },
+      env: { ...environmentWith(node?.path), ...template.config.defaultEnvVars, ...wanted.initialEnvVars },
       cwd: WORKSPACE,
       interruptGrace: options.interruptGrace,
       recorder: yield* options.meter.of(userId),

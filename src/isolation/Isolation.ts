@@ -19,6 +19,8 @@ export interface LaunchOptions {
   readonly workspace: string
   /** Host path of the folder with the agent and the kernels; it becomes `/opt/sandbox`, read-only. */
   readonly agentDirectory: string
+  /** The version of Python that is wanted (`3.11`), for the agent and so for code in Python; by default the newest. */
+  readonly pythonVersion?: string | undefined
   readonly resources: { readonly [K in keyof Resources]-?: Exclude<Resources[K], undefined> }
 }
 

@@ -17,7 +17,7 @@ import * as Diagnosis from "./Diagnosis.js"
 import type { AgentProcess, ExitStatus, LaunchOptions } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
-import type { Found } from "./Runtimes.js"
+import * as Runtimes from "./Runtimes.js"
 import * as Seccomp from "./Seccomp.js"
 import * as Spawn from "./Spawn.js"
 import * as Users from "./Users.js"
@@ -28,7 +28,7 @@ import * as Users from "./Users.js"
 export interface Prepared {
   readonly program: Program
   readonly systemMounts: ReadonlyArray<string>
-  readonly runtimes: Found
+  readonly runtimes: Runtimes.Found
   readonly cgroups: Cgroups
 }
 
@@ -117,7 +117,7 @@ export const launch = Effect.fnUntraced(function*(
   options: LaunchOptions,
   { cgroups, program, runtimes, systemMounts }: Prepared
 ): Effect.fn.Return<AgentProcess, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
-  const python = runtimes.python[0]
+  const python = Runtimes.choose(runtimes.python, options.pythonVersion)
   if (python === undefined) {
     return yield* new Diagnosis.Unavailable({
       reason: "There is no Python 3 in /usr/bin or /usr/local/bin that starts, and the agent needs one",

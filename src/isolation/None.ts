@@ -80,7 +80,7 @@ const make = Effect.gen(function*() {
   const launch = Effect.fn("None.launch")(function*(
     options: LaunchOptions
   ): Effect.fn.Return<AgentProcess, SandboxError, Scope.Scope> {
-    const python = (yield* found).python[0]
+    const python = Runtimes.choose((yield* found).python, options.pythonVersion)
     if (python === undefined) {
       const install = yield* Packages.installCommand(["python3"])
       return yield* startFailed(options, `There is no Python 3, and the agent needs one. Install it: ${install}`)

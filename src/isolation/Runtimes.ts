@@ -154,3 +154,12 @@ export const discover = Effect.fn("Runtimes.discover")(function*(options: Discov
     mounts: node.flatMap(({ mounts }) => mounts)
   } satisfies Found
 })
+
+/**
+ * The newest of those whose version is the wanted one or begins with it (`3.11` means `3.11.2` too); without a wish, the
+ * newest of all.
+ */
+export const choose = (runtimes: ReadonlyArray<Runtime>, version: string | undefined): Runtime | undefined =>
+  version === undefined
+    ? runtimes[0]
+    : runtimes.find((runtime) => runtime.version === version || runtime.version.startsWith(`${version}.`))
