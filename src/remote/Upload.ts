@@ -1,6 +1,7 @@
 /**
  * Sends a stream as the body of a request.
  */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -55,6 +56,21 @@ const gather = <E>(content: Stream.Stream<Uint8Array, E>): Effect.Effect<Blob, E
       })
     )
   })
+
+/**
+ * Node's `fetch` keeps a second copy of a body for a redirect, all of it, unless it is told that there will be none
+ * (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch, step 8.1). A stream could not be sent again anyway.
+ */
+const withoutCopy = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    Effect.serviceOption(FetchHttpClient.RequestInit),
+    (init) =>
+      Effect.provideService(effect, FetchHttpClient.RequestInit, {
+        ...Option.getOrElse(init, () => ({})),
+        redirect: "error",
+        window: null
+      })
+  )
 
 /**
  * Limits the time in which the server takes nothing: a large file may take long, and so may where it comes from.
@@ -113,7 +129,7 @@ export const upload = <A, E>(
         { capacity: AHEAD }
       )
       const body = measured(Stream.flattenTake(Stream.fromQueue(takes)))
-      return yield* client.request({ ...kind, body: HttpBody.stream(body, BYTES), limitTime }, send)
+      return yield* withoutCopy(client.request({ ...kind, body: HttpBody.stream(body, BYTES), limitTime }, send))
     })).pipe(
       Effect.catchAllCause((cause): Effect.Effect<A, RequestError | E> =>
         Option.isSome(failed) && !Cause.isInterruptedOnly(cause)

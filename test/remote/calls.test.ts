@@ -226,6 +226,18 @@ describe("calls", () => {
       }).pipe(Effect.provide(remote(server.url)))
     }))
 
+  it.scopedLive("give the error of the server for a file that is refused", () =>
+    Effect.gen(function*() {
+      const error = { _tag: "SandboxSDKError", code: "unauthorized", message: "The API key is wrong." }
+      const server = yield* rawServer((socket) => reply(socket, 401, JSON.stringify(error)))
+      const refused = yield* Effect.flatMap(SandboxSDK, (sdk) =>
+        sdk.writeFileStream(id, "f", Stream.make(new Uint8Array(1)))).pipe(
+          Effect.flip,
+          Effect.provide(remote(server.url))
+        )
+      expect(refused).toMatchObject(error)
+    }))
+
   it.scopedLive("give a slow source all the time it needs, and a server that takes nothing no more than timeout", () =>
     Effect.gen(function*() {
       const server = yield* rawServer((socket) => reply(socket, 200, JSON.stringify({ path: "/workspace/f" })))
