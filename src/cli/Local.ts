@@ -1,27 +1,22 @@
 /**
  * Files of this machine, with messages for the person who named them.
  */
-import type { PlatformError } from "@effect/platform/Error"
+import type { PlatformError, SystemErrorReason } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CliError, Status } from "./CliError.js"
 
+const reasons: Partial<Record<SystemErrorReason, string>> = {
+  NotFound: "there is no such file or directory",
+  PermissionDenied: "permission denied",
+  AlreadyExists: "something else is there",
+  BadResource: "it is a directory, or not a file to read"
+}
+
 const reason = (error: PlatformError): string => {
-  if (error._tag === "SystemError") {
-    switch (error.reason) {
-      case "NotFound":
-        return "there is no such file or directory"
-      case "PermissionDenied":
-        return "permission denied"
-      case "AlreadyExists":
-        return "something else is there"
-      case "BadResource":
-        return "it is a directory, or not a file to read"
-    }
-  }
-  const cause: unknown = error.cause
-  return cause instanceof Error ? cause.message : error.message
+  const known = error._tag === "SystemError" ? reasons[error.reason] : undefined
+  return known ?? (error.cause instanceof Error ? error.cause.message : error.message)
 }
 
 /**

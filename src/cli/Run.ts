@@ -106,7 +106,7 @@ export const readVariables = (given: ReadonlyArray<string>): Effect.Effect<Recor
         ? usage(`--env ${name}: there is no such variable here; write ${name}=VALUE.`)
         : Effect.succeed([name, value] as const)
     }),
-    Object.fromEntries
+    (pairs): Record<string, string> => Object.fromEntries<string>(pairs)
   )
 
 /** A colon can be a part of the name of a file. */

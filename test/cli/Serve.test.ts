@@ -2,6 +2,7 @@
  * `sandbox serve`, and the commands that are about the sandboxes of a server.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
 import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises"
@@ -23,14 +24,19 @@ const listening = async (started: Started) => {
   return { said, env: { SANDBOX_SERVER_URL: url, SANDBOX_API_KEY: key } }
 }
 
+const Created = Schema.Struct({ sandbox: Schema.Struct({ id: Schema.String }) })
+const Ids = Schema.parseJson(Schema.Array(Schema.Struct({ id: Schema.String })))
+const Templates = Schema.parseJson(
+  Schema.Array(Schema.Struct({ id: Schema.String, config: Schema.Struct({ name: Schema.String }) }))
+)
+
 const create = async (): Promise<string> => {
   const response = await fetch(`${env["SANDBOX_SERVER_URL"]}/api/sandboxes/create`, {
     method: "POST",
     headers: { authorization: `Bearer ${env["SANDBOX_API_KEY"]}`, "content-type": "application/json" },
     body: JSON.stringify({ templateId: "bash", name: "named \u001b[31mred" })
   })
-  const { sandbox } = await response.json()
-  return sandbox.id
+  return Schema.decodeUnknownSync(Created)(await response.json()).sandbox.id
 }
 
 beforeAll(async () => {
@@ -123,8 +129,8 @@ describe("the commands of a server", () => {
     assert.include(table, id)
     assert.notInclude(table, "\u001b")
     assert.strictEqual((await run(["ls", "-q"])).stdout.toString(), `${id}\n`)
-    const [listed] = JSON.parse((await run(["ls", "--json"])).stdout.toString())
-    assert.strictEqual(listed.id, id)
+    const [listed] = Schema.decodeUnknownSync(Ids)((await run(["ls", "--json"])).stdout.toString())
+    assert.strictEqual(listed?.id, id)
     const removed = await run(["rm", id])
     assert.deepStrictEqual([removed.stdout.toString(), removed.status], [`${id}\n`, 0])
     assert.deepStrictEqual(JSON.parse((await run(["ls", "--json"])).stdout.toString()), [])
@@ -187,7 +193,7 @@ describe("the commands of a server", () => {
 
   it("templates, those of --template-dir among them", async () => {
     const { stdout } = await run(["templates", "--json", "--server", env["SANDBOX_SERVER_URL"] ?? ""])
-    const templates: Array<{ id: string; config: { name: string } }> = JSON.parse(stdout.toString())
+    const templates = Schema.decodeUnknownSync(Templates)(stdout.toString())
     const mine = templates.filter(({ config }) => config.name === "Mine")
     assert.lengthOf(mine, 1)
     const result = await run(
