@@ -20,7 +20,14 @@ export type Language = typeof Language.Type
  *
  * @category models
  */
-export const RestartReason = Schema.Literal("timeout", "interrupted", "kernel_died", "out_of_memory", "exited", "requested")
+export const RestartReason = Schema.Literal(
+  "timeout",
+  "interrupted",
+  "kernel_died",
+  "out_of_memory",
+  "exited",
+  "requested"
+)
 
 /**
  * @category models

@@ -52,14 +52,19 @@ describe("display", () => {
     ["display.png(new Uint8Array([1, 2, 3]))", { png: "AQID" }],
     ["display.png('AQID')", { png: "AQID" }],
     ["display.jpeg(new Uint8Array([1, 2, 3]).buffer)", { jpeg: "AQID" }],
-    ["display.bundle({ 'text/html': 'h', 'application/x-own': { y: 1 } })", { html: "h", extra: { "application/x-own": { y: 1 } } }]
+    ["display.bundle({ 'text/html': 'h', 'application/x-own': { y: 1 } })", {
+      html: "h",
+      extra: { "application/x-own": { y: 1 } }
+    }]
   ])("%s", async (code, expected) => {
     expect(await shown(code)).toEqual([{ isMainResult: false, extra: {}, ...expected }])
   })
 
   it.each(["sandbox.display", "Jupyter.display"])("asks the method %s, also for a promise", async (symbol) => {
     const code = (method: string) =>
-      `({ [Symbol.for(${JSON.stringify(symbol)})]${method}, [Symbol.for("nodejs.util.inspect.custom")]: () => "as text" })`
+      `({ [Symbol.for(${
+        JSON.stringify(symbol)
+      })]${method}, [Symbol.for("nodejs.util.inspect.custom")]: () => "as text" })`
     const expected = [{ isMainResult: true, html: "<p>", text: "as text", extra: {} }]
     expect(await shown(code(": () => ({ 'text/html': '<p>' })"))).toEqual(expected)
     expect(await shown(code(": async () => { await null; return { 'text/html': '<p>' } }"))).toEqual(expected)
@@ -79,7 +84,9 @@ describe("display", () => {
   it("shows values that cannot be shown, and cuts those that are too long", async () => {
     const [throwing] = await shown("({ [Symbol.for('nodejs.util.inspect.custom')]() { throw new Error('shy') } })")
     expect(throwing?.["text"]).toBe("(the value cannot be shown: Error: shy)")
-    const [long] = await shown("({ [Symbol.for('nodejs.util.inspect.custom')]() { return 'x'.repeat(9 * 1024 * 1024) } })")
+    const [long] = await shown(
+      "({ [Symbol.for('nodejs.util.inspect.custom')]() { return 'x'.repeat(9 * 1024 * 1024) } })"
+    )
     expect(String(long?.["text"]).length).toBeLessThan(8 * 1024 * 1024 + 100)
     expect(long?.["text"]).toMatch(/1048576 more characters were cut$/)
     const [huge] = await shown("display.html('x'.repeat(30e6))")

@@ -127,7 +127,9 @@ describe("interrupts", () => {
   it("for a run that waits behind something endless reach it", async () => {
     await kernel.run("require('fs').readFile('/etc/passwd', () => { while (true) {} }); undefined")
     await new Promise((resolve) => setTimeout(resolve, 50))
-    const { error } = await kernel.run("'not reached'", { onSent: (run) => setTimeout(() => kernel.interrupt(run), 50) })
+    const { error } = await kernel.run("'not reached'", {
+      onSent: (run) => setTimeout(() => kernel.interrupt(run), 50)
+    })
     expect(error).toMatchObject({ name: "Interrupted" })
     await works("after something left behind")
   })

@@ -29,7 +29,9 @@ describe.each(["javascript", "typescript"] as const)("evaluation in %s", (langua
   })
 
   it("waits for the promise that the code ends with", async () => {
-    const { out, text } = await kernel.run("async function main() { await null; console.log('in main'); return 7 }\nmain()")
+    const { out, text } = await kernel.run(
+      "async function main() { await null; console.log('in main'); return 7 }\nmain()"
+    )
     expect(out).toBe("in main\n")
     expect(text).toBe("7")
   })
@@ -103,7 +105,9 @@ describe.each(["javascript", "typescript"] as const)("evaluation in %s", (langua
       "try { JSON.parse('{') } catch (e) { throw new Error('outer', { cause: new TypeError('middle', { cause: e }) }) }"
     )
     expect(error?.traceback).toMatch(/outer[^]*\[cause\]: TypeError: middle[^]*\[cause\]: SyntaxError/)
-    const all = await kernel.run("await Promise.any([Promise.reject(new Error('one')), Promise.reject(new Error('two'))])")
+    const all = await kernel.run(
+      "await Promise.any([Promise.reject(new Error('one')), Promise.reject(new Error('two'))])"
+    )
     expect(all.error?.name).toBe("AggregateError")
     expect(all.error?.traceback).toMatch(/one[^]*two/)
   })
@@ -111,7 +115,8 @@ describe.each(["javascript", "typescript"] as const)("evaluation in %s", (langua
   it("reports errors that defend themselves", async () => {
     const code = "throw new Proxy(new Error('x'), { get() { throw new Error('trap') }, getPrototypeOf() { throw 1 } })"
     expect((await kernel.run(code)).error?.name).toEqual(expect.any(String))
-    const hostile = "class E extends Error { get message() { throw 1 } get name() { throw 2 } get stack() { throw 3 } }\nthrow new E()"
+    const hostile =
+      "class E extends Error { get message() { throw 1 } get name() { throw 2 } get stack() { throw 3 } }\nthrow new E()"
     expect((await kernel.run(hostile)).error).toMatchObject({ name: "Error", value: "" })
     expect(await text("1")).toBe("1")
   })
@@ -269,10 +274,15 @@ describe("TypeScript", () => {
   afterAll(() => kernel.close())
 
   it("removes types and keeps what has a value", async () => {
-    expect((await kernel.run("interface P { x: number }\nconst p: P = { x: 1 } satisfies P;\n(p as any).x!")).text).toBe("1")
+    expect((await kernel.run("interface P { x: number }\nconst p: P = { x: 1 } satisfies P;\n(p as any).x!")).text)
+      .toBe("1")
     await kernel.run("enum Color { Red, Green = 'g' }\nfunction id<T>(x: T): T { return x }")
     expect((await kernel.run("[Color.Red, Color.Green, Color[0], id<number>(3)]")).text).toBe("[ 0, 'g', 'Red', 3 ]")
-    expect((await kernel.run("class A { constructor(private readonly n: number) {} get() { return this.n } }\nnew A(4).get()")).text)
+    expect(
+      (await kernel.run(
+        "class A { constructor(private readonly n: number) {} get() { return this.n } }\nnew A(4).get()"
+      )).text
+    )
       .toBe("4")
   })
 

@@ -26,9 +26,11 @@ describe("output", () => {
             process.stdout.write(p.bytes ? Buffer.from(p.bytes) : p.text ?? p.unit.repeat(p.repeat))
           }
           process.stderr.write("end")`)
-        const expected = Buffer.concat(pieces.map((p) =>
-          "bytes" in p ? Buffer.from(p.bytes) : Buffer.from("text" in p ? p.text : p.unit.repeat(p.repeat))
-        ))
+        const expected = Buffer.concat(
+          pieces.map((p) =>
+            "bytes" in p ? Buffer.from(p.bytes) : Buffer.from("text" in p ? p.text : p.unit.repeat(p.repeat))
+          )
+        )
         expect(stdout.equals(expected)).toBe(true)
         expect(err).toBe("end")
       }),
@@ -37,7 +39,9 @@ describe("output", () => {
   })
 
   it("loses nothing of a lot", { timeout: 60_000 }, async () => {
-    const { stdout } = await kernel.run("for (let i = 0; i < 200_000; i++) console.log('line ' + i + ' ' + 'x'.repeat(80))")
+    const { stdout } = await kernel.run(
+      "for (let i = 0; i < 200_000; i++) console.log('line ' + i + ' ' + 'x'.repeat(80))"
+    )
     const hash = createHash("sha256")
     for (let i = 0; i < 200_000; i++) {
       hash.update(`line ${i} ${"x".repeat(80)}\n`)
@@ -154,7 +158,9 @@ describe("output", () => {
     )
     expect(out).toBe(Array.from({ length: 20 }, (_, i) => `mine ${i}\n`).join(""))
     expect(err).toBe("")
-    const awaited = await kernel.run("await resolved; resolved.then(() => console.log('then of this run')); await null; await null")
+    const awaited = await kernel.run(
+      "await resolved; resolved.then(() => console.log('then of this run')); await null; await null"
+    )
     expect(awaited.out).toBe("then of this run\n")
   })
 
@@ -193,7 +199,9 @@ describe("output", () => {
   })
 
   it("of a child that is left behind does not reach the next run", async () => {
-    await kernel.run("require('child_process').spawn('sh', ['-c', 'for i in 1 2 3 4 5 6; do sleep 0.02; echo left; done'], { stdio: 'inherit' }).unref(); undefined")
+    await kernel.run(
+      "require('child_process').spawn('sh', ['-c', 'for i in 1 2 3 4 5 6; do sleep 0.02; echo left; done'], { stdio: 'inherit' }).unref(); undefined"
+    )
     const { out } = await kernel.run("await new Promise((r) => setTimeout(r, 200)); console.log('mine')")
     expect(out).toBe("mine\n")
   })

@@ -5,7 +5,7 @@
 import { buildSync } from "esbuild"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import type { Socket } from "node:net"
+import { Socket } from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { encodeFrame, FrameReader } from "../../../src/agent/kernels/javascript/framing.js"
@@ -120,7 +120,11 @@ export class Kernel {
     const pipe = path.join(this.folder, "interrupts")
     execFileSync("mkfifo", [pipe])
     this.interrupts = fs.openSync(pipe, "r+")
-    this.process = spawn(process.env["KERNEL_NODE"] ?? process.execPath, ["--no-force-async-hooks-checks", ...options.flags ?? [], kernelFile()], {
+    this.process = spawn(process.env["KERNEL_NODE"] ?? process.execPath, [
+      "--no-force-async-hooks-checks",
+      ...options.flags ?? [],
+      kernelFile()
+    ], {
       cwd: this.workspace,
       env: {
         PATH: process.env["PATH"] ?? "",
@@ -132,10 +136,10 @@ export class Kernel {
       detached: true
     })
     const socket = this.process.stdio[3]
-    if (socket === null || socket === undefined || !("write" in socket)) {
+    if (!(socket instanceof Socket)) {
       throw new Error("no control socket")
     }
-    this.control = socket as Socket
+    this.control = socket
     const reader = new FrameReader()
     let isReady = (): void => {}
     this.ready = new Promise((resolve) => {
@@ -143,7 +147,7 @@ export class Kernel {
     })
     this.control.on("data", (chunk: Buffer) => {
       for (const { blob, header } of reader.push(chunk)) {
-        const record = header as Readonly<Record<string, unknown>>
+        const record: Readonly<Record<string, unknown>> = { ...Object(header) }
         if (record["ev"] === "ready") {
           isReady()
         } else {

@@ -47,7 +47,9 @@ interface AsyncWrap {
     settled: undefined
   ) => void
   readonly async_hook_fields: Uint32Array
-  readonly constants: Readonly<Record<"kInit" | "kBefore" | "kAfter" | "kDestroy" | "kPromiseResolve" | "kTotals", number>>
+  readonly constants: Readonly<
+    Record<"kInit" | "kBefore" | "kAfter" | "kDestroy" | "kPromiseResolve" | "kTotals", number>
+  >
 }
 
 const isAsyncWrap = (binding: unknown): binding is AsyncWrap =>

@@ -14,7 +14,10 @@ const PLAIN = { colors: false } as const
  * Points all methods of the global console at the given streams. The common ones write at once, without the detour
  * over a stream.
  */
-export const installConsole = (streams: { readonly stdout: Writable; readonly stderr: Writable }, route: Route): void => {
+export const installConsole = (
+  streams: { readonly stdout: Writable; readonly stderr: Writable },
+  route: Route
+): void => {
   const full = new Console({ ...streams, ignoreErrors: true, colorMode: false })
   // Node's own methods also keep their arguments for an inspector that is not there.
   for (const name of Object.getOwnPropertyNames(full)) {

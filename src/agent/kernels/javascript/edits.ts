@@ -57,7 +57,9 @@ const lineStarts = (text: string): ReadonlyArray<number> => {
 export const mapEdits = (source: string, edits: ReadonlyArray<Edit>): ColumnMap => {
   const oldStarts = lineStarts(source)
   const newStarts = lineStarts(applyEdits(source, edits))
-  const segments: Array<{ readonly start: number; readonly end: number; readonly old: number; readonly oldEnd: number }> = []
+  const segments: Array<
+    { readonly start: number; readonly end: number; readonly old: number; readonly oldEnd: number }
+  > = []
   let shift = 0
   for (const edit of sorted(edits)) {
     const length = fitted(source, edit).length

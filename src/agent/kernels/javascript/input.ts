@@ -10,7 +10,9 @@ export class InputUnavailable extends Error {
   override readonly name = "InputUnavailable"
 
   constructor(what: string) {
-    super(`${what} cannot be answered: code in a sandbox has no standard input. Pass the input as a variable or a file.`)
+    super(
+      `${what} cannot be answered: code in a sandbox has no standard input. Pass the input as a variable or a file.`
+    )
   }
 }
 

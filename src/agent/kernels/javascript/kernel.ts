@@ -153,7 +153,7 @@ export const startKernel = (): void => {
       return
     }
     const held = Promise.all(run.held.splice(0))
-    apply(then, held, [() => settle(run), (error: unknown) => fail(run, error)])
+    void apply(then, held, [() => settle(run), (error: unknown) => fail(run, error)])
   }
 
   const show = (run: Run, value: unknown): void => {
@@ -178,7 +178,11 @@ export const startKernel = (): void => {
     try {
       body()
     } catch (error) {
-      finish(run, { name: "Error", value: "The interpreter was broken by the code.", traceback: reportOf(error).traceback })
+      finish(run, {
+        name: "Error",
+        value: "The interpreter was broken by the code.",
+        traceback: reportOf(error).traceback
+      })
     }
   }
 
@@ -195,7 +199,7 @@ export const startKernel = (): void => {
         const value = prepared.showsValue === false ? undefined : outcome.value
         if (isPromise(value)) {
           // `main()` as the last line: the run lasts until it has ended, as a program would.
-          apply(then, value, [
+          void apply(then, value, [
             (value: unknown) => later(() => show(run, value)),
             (error: unknown) => later(() => fail(run, error))
           ])

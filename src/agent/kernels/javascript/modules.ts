@@ -97,8 +97,10 @@ export const makeModules = (): Modules => {
   const currentImport = memoize(importFrom)
   const currentRequire = memoize(createRequire)
   const prepare = (specifier: unknown): void => {
-    if (specifier === "readline" || specifier === "node:readline" || specifier === "readline/promises" ||
-      specifier === "node:readline/promises") {
+    if (
+      specifier === "readline" || specifier === "node:readline" || specifier === "readline/promises" ||
+      specifier === "node:readline/promises"
+    ) {
       installReadline()
     }
   }

@@ -4,7 +4,7 @@
  */
 import type * as Acorn from "acorn"
 import type { Critical } from "./critical.js"
-import { type ColumnMap, type Edit, mapEdits, applyEdits } from "./edits.js"
+import { applyEdits, type ColumnMap, type Edit, mapEdits } from "./edits.js"
 import { HOOK } from "./hook.js"
 
 export interface Cell {
@@ -75,9 +75,7 @@ const nameOf = (node: Acorn.Identifier | Acorn.Literal): string =>
 const attributesOf = (attributes: ReadonlyArray<Acorn.ImportAttribute> | undefined): string =>
   attributes === undefined || attributes.length === 0
     ? "undefined"
-    : `{ ${
-      attributes.map(({ key, value }) => `${stringify(nameOf(key))}: ${stringify(value.value)}`).join(", ")
-    } }`
+    : `{ ${attributes.map(({ key, value }) => `${stringify(nameOf(key))}: ${stringify(value.value)}`).join(", ")} }`
 
 const importCode = (node: Acorn.ImportDeclaration, lenient: boolean): string => {
   const names: Array<string> = []

@@ -4,7 +4,7 @@
  * Descriptors 1 and 2 of the interpreter lead nowhere useful; what code writes to them through `fs` goes to its run's
  * streams instead (`writeSync`, `write`, `writev`, `writeFileSync`, `appendFileSync`, also by the names in `/dev`).
  */
-import * as nodeFs from "node:fs"
+import type * as nodeFs from "node:fs"
 import { createRequire } from "node:module"
 import { Writable } from "node:stream"
 
@@ -38,7 +38,9 @@ const bytesOf = (chunk: unknown, encoding: unknown): string | Uint8Array => {
   }
   const type = chunk === null ? "null" : typeof chunk
   throw Object.assign(
-    new TypeError(`The "chunk" argument must be of type string or an instance of Buffer or Uint8Array. Received ${type}`),
+    new TypeError(
+      `The "chunk" argument must be of type string or an instance of Buffer or Uint8Array. Received ${type}`
+    ),
     { code: "ERR_INVALID_ARG_TYPE" }
   )
 }
@@ -142,8 +144,11 @@ const patchFileSystem = (route: Route): void => {
     route(fd).write(bytes)
     return bytes.length
   }
-  patch("writeSync", (original) => (fd: unknown, data: unknown, ...args: ReadonlyArray<unknown>) =>
-    fd === 1 || fd === 2 ? sync(fd, data, args) : apply(original, fs, [fd, data, ...args]))
+  patch(
+    "writeSync",
+    (original) => (fd: unknown, data: unknown, ...args: ReadonlyArray<unknown>) =>
+      fd === 1 || fd === 2 ? sync(fd, data, args) : apply(original, fs, [fd, data, ...args])
+  )
   patch("write", (original) => (fd: unknown, data: unknown, ...args: ReadonlyArray<unknown>) => {
     const callback = args[args.length - 1]
     if ((fd !== 1 && fd !== 2) || typeof callback !== "function") {
@@ -153,10 +158,13 @@ const patchFileSystem = (route: Route): void => {
     nextTick(() => apply(callback, undefined, [null, written, data]))
     return undefined
   })
-  patch("writevSync", (original) => (fd: unknown, buffers: ReadonlyArray<unknown>, ...args: ReadonlyArray<unknown>) =>
-    fd === 1 || fd === 2
-      ? buffers.reduce((sum: number, data) => sum + sync(fd, data, []), 0)
-      : apply(original, fs, [fd, buffers, ...args]))
+  patch(
+    "writevSync",
+    (original) => (fd: unknown, buffers: ReadonlyArray<unknown>, ...args: ReadonlyArray<unknown>) =>
+      fd === 1 || fd === 2
+        ? buffers.reduce((sum: number, data) => sum + sync(fd, data, []), 0)
+        : apply(original, fs, [fd, buffers, ...args])
+  )
   patch("writev", (original) => (fd: unknown, buffers: ReadonlyArray<unknown>, ...args: ReadonlyArray<unknown>) => {
     const callback = args[args.length - 1]
     if ((fd !== 1 && fd !== 2) || typeof callback !== "function") {

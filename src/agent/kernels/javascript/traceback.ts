@@ -64,8 +64,7 @@ export const installStackTraces = (kernelFile: string): void => {
 
 const NODE_FRAME = /^\s+at .*\(?node:[\w/]+(?::\d+)*\)?$/
 
-const withoutNodeFrames = (text: string): string =>
-  text.split("\n").filter((line) => !NODE_FRAME.test(line)).join("\n")
+const withoutNodeFrames = (text: string): string => text.split("\n").filter((line) => !NODE_FRAME.test(line)).join("\n")
 
 const text = (make: () => unknown, otherwise: string): string => {
   try {

@@ -14,21 +14,10 @@
 import { Session } from "node:inspector"
 import * as net from "node:net"
 import { MessagePort, parentPort, workerData } from "node:worker_threads"
-import { decodeRequest } from "./request.js"
-import {
-  ANSWERED,
-  cellOf,
-  CRITICAL,
-  EARLY,
-  IDLE,
-  type Ping,
-  POSTED,
-  RUN,
-  TERMINATING,
-  UNFLUSHED
-} from "./shared.js"
 import { FrameReader } from "./framing.js"
 import { HOOK } from "./hook.js"
+import { decodeRequest } from "./request.js"
+import { ANSWERED, cellOf, CRITICAL, EARLY, IDLE, type Ping, POSTED, RUN, TERMINATING, UNFLUSHED } from "./shared.js"
 import { FLUSH_INTERVAL } from "./sink.js"
 
 const CONTROL = 3
@@ -36,7 +25,6 @@ const INTERRUPTS = 4
 
 /** Milliseconds that the main thread has to take up an interrupt by itself. */
 const PATIENCE = 50
-
 
 const { load, store, wait } = Atomics
 
