@@ -38,7 +38,10 @@ export interface Cli {
   readonly remove: () => Promise<void>
 }
 
+const children = new Set<ChildProcessWithoutNullStreams>()
+
 const watch = (child: ChildProcessWithoutNullStreams): Started => {
+  children.add(child)
   const out: Array<Buffer> = []
   const err: Array<Buffer> = []
   const waiting = new Set<() => void>()
@@ -51,6 +54,7 @@ const watch = (child: ChildProcessWithoutNullStreams): Started => {
   child.stdin.on("error", () => {})
   const ended = new Promise<Ended>((resolve) =>
     child.on("close", (status) => {
+      children.delete(child)
       resolve({ stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString(), status })
       notify()
     })
@@ -107,7 +111,11 @@ export const install = async (): Promise<Cli> => {
       child.stdin.end()
       return ended
     },
-    remove: () => rm(folder, { recursive: true, force: true })
+    remove: async () => {
+      // Only a test that failed has left some.
+      children.forEach((child) => child.kill("SIGKILL"))
+      await rm(folder, { recursive: true, force: true })
+    }
   }
 }
 
