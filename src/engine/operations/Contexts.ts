@@ -4,22 +4,17 @@
 import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
 import { decodeArguments, normalizeDirectory, requireId } from "../../internal/arguments.js"
+import type { ContextOperations } from "../../internal/groups.js"
 import { CreateCodeContextOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import { WORKSPACE } from "../Environment.js"
 import { type Parts, runningSandbox } from "./Parts.js"
-
-type Contexts = Pick<
-  Service,
-  "createCodeContext" | "listCodeContexts" | "deleteCodeContext" | "restartCodeContext"
->
 
 const decodeCreate = decodeArguments(CreateCodeContextOptions, "createCodeContext")
 
 /**
  * Makes the operations.
  */
-export const contextOperations = ({ registry }: Parts): Contexts => ({
+export const contextOperations = ({ registry }: Parts): ContextOperations => ({
   createCodeContext: Effect.fn("SandboxSDK.createCodeContext")(function*(id, input) {
     const options = yield* decodeCreate(input)
     const cwd = yield* normalizeDirectory("createCodeContext", options.cwd ?? WORKSPACE)

@@ -6,25 +6,10 @@ import * as Stream from "effect/Stream"
 import { Buffer, isUtf8 } from "node:buffer"
 import type { RequestError, SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, invalidArgument, normalizePath } from "../../internal/arguments.js"
+import type { FileOperations } from "../../internal/groups.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import { WORKSPACE } from "../Environment.js"
 import { type Parts, runningSandbox } from "./Parts.js"
-
-type Files = Pick<
-  Service,
-  | "readFile"
-  | "readFileBytes"
-  | "readFileStream"
-  | "writeFile"
-  | "writeFileStream"
-  | "deleteFile"
-  | "listFiles"
-  | "statFile"
-  | "makeDirectory"
-  | "moveFile"
-  | "watchFiles"
->
 
 const decodeRead = decodeArguments(ReadFileOptions, "readFile")
 const decodeWrite = decodeArguments(WriteFileOptions, "writeFile")
@@ -45,7 +30,7 @@ const collectBytes = (stream: Stream.Stream<Uint8Array, RequestError>) =>
 /**
  * Makes the operations.
  */
-export const fileOperations = ({ registry }: Parts): Files => {
+export const fileOperations = ({ registry }: Parts): FileOperations => {
   /** The files of a sandbox, and a path in it, both checked: the path first, because that costs nothing. */
   const at = (operation: string, id: string, path: unknown, field = "path") =>
     Effect.gen(function*() {

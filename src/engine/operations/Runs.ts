@@ -1,57 +1,32 @@
 /**
  * Operations that run code and commands.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { CurrentUser } from "../../CurrentUser.js"
-import type { RequestError, SandboxSDKError } from "../../Errors.js"
-import { TimeoutError } from "../../Errors.js"
+import type { RequestError } from "../../Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
 import {
   decodeArguments,
   decodeRunCodeOptions,
   decodeRunTerminalOptions,
-  invalidArgument,
   normalizeDirectory,
   requireCode,
   requireCommand,
   requireId
 } from "../../internal/arguments.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
+import type { RunOperations } from "../../internal/groups.js"
+import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
 import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import { WORKSPACE } from "../Environment.js"
 import type { RunLimits } from "../LiveSandbox.js"
 import type { Parts } from "./Parts.js"
 
-type Runs = Pick<Service, "runCode" | "runCodeStream" | "runTerminal" | "runTerminalStream">
-
 const DEFAULT_TIMEOUT_MS = 60_000
-
-/** What `runCode` and `runTerminal` keep when the call does not say. */
-const DEFAULT_CAPTURE_BYTES = 100 * 1024 * 1024
 
 const decodeCodeStream = decodeArguments(RunCodeStreamOptions, "runCodeStream")
 const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTerminalStream")
-
-const withRequestTimeout =
-  (timeoutMs: number | undefined) => <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
-    timeoutMs === undefined
-      ? stream
-      : Stream.interruptWhen(
-        stream,
-        Effect.delay(
-          Effect.fail(
-            new TimeoutError({
-              message: `The request took longer than ${timeoutMs} ms (requestTimeoutMs); what it ran was stopped.`,
-              timeoutMs,
-              operation: "request"
-            })
-          ),
-          Duration.millis(timeoutMs)
-        )
-      )
 
 /** A run of code has more kinds of events than a command, but a command only has these. */
 const isTerminalEvent = (event: ExecutionEvent): event is TerminalEvent =>
@@ -66,17 +41,10 @@ const limitsOf = (
   maxOutputSize: options.maxOutputSize ?? maxOutputSize
 })
 
-const refuseTwoTargets = (operation: string, options: RunCodeStreamOptions): Effect.Effect<void, SandboxSDKError> =>
-  options.contextId !== undefined && options.language !== undefined
-    ? Effect.fail(
-      invalidArgument(operation, "language", "give either contextId or language: a context has its language already.")
-    )
-    : Effect.void
-
 /**
  * Makes the operations.
  */
-export const runOperations = ({ registry }: Parts): Runs => {
+export const runOperations = ({ registry }: Parts): RunOperations => {
   const streamCode = (
     id: string,
     code: string,

@@ -5,22 +5,10 @@ import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
 import { SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
+import type { SandboxOperations } from "../../internal/groups.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import * as Resources from "../Resources.js"
 import type { Parts } from "./Parts.js"
-
-type Sandboxes = Pick<
-  Service,
-  | "createSandbox"
-  | "getSandbox"
-  | "getSandboxStatus"
-  | "listSandboxes"
-  | "startSandbox"
-  | "stopSandbox"
-  | "extendSandbox"
-  | "deleteSandbox"
->
 
 const decodeCreate = decodeArguments(CreateSandboxOptions, "createSandbox")
 const decodeList = decodeArguments(ListSandboxesOptions, "listSandboxes")
@@ -29,7 +17,7 @@ const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
 /**
  * Makes the operations.
  */
-export const sandboxOperations = ({ checkIsolation, registry, templates }: Parts): Sandboxes => ({
+export const sandboxOperations = ({ checkIsolation, registry, templates }: Parts): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const options = yield* decodeCreate(input)
     yield* Resources.check(options.resources)

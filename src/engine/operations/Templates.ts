@@ -4,12 +4,10 @@
 import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
+import type { TemplateOperations } from "../../internal/groups.js"
 import { GetTemplatesOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import { TemplateConfig } from "../../Template.js"
 import type { Parts } from "./Parts.js"
-
-type Templates = Pick<Service, "getTemplates" | "getTemplate" | "createTemplate" | "deleteTemplate">
 
 const decodePage = decodeArguments(GetTemplatesOptions, "getTemplates")
 const decodeConfig = decodeArguments(TemplateConfig, "createTemplate", "config")
@@ -17,7 +15,7 @@ const decodeConfig = decodeArguments(TemplateConfig, "createTemplate", "config")
 /**
  * Makes the operations.
  */
-export const templateOperations = ({ templates }: Parts): Templates => ({
+export const templateOperations = ({ templates }: Parts): TemplateOperations => ({
   getTemplates: Effect.fn("SandboxSDK.getTemplates")(function*(page = 1, pageSize = 10) {
     const wanted = yield* decodePage({ page, pageSize })
     return yield* templates.page(yield* CurrentUser, wanted.page, wanted.pageSize)

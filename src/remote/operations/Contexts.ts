@@ -3,15 +3,10 @@
  */
 import * as Effect from "effect/Effect"
 import { decodeArguments, normalizeDirectory, requireId, WORKSPACE } from "../../internal/arguments.js"
+import type { ContextOperations } from "../../internal/groups.js"
 import { CreateCodeContextOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import type { Client } from "../Client.js"
 import * as Segment from "../Segment.js"
-
-type Contexts = Pick<
-  Service,
-  "createCodeContext" | "listCodeContexts" | "deleteCodeContext" | "restartCodeContext"
->
 
 const decodeCreate = decodeArguments(CreateCodeContextOptions, "createCodeContext")
 
@@ -21,7 +16,7 @@ const requireContext = (operation: string, contextId: unknown) =>
 /**
  * Makes the operations.
  */
-export const contextOperations = ({ metrics, request }: Client): Contexts => ({
+export const contextOperations = ({ metrics, request }: Client): ContextOperations => ({
   createCodeContext: Effect.fn("SandboxSDK.createCodeContext")(function*(input, options) {
     const decoded = yield* decodeCreate(options)
     const cwd = yield* normalizeDirectory("createCodeContext", decoded.cwd ?? WORKSPACE)

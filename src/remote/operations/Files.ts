@@ -9,27 +9,12 @@ import * as Stream from "effect/Stream"
 import { BYTES, FileRecord, NDJSON } from "../../api/Streams.js"
 import type { SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, invalidArgument, normalizePath, requireId, WORKSPACE } from "../../internal/arguments.js"
+import type { FileOperations } from "../../internal/groups.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import type { Client } from "../Client.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
 import { upload } from "../Upload.js"
-
-type Files = Pick<
-  Service,
-  | "readFile"
-  | "readFileBytes"
-  | "readFileStream"
-  | "writeFile"
-  | "writeFileStream"
-  | "deleteFile"
-  | "listFiles"
-  | "statFile"
-  | "makeDirectory"
-  | "moveFile"
-  | "watchFiles"
->
 
 const decodeRead = decodeArguments(ReadFileOptions, "readFile")
 const decodeWrite = decodeArguments(WriteFileOptions, "writeFile")
@@ -57,7 +42,7 @@ const at = Effect.fnUntraced(function*(operation: string, input: unknown, path: 
 /**
  * Makes the operations.
  */
-export const fileOperations = (client: Client): Files => {
+export const fileOperations = (client: Client): FileOperations => {
   const { download, metrics, peer, request, stream } = client
 
   const read = Effect.fnUntraced(function*(operation: string, input: string, file: string) {

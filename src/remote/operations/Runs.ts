@@ -2,17 +2,15 @@
  * Operations that run code and commands. All of them read the events as they happen: an answer that is given at the end
  * of a run would be waited for by nobody on the way, and would tell nothing of a run that broke off.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ExecutionRecord, NDJSON, TerminalRecord } from "../../api/Streams.js"
-import { type RequestError, type SandboxSDKError, TimeoutError } from "../../Errors.js"
+import type { RequestError } from "../../Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
 import {
   decodeArguments,
   decodeRunCodeOptions,
   decodeRunTerminalOptions,
-  invalidArgument,
   normalizeDirectory,
   requireCode,
   requireCommand,
@@ -20,47 +18,18 @@ import {
   WORKSPACE
 } from "../../internal/arguments.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
+import type { RunOperations } from "../../internal/groups.js"
+import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
 import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import type { Client } from "../Client.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
 
-type Runs = Pick<Service, "runCode" | "runCodeStream" | "runTerminal" | "runTerminalStream">
-
-/** What `runCode` and `runTerminal` keep when the call does not say. */
-const DEFAULT_CAPTURE_BYTES = 100 * 1024 * 1024
-
 const decodeCodeStream = decodeArguments(RunCodeStreamOptions, "runCodeStream")
 const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTerminalStream")
 
 const isEnd = (event: ExecutionEvent): boolean => event._tag === "Ended"
-
-const withRequestTimeout =
-  (timeoutMs: number | undefined) => <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
-    timeoutMs === undefined
-      ? stream
-      : Stream.interruptWhen(
-        stream,
-        Effect.delay(
-          Effect.fail(
-            new TimeoutError({
-              message: `The request took longer than ${timeoutMs} ms (requestTimeoutMs); what it ran was stopped.`,
-              timeoutMs,
-              operation: "request"
-            })
-          ),
-          Duration.millis(timeoutMs)
-        )
-      )
-
-const refuseTwoTargets = (operation: string, options: RunCodeStreamOptions): Effect.Effect<void, SandboxSDKError> =>
-  options.contextId !== undefined && options.language !== undefined
-    ? Effect.fail(
-      invalidArgument(operation, "language", "give either contextId or language: a context has its language already.")
-    )
-    : Effect.void
 
 const orElseAtMost = (bytes: number | undefined, otherwise: number | undefined) => {
   const maxOutputSize = bytes ?? otherwise
@@ -70,7 +39,7 @@ const orElseAtMost = (bytes: number | undefined, otherwise: number | undefined) 
 /**
  * Makes the operations.
  */
-export const runOperations = (client: Client): Runs => {
+export const runOperations = (client: Client): RunOperations => {
   const { metrics, peer, stream } = client
 
   /** Counts a run when it ends. */

@@ -3,22 +3,10 @@
  */
 import * as Effect from "effect/Effect"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
+import type { SandboxOperations } from "../../internal/groups.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import type { Client } from "../Client.js"
 import * as Segment from "../Segment.js"
-
-type Sandboxes = Pick<
-  Service,
-  | "createSandbox"
-  | "getSandbox"
-  | "getSandboxStatus"
-  | "listSandboxes"
-  | "startSandbox"
-  | "stopSandbox"
-  | "extendSandbox"
-  | "deleteSandbox"
->
 
 const decodeCreate = decodeArguments(CreateSandboxOptions, "createSandbox")
 const decodeList = decodeArguments(ListSandboxesOptions, "listSandboxes")
@@ -29,7 +17,7 @@ const requireSandbox = (operation: string, id: unknown) => Effect.flatMap(requir
 /**
  * Makes the operations.
  */
-export const sandboxOperations = ({ metrics, request }: Client): Sandboxes => ({
+export const sandboxOperations = ({ metrics, request }: Client): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const payload = yield* decodeCreate(input)
     const created = yield* request(

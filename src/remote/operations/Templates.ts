@@ -3,13 +3,11 @@
  */
 import * as Effect from "effect/Effect"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
+import type { TemplateOperations } from "../../internal/groups.js"
 import { GetTemplatesOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import { TemplateConfig } from "../../Template.js"
 import type { Client } from "../Client.js"
 import * as Segment from "../Segment.js"
-
-type Templates = Pick<Service, "getTemplates" | "getTemplate" | "createTemplate" | "deleteTemplate">
 
 const decodePage = decodeArguments(GetTemplatesOptions, "getTemplates")
 const decodeConfig = decodeArguments(TemplateConfig, "createTemplate", "config")
@@ -17,7 +15,7 @@ const decodeConfig = decodeArguments(TemplateConfig, "createTemplate", "config")
 /**
  * Makes the operations.
  */
-export const templateOperations = ({ metrics, request }: Client): Templates => ({
+export const templateOperations = ({ metrics, request }: Client): TemplateOperations => ({
   getTemplates: Effect.fn("SandboxSDK.getTemplates")(function*(page = 1, pageSize = 10) {
     const urlParams = yield* decodePage({ page, pageSize })
     return yield* request(

@@ -1,0 +1,45 @@
+/**
+ * The operations of the service, in the groups in which the layers make them.
+ */
+import type { Service } from "../SandboxSDK.js"
+
+/** On sandboxes as a whole. */
+export type SandboxOperations = Pick<
+  Service,
+  | "createSandbox"
+  | "getSandbox"
+  | "getSandboxStatus"
+  | "listSandboxes"
+  | "startSandbox"
+  | "stopSandbox"
+  | "extendSandbox"
+  | "deleteSandbox"
+>
+
+/** Code and commands. */
+export type RunOperations = Pick<Service, "runCode" | "runCodeStream" | "runTerminal" | "runTerminalStream">
+
+/** Files. */
+export type FileOperations = Pick<
+  Service,
+  | "readFile"
+  | "readFileBytes"
+  | "readFileStream"
+  | "writeFile"
+  | "writeFileStream"
+  | "deleteFile"
+  | "listFiles"
+  | "statFile"
+  | "makeDirectory"
+  | "moveFile"
+  | "watchFiles"
+>
+
+/** Contexts. */
+export type ContextOperations = Pick<
+  Service,
+  "createCodeContext" | "listCodeContexts" | "deleteCodeContext" | "restartCodeContext"
+>
+
+/** Templates. */
+export type TemplateOperations = Pick<Service, "getTemplates" | "getTemplate" | "createTemplate" | "deleteTemplate">
