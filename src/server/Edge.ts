@@ -2,7 +2,9 @@
  * What every request passes first and every answer last: limits, web pages of other origins, and errors that no handler
  * made.
  */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -10,8 +12,11 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Active, serverEnds } from "./Active.js"
-import { answerCause, answerError, answerProblem } from "./Answer.js"
+import * as Stream from "effect/Stream"
+import { statusOf } from "../Api.js"
+import type { SandboxSDKError } from "../Errors.js"
+import { Active } from "./Active.js"
+import { answerCause, answerProblem, encodeError } from "./Answer.js"
 import { ApiKeys } from "./ApiKeys.js"
 import * as Body from "./Body.js"
 import { problem } from "./Problem.js"
@@ -79,10 +84,39 @@ const notFound = (request: Request): Response => {
   )
 }
 
+/** The last word to a request that was interrupted: it is written at once, by who cannot wait any more. */
+const farewell = (request: Request, reason: SandboxSDKError | undefined): void => {
+  const response = NodeHttpServerRequest.toServerResponse(request)
+  if (reason !== undefined && !response.destroyed && !response.headersSent) {
+    const body = JSON.stringify(encodeError(reason))
+    response.writeHead(statusOf(reason), {
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(body),
+      connection: "close"
+    }).end(body)
+  }
+}
+
+/**
+ * The same answer, sent in a way that ends when its reader leaves: the platform would wait for ever for the rest of a body
+ * to be taken.
+ */
+const abandonable = (response: Response): Response =>
+  response.body._tag === "Uint8Array"
+    ? HttpServerResponse.setBody(
+      response,
+      HttpBody.stream(Stream.succeed(response.body.body), response.body.contentType, response.body.contentLength)
+    )
+    : response
+
 /** What failed, as an answer; nothing when it was interrupted and nobody is there to be told. */
-const answer = (request: Request, isEnding: boolean) => (cause: Cause.Cause<unknown>): Effect.Effect<Response> => {
+const answer = (
+  request: Request,
+  reason: SandboxSDKError | undefined,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<Response> => {
   if (Cause.isInterruptedOnly(cause)) {
-    return isEnding ? Effect.succeed(answerError(serverEnds)) : Effect.interrupt
+    return Effect.zipRight(Effect.sync(() => farewell(request, reason)), Effect.interrupt)
   }
   if (Option.exists(Cause.failureOption(cause), (error) => error instanceof HttpServerError.RouteNotFound)) {
     return Effect.succeed(notFound(request))
@@ -139,11 +173,11 @@ export const layer = HttpApiBuilder.middleware(
             ? Effect.provideService(app, HttpServerRequest.HttpServerRequest, Body.limited(request, settings.bodies))
             : Effect.succeed(refused)).pipe(
             active.during,
-            Effect.catchAllCause((cause) => answer(request, active.isEnding())(cause))
+            Effect.catchAllCause((cause) => Effect.flatMap(active.reason, (reason) => answer(request, reason(), cause)))
           )
         Body.drain(request)
         yield* tell(request, response, start)
-        return HttpServerResponse.setHeaders(response, {
+        return HttpServerResponse.setHeaders(abandonable(response), {
           "x-content-type-options": "nosniff",
           ...originHeaders(request, settings),
           ...(active.isEnding() ? { connection: "close" } : {})

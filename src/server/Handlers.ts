@@ -8,6 +8,7 @@ import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
 import { Active } from "./Active.js"
 import { OpenStreams } from "./OpenStreams.js"
+import { problem } from "./Problem.js"
 
 /** The answer to what gives nothing back. */
 export const done = { success: true } as const
@@ -44,6 +45,10 @@ export const openStream = Effect.flatMap(
 /** What a request is called that a user has given a key: no other user can mean the same. */
 const nameOf = (userId: string, key: string) => `${userId}\n${key}`
 
+const MAX_KEY_LENGTH = 255
+
+const isKey = (key: string): boolean => key !== "" && key.length <= MAX_KEY_LENGTH
+
 /**
  * Lets the request be stopped by its `Idempotency-Key`, if it has one.
  */
@@ -52,6 +57,11 @@ export const stoppable = (request: HttpServerRequest.HttpServerRequest) =>
     const key = request.headers["idempotency-key"]
     const { userId } = yield* Caller
     const { name } = yield* Active
+    if (key !== undefined && !isKey(key)) {
+      return yield* Effect.die(
+        problem(400, `Idempotency-Key must have 1 to ${MAX_KEY_LENGTH} characters.`, { field: "idempotency-key" })
+      )
+    }
     yield* key === undefined ? Effect.void : name(nameOf(userId, key))
   })
 
@@ -62,5 +72,5 @@ export const stop = (key: string) =>
   Effect.gen(function*() {
     const { userId } = yield* Caller
     const active = yield* Active
-    return { stopped: yield* active.stop(nameOf(userId, key)) }
+    return { stopped: isKey(key) && (yield* active.stop(nameOf(userId, key))) }
   })

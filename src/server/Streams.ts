@@ -17,7 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { EVENT_STREAM, NDJSON } from "../Api.js"
 import type { RequestError } from "../Errors.js"
-import { serverEnds } from "./Active.js"
+import { Active, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
 
 /**
@@ -109,8 +109,10 @@ export const records = <A>(
   request: HttpServerRequest.HttpServerRequest,
   stream: Stream.Stream<A, RequestError>,
   { encode, format, id, quiet = false }: RecordOptions<A>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope> =>
-  Effect.map(begin(stream, quiet ? QUIET_MS : FIRST_RECORD_MS), (events) => {
+): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope | Active> =>
+  Effect.gen(function*() {
+    const reason = yield* Effect.flatMap(Active, (active) => active.reason)
+    const events = yield* begin(stream, quiet ? QUIET_MS : FIRST_RECORD_MS)
     const response = NodeHttpServerRequest.toServerResponse(request)
     const frame = frames[format]
     const body = Stream.fromEffect(Effect.sync(() => response.flushHeaders())).pipe(
@@ -134,11 +136,12 @@ export const records = <A>(
             )
           )
       ),
-      // Interrupted, and somebody is there to be told: that is the end of the server.
+      // Interrupted, and perhaps somebody is there to be told.
       Stream.ensuringWith((exit) =>
         Effect.sync(() => {
-          if (Exit.isInterrupted(exit) && !response.destroyed && !response.writableEnded) {
-            response.write(frame(failed(serverEnds), undefined))
+          const why = Exit.isInterrupted(exit) ? reason() : undefined
+          if (why !== undefined && !response.destroyed && !response.writableEnded) {
+            response.write(frame(failed(why), undefined))
           }
         })
       )

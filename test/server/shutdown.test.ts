@@ -1,5 +1,5 @@
-import { expect, it } from "vitest"
-import { clientOf, eventually, start } from "./support.js"
+import { describe, expect, it } from "vitest"
+import { BOB, clientOf, eventually, expectError, start } from "./support.js"
 
 it("lets what runs come to its end, and takes nothing new", async () => {
   const server = await start()
@@ -41,4 +41,45 @@ it("does not wait for those who only watch", async () => {
   const watch = await client.send("GET", `${sandbox}/files/watch`)
   await server.close()
   expect(await watch.text()).toContain("disconnected")
+})
+
+describe("a request with a key", () => {
+  const running = async (accept: Record<string, string>) => {
+    const server = await start()
+    const client = clientOf(server.url)
+    const sandbox = await client.sandbox({ templateId: "bash" })
+    const answer = client.request("POST", `${sandbox}/terminal`, { command: "touch on; exec sleep 777" }, {
+      "idempotency-key": "mine",
+      ...accept
+    })
+    await eventually(async () => (await client.request("GET", `${sandbox}/files/stat?path=on`)).status === 200)
+    return { server, client, sandbox, answer }
+  }
+
+  for (const [name, accept] of [["an answer", {}], ["a stream", { accept: "application/x-ndjson" }]] as const) {
+    it(`is stopped by another one, and told so: ${name}`, async () => {
+      const { answer, client, sandbox, server } = await running(accept)
+      const other = await clientOf(server.url, BOB).request("POST", "/api/requests/mine/stop")
+      expect(other.json).toEqual({ stopped: false })
+      expect((await client.request("POST", "/api/requests/mine/stop")).json).toEqual({ stopped: true })
+      // Nothing of it is left when that is answered.
+      const { json } = await client.request("POST", `${sandbox}/terminal`, { command: "pgrep -fc '[s]leep 777'" })
+      expect(json.output).toBe("0\n")
+      expect((await answer).text).toMatch(/"code":"disconnected"/)
+      expect((await client.request("POST", "/api/requests/mine/stop")).json).toEqual({ stopped: false })
+      await server.close()
+    })
+  }
+
+  it("does not begin when it was stopped before it came", async () => {
+    await using server = await start()
+    const client = clientOf(server.url)
+    const sandbox = await client.sandbox({ templateId: "bash" })
+    await client.request("POST", "/api/requests/late/stop")
+    const late = await client.request("POST", `${sandbox}/terminal`, { command: "touch ran" }, {
+      "idempotency-key": "late"
+    })
+    expectError(late, 503, "disconnected")
+    expectError(await client.request("GET", `${sandbox}/files/stat?path=ran`), 404, "file_not_found")
+  })
 })
