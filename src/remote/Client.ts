@@ -103,6 +103,8 @@ export interface RequestKind {
   readonly limitTime?: (<A>(request: Effect.Effect<A, RequestError>) => Effect.Effect<A, RequestError>) | undefined
   /** By which key the server is to know it: a random one, unless this is given. */
   readonly key?: string | undefined
+  /** Whether the limits that the client sets itself do not hold for it. */
+  readonly unlimited?: boolean | undefined
   /** Whether it is never made again, whatever went wrong. */
   readonly onlyOnce?: boolean | undefined
 }
@@ -225,11 +227,10 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
     return {
       peer,
       metrics,
-      request: (kind, send) =>
-        limiter.limit(attempts(
-          kind,
-          (kind.limitTime ?? withinTimeout)(Effect.mapError(send(unary), fold(peer)))
-        )),
+      request: (kind, send) => {
+        const answered = attempts(kind, (kind.limitTime ?? withinTimeout)(Effect.mapError(send(unary), fold(peer))))
+        return kind.unlimited === true ? answered : limiter.limit(answered)
+      },
       stream: (kind, send) =>
         limiter.limitStream(Stream.unwrapScoped(Effect.map(attempts(kind, open(kind, send)), bytesOf))),
       download: (kind, send) =>

@@ -26,7 +26,7 @@ export const stoppable =
     Stream.unwrap(Effect.map(randomKey, (key) => {
       let over = false
       const confirm = client.request(
-        { operation, effect: "none", onlyOnce: true },
+        { operation, effect: "none", onlyOnce: true, unlimited: true },
         (api) => api.code.stop({ path: { key } })
       ).pipe(
         // A finalizer cannot be interrupted, but what cannot be interrupted cannot time out either.

@@ -1,3 +1,4 @@
+// @effect-diagnostics multipleEffectProvide:off
 import { HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Data, Deferred, Effect, Exit, Fiber, Inspectable, Layer, Logger, LogLevel, Stream } from "effect"

@@ -266,7 +266,8 @@ describe("what goes over the wire", () => {
         expect(error).toBeInstanceOf(TimeoutError)
         expect(error).toMatchObject({ operation: "request", timeoutMs: 100 })
       }
-      expect(silent.received).toHaveLength(2)
+      // Not made again. (That they have arrived at all is not certain in so short a time.)
+      expect(silent.received.length).toBeLessThanOrEqual(2)
 
       const slow = yield* rawServer((socket) => {
         socket.write(streamHead)
@@ -280,37 +281,61 @@ describe("what goes over the wire", () => {
       expect(execution.results).toEqual([])
     }))
 
-  it.scopedLive("closes the connection when the caller is interrupted, before the answer and in the middle of it", () =>
+  /** A run that never ends by itself. */
+  const endless = (begins: boolean) =>
+    Effect.gen(function*() {
+      let isOpen = false
+      const server = yield* rawServer((socket, { path }) => {
+        if (path.endsWith("/stop")) {
+          reply(socket, 200, JSON.stringify({ stopped: true }))
+          return
+        }
+        isOpen = true
+        socket.on("close", () => {
+          isOpen = false
+        })
+        if (begins) {
+          socket.write(streamHead)
+          socket.write(piece(`${line(started)}${line(stdout(1, "x"))}`))
+        }
+      })
+      return {
+        server,
+        isOpen: () => isOpen,
+        closed: Effect.repeat(Effect.sleep("5 millis"), { until: () => !isOpen }),
+        stopped: Effect.sync(() => {
+          const [run, stop] = server.received
+          expect(server.received).toHaveLength(2)
+          expect(stop?.path).toBe(`/api/requests/${run?.headers["idempotency-key"]}/stop`)
+        })
+      }
+    })
+
+  it.scopedLive("closes the connection when the caller is interrupted, and has it confirmed that all has stopped", () =>
     Effect.gen(function*() {
       for (const begins of [false, true]) {
-        const server = yield* rawServer((socket) => {
-          if (begins) {
-            socket.write(streamHead)
-            socket.write(piece(line(started)))
-          }
-        })
+        const { closed, isOpen, server, stopped } = yield* endless(begins)
         yield* Effect.gen(function*() {
           const fiber = yield* Effect.fork(runCode)
-          yield* Effect.repeat(Effect.sleep("5 millis"), { until: () => server.received.length === 1 })
+          yield* Effect.repeat(Effect.sleep("5 millis"), { until: isOpen })
           yield* Effect.sleep("20 millis")
           const exit = yield* Fiber.interrupt(fiber)
           expect(Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)).toBe(true)
-          yield* Effect.repeat(Effect.sleep("5 millis"), { until: () => server.closed() === 1 })
-        }).pipe(Effect.provide(remote(server.url)))
+          yield* stopped
+          yield* closed
+        }).pipe(Effect.provide(remote(server.url, { rateLimit: { maxRequestsPerMinute: 1, onLimit: "fail" } })))
       }
     }))
 
   it.scopedLive("closes the connection when the reader of a stream has had enough", () =>
     Effect.gen(function*() {
-      const server = yield* rawServer((socket) => {
-        socket.write(streamHead)
-        socket.write(piece(`${line(started)}${line(stdout(1, "x"))}`))
-      })
+      const { closed, server, stopped } = yield* endless(true)
       yield* Effect.gen(function*() {
         const sdk = yield* SandboxSDK
         const events = yield* sdk.runCodeStream(id, "1").pipe(Stream.take(2), Stream.runCollect)
         expect(Chunk.size(events)).toBe(2)
-        yield* Effect.repeat(Effect.sleep("5 millis"), { until: () => server.closed() === 1 })
+        yield* stopped
+        yield* closed
       }).pipe(Effect.provide(remote(server.url)))
     }))
 
