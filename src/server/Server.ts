@@ -76,7 +76,12 @@ const routes = HttpApiBuilder.serve().pipe(
   Layer.provide(handlers),
   Layer.provide(Security.layer),
   // Ids that are too long for the router would be paths that do not exist.
-  Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: 4_096, ignoreTrailingSlash: true }))
+  Layer.provide(HttpRouter.setRouterConfig({
+    maxParamLength: 4_096,
+    ignoreTrailingSlash: true,
+    ignoreDuplicateSlashes: false,
+    caseSensitive: true
+  }))
 )
 
 const urlOf = (host: string, port: number): string => `http://${host.includes(":") ? `[${host}]` : host}:${port}`
