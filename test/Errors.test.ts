@@ -58,7 +58,7 @@ describe.each(six.map((error) => [error._tag, error] as const))("%s", (tag, erro
 
   it("fails an effect when it is yielded", () => {
     const exit = Effect.runSyncExit(Effect.gen(function*() {
-      yield* error
+      return yield* error
     }))
     expect(Exit.isFailure(exit) && Cause.failureOption(exit.cause)).toMatchObject({ _tag: "Some", value: error })
   })

@@ -169,7 +169,8 @@ const failure = {
  * - `result`: the blob is the JSON of a `Result` (its encoded form).
  * - `error`: the blob is the JSON of an `ErrorInfo`.
  * - `done`: `count` is the number of the run in its context, from 1; `exitCode` is there for commands, and for bash.
- *   `duration` is in microseconds.
+ *   `duration` is in microseconds. `exited` when the interpreter has ended with the run (`exit` in bash); `context.exit`
+ *   follows.
  * - `died`: how the process ended; `outOfMemory` when the interpreter said itself that memory ran out.
  */
 export const AgentMessage = Schema.Union(
@@ -181,7 +182,8 @@ export const AgentMessage = Schema.Union(
     ...run,
     duration: Schema.Number,
     count: Schema.optional(Schema.Number),
-    exitCode: Schema.optional(Schema.Number)
+    exitCode: Schema.optional(Schema.Number),
+    exited: Schema.optional(Schema.Boolean)
   }),
   Schema.Struct({ ev: Schema.Literal("died"), ...run, ...exit, outOfMemory: Schema.optional(Schema.Boolean) }),
   Schema.Struct({ ev: Schema.Literal("refused"), ...run, ...failure }),

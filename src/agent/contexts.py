@@ -299,7 +299,8 @@ class Context:
         return
         yield
 
-    def finish(self, exit_code):
+    def finish(self, exit_code, exited=False):
+        """The run is done. `exited`: and its interpreter with it, so that the next run needs another."""
         run = self.current
         duration = run.duration()
         count = self.count
@@ -309,6 +310,8 @@ class Context:
             header = {"ev": "done", "duration": duration, "count": count}
             if exit_code is not None:
                 header["exitCode"] = exit_code
+            if exited:
+                header["exited"] = True
             run.end(header)
             self.next_run()
             self.later()
@@ -383,7 +386,7 @@ class Context:
             if run.remaining is not None:
                 return
             if self.ended_by_itself() is not None:
-                self.finish(self.ended_by_itself())
+                self.finish(self.ended_by_itself(), True)
                 return
             how = dict(status(self.code), ev="died")
 

@@ -201,6 +201,9 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       onDeath: (reason) => {
         if (context !== undefined) contexts.died(context.agentId, reason ?? "kernel_died")
       },
+      onExit: () => {
+        if (context !== undefined) contexts.died(context.agentId, "exited")
+      },
       describeDeath: describeDeath(context?.agentId),
       onFinished: (durationMs, outcome, outputBytes) =>
         Effect.zipRight(

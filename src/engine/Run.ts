@@ -44,6 +44,8 @@ export interface RunOptions {
   readonly interruptGrace: Duration.Duration
   /** Told at once when the process of the run has ended without saying so, with why it was stopped, if it was. */
   readonly onDeath: (reason: StopReason | undefined) => void
+  /** Told at once when the interpreter has ended together with the run, as the code wanted. */
+  readonly onExit: () => void
   /** What the death of the process means; also waits until all that it left behind is gone. */
   readonly describeDeath: (end: Death) => Effect.Effect<SandboxError>
   /** Told when the run is over: how long it took in milliseconds, how it ended, and how much it printed. */
@@ -125,6 +127,8 @@ export const start = Effect.fnUntraced(function*(
   const onEnd = (end: RunEnd): void => {
     if (end._tag === "Died") {
       options.onDeath(stopReason)
+    } else if (end._tag === "Done" && end.message.exited === true) {
+      options.onExit()
     }
     for (const fd of [1, 2] as const) {
       const rest = decoders[fd].end()

@@ -57,8 +57,11 @@ export const otherLanguages: Part = (it) => {
       const { execution, metadata } = yield* sandbox.runCode("greet $x; pwd; echo oops >&2; false")
       expect(execution.logs).toEqual({ stdout: ["hi 5\n", "/workspace/d\n"], stderr: ["oops\n"] })
       expect(metadata.exitCode).toBe(1)
-      const ended = yield* sandbox.runCode("exit 3")
-      expect(ended.metadata.exitCode).toBe(3)
+      for (const status of [3, 0, 4]) {
+        const ended = yield* sandbox.runCode(`exit ${status}`)
+        expect(ended.metadata.exitCode).toBe(status)
+        expect((yield* sandbox.runCode("echo fresh")).execution.logs.stdout).toEqual(["fresh\n"])
+      }
       expect((yield* sandbox.runCode("echo \"[$x]\"")).execution.logs.stdout).toEqual(["[]\n"])
     }))
 
