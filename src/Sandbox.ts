@@ -19,6 +19,7 @@ type Others =
   | "createTemplate"
   | "deleteTemplate"
   | "getMetrics"
+  | "getUsage"
   | "deleteCodeContext"
   | "restartCodeContext"
 

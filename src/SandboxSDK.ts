@@ -32,6 +32,7 @@ import * as Remote from "./remote/Remote.js"
 import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
+import type { UsageData } from "./Usage.js"
 
 /**
  * What `createSandbox` gives.
@@ -212,6 +213,8 @@ export interface Service {
   /** Removes a template of one's own; sandboxes that were made from it stay. Removing one that is gone succeeds too. */
   readonly deleteTemplate: (id: string) => Effect.Effect<void, RequestError>
 
+  /** What the sandboxes of this caller take at the moment. */
+  readonly getUsage: () => Effect.Effect<UsageData, RequestError>
   /** What this instance of the layer has done so far. */
   readonly getMetrics: Effect.Effect<MetricsData, RequestError>
 }

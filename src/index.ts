@@ -98,3 +98,4 @@ export { LogLevel, SandboxConfig, type SandboxConfigOptions, type SandboxSetting
 export { Resources, SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 export { type CreatedSandbox, SandboxSDK, type Service } from "./SandboxSDK.js"
 export { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
+export { UsageData } from "./Usage.js"

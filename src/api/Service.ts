@@ -7,6 +7,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { MetricsData, PROMETHEUS_CONTENT_TYPE } from "../Metrics.js"
+import { UsageData } from "../Usage.js"
 import { Authorization, MetricsAuthorization } from "./Security.js"
 
 /**
@@ -27,6 +28,12 @@ export class Service extends HttpApiGroup.make("service")
     HttpApiEndpoint.get("metrics", "/api/metrics")
       .addSuccess(MetricsData)
       .annotate(OpenApi.Description, "What the requests with this API key add up to.")
+      .middleware(Authorization)
+  )
+  .add(
+    HttpApiEndpoint.get("usage", "/api/usage")
+      .addSuccess(UsageData)
+      .annotate(OpenApi.Description, "What the sandboxes of this API key's user take at the moment.")
       .middleware(Authorization)
   )
   .add(

@@ -110,6 +110,7 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       getTemplate: one("getTemplate", operations.getTemplate),
       createTemplate: one("createTemplate", operations.createTemplate),
       deleteTemplate: one("deleteTemplate", operations.deleteTemplate),
+      getUsage: one("getUsage", operations.getUsage),
       getMetrics: Effect.flatMap(recorder, ({ snapshot }) => snapshot)
     })
   }

@@ -12,7 +12,9 @@ import { choose } from "../isolation/Runtimes.js"
 import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
+import type { UsageData } from "../Usage.js"
 import type { DataDirectory } from "./DataDirectory.js"
+import { diskUsage } from "./DiskUsage.js"
 import { environmentWith, WORKSPACE } from "./Environment.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
@@ -46,6 +48,7 @@ export interface Registry {
   readonly get: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
   /** Oldest first. */
   readonly list: (userId: string, options: ListSandboxesOptions) => Effect.Effect<ReadonlyArray<SandboxInfo>>
+  readonly usage: (userId: string) => Effect.Effect<UsageData>
   /** Starts it, unless it is up. */
   readonly start: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
   /** Ends all that runs in it and keeps its files. */
@@ -367,6 +370,13 @@ export const make = Effect.fn("Registry.make")(function*(
         const first = ((page ?? 1) - 1) * size
         return all.slice(first, first + size).map(describe)
       }),
+    usage: Effect.fnUntraced(function*(userId) {
+      const own = [...entries.values()].filter(({ record }) => record.userId === userId)
+      const sizes = yield* Effect.forEach(own, ({ record }) => diskUsage(folders.workspace(record.id)), {
+        concurrency: 8
+      })
+      return { sandboxes: own.length, storageBytes: sizes.reduce((sum, size) => sum + size, 0) }
+    }),
     start: Effect.fnUntraced(function*(userId, id) {
       const entry = yield* find(userId, id)
       yield* alone(entry)(bringUp(entry))

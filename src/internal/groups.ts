@@ -14,6 +14,7 @@ export type SandboxOperations = Pick<
   | "stopSandbox"
   | "extendSandbox"
   | "deleteSandbox"
+  | "getUsage"
 >
 
 /** Code and commands. */

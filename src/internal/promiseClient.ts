@@ -17,6 +17,7 @@ import { Sandbox as Handle } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
+import type { UsageData } from "../Usage.js"
 import { decodeArguments } from "./arguments.js"
 import { bytesOf, type ByteSource } from "./byteSource.js"
 import {
@@ -359,6 +360,11 @@ export class PromiseClient {
   /** Removes a template of one's own; sandboxes that were made from it stay. Removing one that is gone resolves too. */
   deleteTemplate(id: string, options?: CallOptions): Promise<void> {
     return this.#call("deleteTemplate", options, (service) => service.deleteTemplate(id))
+  }
+
+  /** What the sandboxes of this caller take at the moment. */
+  getUsage(options?: CallOptions): Promise<UsageData> {
+    return this.#call("getUsage", options, (service) => service.getUsage())
   }
 
   /** What this instance has done so far; what is under way is not counted yet. */

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
+import type { Service } from "../SandboxSDK.js"
 import { Active } from "./Active.js"
 import { OpenStreams } from "./OpenStreams.js"
 import { problem } from "./Problem.js"
@@ -74,3 +75,8 @@ export const stop = (key: string) =>
     const active = yield* Active
     return { stopped: isKey(key) && (yield* active.stop(nameOf(userId, key))) }
   })
+
+/**
+ * How many bytes the files of the user take whose API key the request bears.
+ */
+export const storedBytes = (sdk: Service) => asCaller(Effect.map(sdk.getUsage(), (usage) => usage.storageBytes))

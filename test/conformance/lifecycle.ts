@@ -146,6 +146,20 @@ export const lifecycle: Part = (it) => {
       yield* failsWith(long.extendSandbox(0), { _tag: "SandboxSDKError", field: "ms" })
     }))
 
+  it.scoped("says how much the files of all sandboxes take", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      const before = yield* sdk.getUsage()
+      expect(before.sandboxes).toBeGreaterThanOrEqual(1)
+      yield* sandbox.writeFile("d/big", new Uint8Array(3_000_000).fill(7))
+      // Another name for the same file, and a way out, take nothing.
+      yield* sandbox.runTerminal("ln d/big d/again; ln -s / out")
+      const after = yield* sdk.getUsage()
+      expect(after.storageBytes - before.storageBytes).toBeGreaterThanOrEqual(3_000_000)
+      expect(after.storageBytes - before.storageBytes).toBeLessThan(3_200_000)
+    }))
+
   it.scoped("counts what it has done", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK

@@ -122,6 +122,7 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
   createTemplate: (config) => call((signal) => sdk.createTemplate(config, { signal })),
   deleteTemplate: (id) => call((signal) => sdk.deleteTemplate(id, { signal })),
 
+  getUsage: () => call((signal) => sdk.getUsage({ signal })),
   getMetrics: Effect.sync(() => sdk.getMetrics())
 })
 

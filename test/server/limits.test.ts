@@ -66,6 +66,22 @@ describe("budgets", () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 429, 429, 429])
   })
 
+  it("of storage, over all sandboxes of a user and whatever has written", async () => {
+    await using server = await start({ quotas: { storageBytes: 1_000_000 } })
+    const alice = clientOf(server.url)
+    const one = await alice.sandbox({ templateId: "bash" })
+    const two = await alice.sandbox({ templateId: "bash" })
+    expect((await alice.request("POST", `${one}/files?path=a`, { content: "x".repeat(500_000) })).status).toBe(200)
+    const refused = await alice.request("POST", `${two}/files?path=b`, { content: "x".repeat(600_000) })
+    expectError(refused, 507, "quota_exceeded")
+    expect(refused.json).toMatchObject({ _tag: "SandboxError", code: "quota_exceeded" })
+    await alice.request("POST", `${two}/terminal`, { command: "head -c 900000 /dev/zero > c" })
+    expectError(await alice.request("POST", `${one}/execute`, { code: "echo x" }), 507, "quota_exceeded")
+    expect((await alice.request("GET", "/api/usage")).json).toMatchObject({ sandboxes: 2 })
+    expect((await alice.request("DELETE", `${two}/files?path=c`)).status).toBe(200)
+    expect((await alice.request("POST", `${one}/execute`, { code: "echo x" })).status).toBe(200)
+  })
+
   it("of open streams", async () => {
     await using server = await start({ limits: { openStreams: 1 } })
     const alice = clientOf(server.url)

@@ -161,6 +161,7 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
       getSandbox: get,
       getSandboxStatus: (id) => Effect.map(get(id), ({ status }) => status),
       listSandboxes: () => Effect.map(Ref.get(alive), (all) => [...all.values()]),
+      getUsage: () => Effect.sync(() => ({ sandboxes: 0, storageBytes: 0 })),
       deleteSandbox: (id) =>
         options.deleteFails === true
           ? Effect.fail(new SandboxError({ message: "It will not go.", code: "outcome_unknown" }))

@@ -59,6 +59,9 @@ export const sandboxOperations = ({ checkIsolation, registry, templates }: Parts
     const { ms } = yield* decodeExtend({ ms: input })
     return yield* registry.extend(yield* CurrentUser, known, ms)
   }),
+  getUsage: Effect.fn("SandboxSDK.getUsage")(function*() {
+    return yield* registry.usage(yield* CurrentUser)
+  }),
   deleteSandbox: Effect.fn("SandboxSDK.deleteSandbox")(function*(id) {
     const known = yield* requireId("deleteSandbox", id)
     yield* registry.remove(yield* CurrentUser, known)

@@ -71,6 +71,10 @@ export const sandboxOperations = ({ metrics, request }: Client): SandboxOperatio
       (api) => api.sandboxes.extend({ path: { id }, payload })
     )
   }, metrics.track("extendSandbox")),
+  getUsage: Effect.fn("SandboxSDK.getUsage")(
+    () => request({ operation: "getUsage", effect: "none" }, (api) => api.service.usage()),
+    metrics.track("getUsage")
+  ),
   deleteSandbox: Effect.fn("SandboxSDK.deleteSandbox")(function*(input) {
     const known = yield* requireId("deleteSandbox", input)
     const id = yield* Effect.option(Segment.sandbox(known))

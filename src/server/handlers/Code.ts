@@ -17,7 +17,7 @@ import type { ExecuteBatchOptions, RunCodeStreamOptions, RunTerminalStreamOption
 import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
-import { about, openStream, stop, stoppable, streamAsCaller } from "../Handlers.js"
+import { about, openStream, stop, stoppable, storedBytes, streamAsCaller } from "../Handlers.js"
 import * as Streams from "../Streams.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -105,6 +105,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       Effect.gen(function*() {
         const { userId } = yield* Caller
         yield* quotas.execution(userId)
+        // What runs can write: who holds too much may read and delete, but run nothing.
+        yield* quotas.storage(userId, storedBytes(sdk), 0)
         yield* Effect.provideService(stoppable(request), Active, active)
         return yield* effect
       })

@@ -4,11 +4,13 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { Api, BYTES, NDJSON } from "../../Api.js"
+import { Buffer } from "node:buffer"
+import { Api, BYTES, Caller, NDJSON } from "../../Api.js"
+import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
 import * as Body from "../Body.js"
-import { about, done, openStream, streamAsCaller } from "../Handlers.js"
+import { about, done, openStream, storedBytes, streamAsCaller } from "../Handlers.js"
 import { Settings } from "../Settings.js"
 import * as Streams from "../Streams.js"
 
@@ -20,17 +22,25 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
     const sdk = yield* SandboxSDK
     const active = yield* Active
     const { bodies } = yield* Settings
+    const quotas = yield* Quotas.Quotas
+
+    /** Writes, if the user may store so many bytes more. */
+    const storing = (more: number) => <A, E, R>(write: Effect.Effect<A, E, R>) =>
+      Effect.flatMap(Caller, ({ userId }) => Effect.zipRight(quotas.storage(userId, storedBytes(sdk), more), write))
     return handlers
       .handle("read", ({ path: { id }, urlParams: { path, ...options } }) =>
         about(id)(Effect.map(sdk.readFile(id, path, options), (content) => ({ content }))))
       .handle("write", ({ path: { id }, payload: { content, ...options }, urlParams: { path } }) =>
-        about(id)(Effect.map(sdk.writeFile(id, path, content, options), (written) => ({ path: written }))))
+        about(id)(
+          storing(Buffer.byteLength(content))(
+            Effect.map(sdk.writeFile(id, path, content, options), (written) => ({ path: written }))
+          )
+        ))
       .handle("remove", ({ path: { id }, urlParams: { path } }) =>
         about(id)(Effect.as(sdk.deleteFile(id, path), done)))
       .handle("list", ({ path: { id }, urlParams: { path } }) =>
         about(id)(sdk.listFiles(id, path)))
-      .handle("stat", ({ path: { id }, urlParams: { path } }) =>
-        about(id)(sdk.statFile(id, path)))
+      .handle("stat", ({ path: { id }, urlParams: { path } }) => about(id)(sdk.statFile(id, path)))
       .handle("makeDirectory", ({ path: { id }, payload, urlParams: { path } }) =>
         about(id)(sdk.makeDirectory(id, path, payload)))
       .handle("move", ({ path: { id }, payload: { path, to } }) =>
@@ -44,8 +54,7 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
             format: Streams.formatOf(request) ?? NDJSON,
             encode: ([event]) =>
               JSON.stringify(event),
-            id: ([_, index]) =>
-              index,
+            id: ([_, index]) => index,
             quiet: true
           })
         })))
@@ -56,10 +65,11 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
         })))
       .handle("upload", ({ path: { id }, request, urlParams: { createParents, path } }) =>
         about(id)(
-          sdk.writeFileStream(id, path, Body.bytes(request, bodies), { createParents }).pipe(
+          storing(Number(request.headers["content-length"] ?? 0))(
+            sdk.writeFileStream(id, path, Body.bytes(request, bodies), { createParents })
+          ).pipe(
             Effect.map((written) => ({ path: written })),
-            Effect.catchTag("Problem", (problem) =>
-              Effect.die(problem))
+            Effect.catchTag("Problem", (problem) => Effect.die(problem))
           )
         ))
   }))

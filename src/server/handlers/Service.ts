@@ -19,6 +19,7 @@ export const layer = HttpApiBuilder.group(Api, "service", (handlers) =>
     const start = yield* Clock.currentTimeMillis
     return handlers
       .handle("metrics", () => asCaller(sdk.getMetrics))
+      .handle("usage", () => asCaller(sdk.getUsage()))
       .handle("prometheus", () =>
         Effect.map(renderPrometheus, (text) =>
           HttpServerResponse.text(text, { contentType: PROMETHEUS_CONTENT_TYPE })))
