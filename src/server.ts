@@ -64,7 +64,7 @@ const keyOf = (key: string | Redacted.Redacted | ApiKey): Redacted.Redacted | Ap
  * ```ts
  * import { serve } from "sandbox-sdk/server"
  *
- * const server = await serve({ port: 3000, apiKeys: ["a long random text"], dataDirectory: "/var/lib/sandboxes" })
+ * const server = await serve({ port: 3000, apiKeys: ["a-long-random-text"], dataDirectory: "/var/lib/sandboxes" })
  * console.log(server.url)
  * // …
  * await server.close()

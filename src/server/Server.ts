@@ -118,7 +118,7 @@ const address = (server: Server) =>
  * import { layerLocal } from "sandbox-sdk/local"
  * import { layerServer } from "sandbox-sdk/server"
  *
- * const server = layerServer({ port: 3000, apiKeys: [Redacted.make("a long random text")] }).pipe(
+ * const server = layerServer({ port: 3000, apiKeys: [Redacted.make("a-long-random-text")] }).pipe(
  *   Layer.provide(layerLocal())
  * )
  *
