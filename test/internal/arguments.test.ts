@@ -98,7 +98,7 @@ describe("decodeArguments", () => {
       decodeRunTerminalOptions("runTerminal", { onResult: () => {} }),
       "onResult",
       "runTerminal: options has no property \"onResult\"; it can have timeoutMs, requestTimeoutMs, maxOutputSize, envs, " +
-      "cwd, onStdout, onStderr."
+      "cwd, mergeOutput, onStdout, onStderr."
     ],
     [
       decodeArguments(ListSandboxesOptions, "listSandboxes")({ page: 0 }),
