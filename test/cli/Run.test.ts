@@ -1,7 +1,7 @@
 /**
  * `sandbox run` on the engine of this machine.
  */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import { mkdir, writeFile } from "node:fs/promises"
 import * as Path from "node:path"
 import { type Cli, install, isRunning, onTerminal } from "./support.js"
@@ -92,7 +92,8 @@ describe("exit status", () => {
   it("130 for Ctrl-C, after which nothing of the code is left", async () => {
     const { child, ended, says } = cli.start(["run", await file("wait.sh", "echo begun; sleep 1000.4712")])
     await says(/begun/)
-    assert.isTrue(isRunning("1000.4712"))
+    // It says so just before it starts it.
+    await vi.waitFor(() => assert.isTrue(isRunning("1000.4712")), { timeout: 20_000 })
     child.kill("SIGINT")
     const { status, stderr } = await ended
     assert.strictEqual(status, 130)
