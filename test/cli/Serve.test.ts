@@ -1,7 +1,7 @@
 /**
  * `sandbox serve`, and the commands that are about the sandboxes of a server.
  */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import { Schema } from "effect"
 import { randomBytes } from "node:crypto"
 import { once } from "node:events"
@@ -81,7 +81,7 @@ describe("serve", () => {
     started.child.kill("SIGTERM")
     // Two signals that wait at the same time have no order.
     while (await fetch(env.SANDBOX_SERVER_URL).then(() => true, () => false)) {}
-    assert.isTrue(isRunning("1000.4715"))
+    await vi.waitFor(() => assert.isTrue(isRunning("1000.4715")), { timeout: 20_000 })
     started.child.kill("SIGINT")
     assert.strictEqual((await started.ended).status, 130)
     const { status, stderr } = await remote.ended
