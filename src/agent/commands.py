@@ -16,7 +16,6 @@ class Command:
         self.number = header["run"]
         self.run = None
         self.interrupted = False
-        self.interrupted = False
         env = dict(agent.env)
         env.update(header.get("env") or {})
         failure = self.start(header, blob, env)
@@ -78,7 +77,6 @@ class Command:
         return None
 
     def interrupt(self, number):
-        self.interrupted = True
         if self.pid is not None:
             self.interrupted = True
             kill_group(self.pid, signal.SIGINT)
@@ -93,9 +91,6 @@ class Command:
 
     def exited(self, code):
         self.pid = None
-        if self.interrupted:
-            # A shell without job control starts what is in the background with SIGINT ignored.
-            kill_all(lambda mark: mark == self.mark)
         duration = self.run.duration()
         if self.interrupted:
             # What it started in the background ignores SIGINT, but was meant to be stopped with it.
