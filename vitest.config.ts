@@ -9,9 +9,6 @@ export default defineConfig({
     // thread that started it ends (PR_SET_PDEATHSIG).
     pool: "forks",
     poolOptions: { forks: { minForks: 1, maxForks: 2 } },
-    // Real processes on a machine that others use as well: in CI a failure has to show twice. The report names what was
-    // tried again; on a developer's machine nothing is.
-    retry: process.env["CI"] === "true" ? 1 : 0,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000
