@@ -2,12 +2,16 @@
  * The folder of an engine on the host: the agent's program, and a folder for each sandbox.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
-import { isDead, nameHere } from "../isolation/Owner.js"
+import { fromName, isDead, nameHere } from "../isolation/Owner.js"
+import * as Beacon from "./Beacon.js"
+import * as FolderLock from "./FolderLock.js"
+import { hostFailure } from "./JsonFile.js"
 import { removeTree } from "./RemoveTree.js"
 
 /**
@@ -26,12 +30,6 @@ export interface DataDirectory {
   readonly templates: string
 }
 
-const failed = (what: string, path: string) => (cause: unknown): SandboxError =>
-  new SandboxError({
-    code: "start_failed",
-    message: `The engine could not ${what} ${path}: ${cause instanceof Error ? cause.message : String(cause)}`
-  })
-
 /**
  * Makes a folder that users of sandboxes may pass through but not list: each sandbox runs as a user of its own, and must
  * reach the folder that is its workspace. Set by chmod, because the umask of the host program takes bits away.
@@ -39,8 +37,17 @@ const failed = (what: string, path: string) => (cause: unknown): SandboxError =>
 export const makePassage = (path: string): Effect.Effect<void, SandboxError> =>
   Effect.tryPromise({
     try: () => Fs.mkdir(path, { recursive: true }).then(() => Fs.chmod(path, 0o711)),
-    catch: failed("make", path)
+    catch: hostFailure("make", path)
   })
+
+/** Whether the owner of a folder is certainly gone: by its name, or because nobody answers for it any more. */
+const isAbandoned = Effect.fnUntraced(function*(path: string) {
+  if (yield* isDead(Path.basename(path))) {
+    return true
+  }
+  const answers = yield* Effect.forEach(yield* Beacon.names(path), (name) => Beacon.look(path, name))
+  return answers.length > 0 && answers.every((answer) => answer === "gone")
+})
 
 /**
  * Removes the folders of engines that are gone. In a shared `/tmp` anyone may use such a name: what this user does not
@@ -48,10 +55,10 @@ export const makePassage = (path: string): Effect.Effect<void, SandboxError> =>
  */
 const reap = Effect.fn("DataDirectory.reap")(function*(parent: string) {
   const names = yield* Effect.promise(() => Fs.readdir(parent).catch(() => []))
-  for (const name of yield* Effect.filter(names, isDead)) {
+  for (const name of names.filter((name) => Option.isSome(fromName(name)))) {
     const path = Path.join(parent, name)
     const stat = yield* Effect.promise(() => Fs.lstat(path).catch(() => undefined))
-    if (stat?.isDirectory() === true && stat.uid === process.getuid?.()) {
+    if (stat?.isDirectory() === true && stat.uid === process.getuid?.() && (yield* isAbandoned(path))) {
       yield* removeTree(path)
       yield* Effect.logDebug("Removed what an engine that is gone had left").pipe(Effect.annotateLogs({ path }))
     }
@@ -61,48 +68,13 @@ const reap = Effect.fn("DataDirectory.reap")(function*(parent: string) {
 /** A folder for the life of this engine, with a name that nobody can guess. */
 const temporaryRoot = Effect.fnUntraced(function*() {
   const parent = Os.tmpdir()
-  yield* reap(parent)
   const prefix = Path.join(parent, `${yield* nameHere}-`)
-  return yield* Effect.acquireRelease(
-    Effect.tryPromise({ try: () => Fs.mkdtemp(prefix), catch: failed("make a folder in", parent) }),
+  const root = yield* Effect.acquireRelease(
+    Effect.tryPromise({ try: () => Fs.mkdtemp(prefix), catch: hostFailure("make a folder in", parent) }),
     removeTree
   )
-})
-
-const inUse = (root: string, owner: string) =>
-  new SandboxError({
-    code: "start_failed",
-    message: `The data folder ${root} is in use by another engine (process ${owner.split("-")[2] ?? "unknown"}). ` +
-      "Stop that one, or give this one a folder of its own."
-  })
-
-/**
- * Takes a folder that outlives engines for this one alone, until the scope closes. What a dead engine had taken is free.
- */
-const lock = Effect.fnUntraced(function*(root: string) {
-  const path = Path.join(root, "owner")
-  const mine = yield* nameHere
-  const take = Effect.tryPromise({
-    // Made by link(2), which fails when the name is taken and never shows a half-written file.
-    try: async () => {
-      const draft = `${path}.${mine}`
-      await Fs.writeFile(draft, mine, { mode: 0o600 })
-      await Fs.link(draft, path).finally(() => Fs.rm(draft, { force: true }))
-    },
-    catch: failed("take the data folder", root)
-  })
-  const takeFromTheDead = Effect.gen(function*() {
-    const owner = yield* Effect.promise(() => Fs.readFile(path, "utf8").catch(() => ""))
-    if (owner !== "" && !(yield* isDead(owner))) {
-      return yield* inUse(root, owner)
-    }
-    yield* Effect.promise(() => Fs.rm(path, { force: true }))
-    yield* take
-  })
-  yield* Effect.acquireRelease(
-    Effect.orElse(take, () => takeFromTheDead),
-    () => Effect.promise(() => Fs.rm(path, { force: true }))
-  )
+  yield* Beacon.light(root)
+  return root
 })
 
 /**
@@ -113,7 +85,7 @@ const requireReachable = Effect.fnUntraced(function*(root: string) {
     return
   }
   for (let path = Path.dirname(root); path !== Path.dirname(path); path = Path.dirname(path)) {
-    const stat = yield* Effect.tryPromise({ try: () => Fs.stat(path), catch: failed("look at", path) })
+    const stat = yield* Effect.tryPromise({ try: () => Fs.stat(path), catch: hostFailure("look at", path) })
     if ((stat.mode & 0o001) === 0) {
       return yield* new SandboxError({
         code: "start_failed",
@@ -129,14 +101,14 @@ const persistentRoot = Effect.fnUntraced(function*(path: string) {
   const root = Path.resolve(path)
   yield* makePassage(root)
   yield* requireReachable(root)
-  yield* lock(root)
+  yield* FolderLock.acquire(root)
   return root
 })
 
 /**
  * Makes the folder of this engine. With `path` it stays, with all sandboxes in it, and belongs to one engine at a time;
- * without, it is one for temporary files that is removed when the scope closes, and before it is made those of engines
- * that are gone are removed.
+ * without, it is one for temporary files that is removed when the scope closes. Before, those of engines that are gone are
+ * removed.
  *
  * @param files the agent and the kernels: name and text.
  */
@@ -144,6 +116,7 @@ export const make = Effect.fn("DataDirectory.make")(function*(
   files: Readonly<Record<string, string>>,
   path?: string
 ): Effect.fn.Return<DataDirectory, SandboxError, Scope.Scope> {
+  yield* reap(Os.tmpdir())
   const root = yield* (path === undefined ? temporaryRoot() : persistentRoot(path))
   const agent = Path.join(root, "agent")
   const sandboxes = Path.join(root, "sandboxes")
@@ -161,7 +134,7 @@ export const make = Effect.fn("DataDirectory.make")(function*(
         await Fs.chmod(Path.join(agent, name), 0o444)
       }
     },
-    catch: failed("write to", agent)
+    catch: hostFailure("write to", agent)
   })
   return { persistent: path !== undefined, root, agent, sandboxes, templates }
 })

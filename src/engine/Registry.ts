@@ -21,9 +21,11 @@ import { makeId } from "./Ids.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import * as Live from "./LiveSandbox.js"
 import type { Meter } from "./Meter.js"
+import { makeOwned } from "./Owned.js"
 import * as Resources from "./Resources.js"
 import type { SandboxRecord } from "./SandboxRecord.js"
 import { makeSandboxFolders } from "./SandboxRecord.js"
+import * as Uploads from "./Uploads.js"
 
 /**
  * A sandbox that is up, and what it was made from.
@@ -89,6 +91,8 @@ interface Entry {
   removed: boolean
   /** Held while it starts, stops or is removed. */
   readonly transition: Effect.Semaphore
+  /** Held while its record is written or removed. */
+  readonly saving: Effect.Semaphore
 }
 
 const statusOf = ({ activeRuns, state }: Entry): SandboxStatus => {
@@ -141,7 +145,7 @@ export const make = Effect.fn("Registry.make")(function*(
   const isolation = yield* Isolation
   const clock = yield* Effect.clock
   const folders = makeSandboxFolders(options.directory.sandboxes)
-  const entries = new Map<string, Entry>()
+  const entries = makeOwned<Entry>()
 
   const add = (record: SandboxRecord): Entry => {
     const entry: Entry = {
@@ -149,16 +153,17 @@ export const make = Effect.fn("Registry.make")(function*(
       state: { _tag: "Stopped" },
       activeRuns: 0,
       removed: false,
-      transition: Effect.unsafeMakeSemaphore(1)
+      transition: Effect.unsafeMakeSemaphore(1),
+      saving: Effect.unsafeMakeSemaphore(1)
     }
-    entries.set(record.id, entry)
+    entries.set(record.userId, record.id, entry)
     return entry
   }
 
   const find = (userId: string, id: string): Effect.Effect<Entry, SandboxError> =>
     Effect.suspend(() => {
-      const entry = entries.get(id)
-      return entry?.record.userId === userId ? Effect.succeed(entry) : Effect.fail(notFound(id))
+      const entry = entries.get(userId, id)
+      return entry === undefined ? Effect.fail(notFound(id)) : Effect.succeed(entry)
     })
 
   const touch = (entry: Entry): void => {
@@ -179,6 +184,8 @@ export const make = Effect.fn("Registry.make")(function*(
       (yield* isolation.runtimes).node,
       language === "javascript" || language === "typescript" ? version : undefined
     )
+    const uploads = yield* Uploads.make(folders.folder(id), folders.workspace(id))
+    yield* Scope.addFinalizer(scope, uploads.stopped)
     const live = yield* Live.launch({
       sandboxId: id,
       workspace: folders.workspace(id),
@@ -191,7 +198,11 @@ export const make = Effect.fn("Registry.make")(function*(
       recorder: yield* options.meter.of(userId),
       onEnd: (error) => setState(entry, { _tag: "Failed", error, scope })
     }).pipe(Effect.provideService(Isolation, isolation), Scope.extend(scope))
-    return live
+    const files: LiveSandbox["files"] = {
+      ...live.files,
+      write: (path, content, options) => uploads.during(live.files.write(path, content, options))
+    }
+    return { ...live, files }
   })
 
   /** Only with the entry's `transition`. */
@@ -239,11 +250,11 @@ export const make = Effect.fn("Registry.make")(function*(
     Effect.suspend(() => {
       // Gone for everybody from now on, also for who asks while its processes are still being ended.
       entry.removed = true
-      entries.delete(entry.record.id)
+      entries.delete(entry.record.userId, entry.record.id)
       return Effect.uninterruptible(
         alone(entry)(Effect.gen(function*() {
           yield* bringDown(entry)
-          yield* folders.remove(entry.record.id)
+          yield* entry.saving.withPermits(1)(folders.remove(entry.record.id))
           const { sandboxDeleted } = yield* options.meter.of(entry.record.userId)
           yield* sandboxDeleted(entry.record.id)
         }))
@@ -252,11 +263,11 @@ export const make = Effect.fn("Registry.make")(function*(
 
   // ---- expiry -------------------------------------------------------------------------------------------------------
 
-  const expiring = () => [...entries.values()].flatMap(({ record }) => record.expiresAt ?? [])
+  const expiring = () => entries.all().flatMap(({ record }) => record.expiresAt ?? [])
 
   const expire = (now: number) =>
     Effect.forEach(
-      [...entries.values()].filter(({ record }) => record.expiresAt !== undefined && record.expiresAt <= now),
+      entries.all().filter(({ record }) => record.expiresAt !== undefined && record.expiresAt <= now),
       (entry) =>
         Effect.zipRight(
           Effect.logDebug("A sandbox has expired").pipe(Effect.annotateLogs({ sandboxId: entry.record.id })),
@@ -267,7 +278,7 @@ export const make = Effect.fn("Registry.make")(function*(
 
   yield* Effect.addFinalizer(() =>
     Effect.forEach(
-      [...entries.values()],
+      entries.all(),
       (entry) => options.directory.persistent ? alone(entry)(bringDown(entry)) : removeEntry(entry),
       { concurrency: 16, discard: true }
     )
@@ -283,7 +294,7 @@ export const make = Effect.fn("Registry.make")(function*(
 
   const requireRoom = (userId: string, { config, id }: SandboxTemplate): Effect.Effect<void, SandboxError> =>
     Effect.suspend(() => {
-      const others = [...entries.values()].filter(({ record }) => record.userId === userId && record.template.id === id)
+      const others = entries.of(userId).filter(({ record }) => record.template.id === id)
       return config.maxInstances !== undefined && others.length >= config.maxInstances
         ? Effect.fail(
           new SandboxError({
@@ -310,7 +321,7 @@ export const make = Effect.fn("Registry.make")(function*(
     yield* requireRoom(userId, template)
     const entry = add(record)
     return yield* Effect.gen(function*() {
-      yield* isolation.makeWorkspace(yield* folders.create(record))
+      yield* folders.create(record, isolation.makeWorkspace)
       if (createOptions.autoStart !== false) {
         yield* alone(entry)(bringUp(entry))
       }
@@ -362,7 +373,7 @@ export const make = Effect.fn("Registry.make")(function*(
     get: (userId, id) => Effect.map(find(userId, id), describe),
     list: (userId, { page, pageSize, ...filter }) =>
       Effect.sync(() => {
-        const all = [...entries.values()].filter((entry) => entry.record.userId === userId && matches(entry, filter))
+        const all = entries.of(userId).filter((entry) => matches(entry, filter))
         if (page === undefined && pageSize === undefined) {
           return all.map(describe)
         }
@@ -371,7 +382,7 @@ export const make = Effect.fn("Registry.make")(function*(
         return all.slice(first, first + size).map(describe)
       }),
     usage: Effect.fnUntraced(function*(userId) {
-      const own = [...entries.values()].filter(({ record }) => record.userId === userId)
+      const own = entries.of(userId)
       const sizes = yield* Effect.forEach(own, ({ record }) => diskUsage(folders.workspace(record.id)), {
         concurrency: 8
       })
@@ -389,9 +400,16 @@ export const make = Effect.fn("Registry.make")(function*(
     }),
     extend: Effect.fnUntraced(function*(userId, id, ms) {
       const entry = yield* find(userId, id)
-      touch(entry)
-      entry.record = { ...entry.record, expiresAt: (yield* Clock.currentTimeMillis) + ms }
-      yield* folders.save(entry.record)
+      yield* entry.saving.withPermits(1)(Effect.gen(function*() {
+        if (entry.removed) {
+          return yield* notFound(id)
+        }
+        const now = yield* Clock.currentTimeMillis
+        const record = { ...entry.record, updatedAt: now, expiresAt: now + ms }
+        yield* folders.save(record)
+        entry.record = { ...entry.record, expiresAt: record.expiresAt }
+        touch(entry)
+      }))
       yield* expiryChanged
       return describe(entry)
     }),
@@ -400,9 +418,7 @@ export const make = Effect.fn("Registry.make")(function*(
     running: (userId, id) => Effect.flatMap(find(userId, id), running),
     ofContext: (userId, contextId) =>
       Effect.suspend(() => {
-        const entry = [...entries.values()].find(({ record, state }) =>
-          record.userId === userId && state._tag === "Up" && state.live.contexts.has(contextId)
-        )
+        const entry = entries.of(userId).find(({ state }) => state._tag === "Up" && state.live.contexts.has(contextId))
         return entry === undefined
           ? Effect.fail(
             new SandboxError({

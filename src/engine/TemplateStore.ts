@@ -8,7 +8,7 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { SandboxError } from "../Errors.js"
 import { SandboxTemplate } from "../Template.js"
-import { replaceFile } from "./JsonFile.js"
+import { DRAFT, replaceFile } from "./JsonFile.js"
 
 /**
  * Keeps templates.
@@ -41,6 +41,10 @@ export const makeTemplateStore = (directory: string): TemplateStore => {
   return {
     load: Effect.gen(function*() {
       const names = yield* Effect.promise(() => Fs.readdir(directory).catch(() => []))
+      // What a killed engine was in the middle of writing.
+      for (const name of names.filter((name) => name.endsWith(DRAFT))) {
+        yield* Effect.promise(() => Fs.rm(Path.join(directory, name), { force: true }))
+      }
       const files = names.filter((name) => name.endsWith(".json"))
       const templates = yield* Effect.forEach(files, read, { concurrency: 16 })
       return templates.flat().sort((a, b) => a.createdAt - b.createdAt)

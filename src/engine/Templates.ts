@@ -8,6 +8,7 @@ import { SandboxError, SandboxSDKError } from "../Errors.js"
 import type { Runtime, Runtimes } from "../isolation/Runtimes.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
 import { makeId } from "./Ids.js"
+import { makeOwned } from "./Owned.js"
 import type { TemplateStore } from "./TemplateStore.js"
 
 /**
@@ -83,18 +84,17 @@ export const make = Effect.fn("Templates.make")(function*(
   store: TemplateStore
 ): Effect.fn.Return<Templates, SandboxError> {
   const startedAt = yield* Clock.currentTimeMillis
-  const own = new Map((yield* store.load).map((template) => [template.id, template]))
+  const own = makeOwned<SandboxTemplate>()
+  for (const template of yield* store.load) {
+    own.set(template.authorId ?? "", template.id, template)
+  }
 
   const ofMachine = Effect.map(
     runtimes,
     (found) => families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt)))
   )
 
-  const visible = (userId: string) =>
-    Effect.map(ofMachine, (templates) => [
-      ...templates,
-      ...[...own.values()].filter((template) => template.authorId === userId)
-    ])
+  const visible = (userId: string) => Effect.map(ofMachine, (templates) => [...templates, ...own.of(userId)])
 
   const whatIsHere = (templates: ReadonlyArray<SandboxTemplate>): string =>
     templates.length === 0
@@ -163,7 +163,7 @@ export const make = Effect.fn("Templates.make")(function*(
       authorId: userId
     }
     yield* store.save(template)
-    own.set(template.id, template)
+    own.set(userId, template.id, template)
     return template
   })
 
@@ -178,7 +178,7 @@ export const make = Effect.fn("Templates.make")(function*(
     }
     if (template !== undefined) {
       yield* store.remove(template.id)
-      own.delete(template.id)
+      own.delete(userId, template.id)
     }
   })
 

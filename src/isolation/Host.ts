@@ -42,3 +42,7 @@ export const userId = (): number => process.geteuid?.() ?? -1
 
 /** The effective group of this process. */
 export const groupId = (): number => process.getegid?.() ?? -1
+
+/** Whether a call failed because the disk, or the share of it that this user may have, is full. */
+export const isNoSpace = (cause: unknown): boolean =>
+  cause instanceof Error && "code" in cause && (cause.code === "ENOSPC" || cause.code === "EDQUOT")

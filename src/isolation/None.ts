@@ -11,6 +11,7 @@ import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
 import * as Cgroup from "./Cgroup.js"
 import type { Guarantee } from "./Guarantee.js"
+import * as Host from "./Host.js"
 import { type AgentProcess, Isolation, type LaunchOptions, type Service } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
@@ -41,7 +42,10 @@ const makeWorkspace = Effect.fn("Isolation.makeWorkspace")((path: string) =>
   Effect.tryPromise({
     try: () => Fs.mkdir(path, { mode: 0o700 }),
     catch: (cause) =>
-      new SandboxError({ code: "start_failed", message: `The workspace ${path} could not be made: ${String(cause)}` })
+      new SandboxError({
+        code: Host.isNoSpace(cause) ? "disk_full" : "start_failed",
+        message: `The workspace ${path} could not be made: ${String(cause)}`
+      })
   }).pipe(Effect.asVoid)
 )
 

@@ -124,7 +124,10 @@ export const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path
       if (Host.userId() === 0) await Fs.chown(path, uid, gid)
     },
     catch: (cause) =>
-      new SandboxError({ code: "start_failed", message: `The workspace ${path} could not be made: ${String(cause)}` })
+      new SandboxError({
+        code: Host.isNoSpace(cause) ? "disk_full" : "start_failed",
+        message: `The workspace ${path} could not be made: ${String(cause)}`
+      })
   })
   if (Host.userId() !== 0) return
   const closed = yield* closedFolder(path)
