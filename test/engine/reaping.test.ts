@@ -195,7 +195,8 @@ const expectModel = async (url: string, model: Model): Promise<void> => {
     for (const [name, texts] of expected.files) {
       const { json, status } = await request("GET", `${path}/files?path=${name}`)
       const text: Text = status === 404 ? undefined : json.content
-      expect(texts.includes(text), `${name} of ${id}: ${text?.length} of ${texts.map((one) => one?.length).join()}`).toBe(true)
+      expect(texts.includes(text), `${name} of ${id}: ${text?.length} of ${texts.map((one) => one?.length).join()}`)
+        .toBe(true)
       expected.files.set(name, [text])
     }
   }))
