@@ -2,9 +2,11 @@
  * The arguments of the operations, each as a schema, so that every layer refuses the same mistakes in the same words.
  */
 import type * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Language } from "./CodeContext.js"
 import type { ErrorInfo, OutputMessage } from "./Execution.js"
+import { parseEndpoint } from "./internal/hosts.js"
 import type { Result } from "./Result.js"
 import { Resources, SandboxStatus } from "./SandboxInfo.js"
 
@@ -26,16 +28,17 @@ export const EnvVars = Schema.Record({
  */
 export type EnvVars = typeof EnvVars.Type
 
-const port = "(?:[1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-5])"
-
 /**
- * A host and a port, `"example.org:443"`; an IPv6 address stands in brackets (RFC 3986, 3.2.2): `"[2001:db8::1]:443"`.
+ * A host and a port, `"example.org:443"`, in any case; `"*.example.org:443"` stands for all hosts below `example.org`, and
+ * not for itself. An IPv6 address stands in brackets (RFC 3986, 3.2.2): `"[2001:db8::1]:443"`; other alphabets are
+ * written as DNS has them (`"xn--bcher-kva.example:443"`).
  *
  * @category models
  */
 export const HostAndPort = Schema.String.pipe(
-  Schema.pattern(new RegExp(`^(?:\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9.-]+):${port}$`), {
-    description: "a host and a port, such as \"example.org:443\""
+  Schema.filter((text) => Option.isSome(parseEndpoint(text)), {
+    description: "a host and a port, such as \"example.org:443\"",
+    jsonSchema: { pattern: "^(?:\\[[0-9A-Fa-f:.]+\\]|(?:\\*\\.)?[A-Za-z0-9._-]+):[1-9][0-9]{0,4}$" }
   })
 )
 
@@ -46,7 +49,7 @@ export const HostAndPort = Schema.String.pipe(
  */
 export const Network = Schema.Union(
   Schema.Literal("none"),
-  Schema.Struct({ allow: Schema.Array(HostAndPort) })
+  Schema.Struct({ allow: Schema.Array(HostAndPort).pipe(Schema.maxItems(1_000)) })
 ).annotations({ description: "\"none\" or { allow: [\"host:port\", …] }" })
 
 /**

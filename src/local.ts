@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { EngineOptions } from "./engine/Engine.js"
 import { layerEngine } from "./engine/Engine.js"
+import { NetworkPolicy } from "./engine/NetworkPolicy.js"
 import type { SandboxError } from "./Errors.js"
 import { type SandboxSDKError } from "./Errors.js"
 import { decodeArguments } from "./internal/arguments.js"
@@ -18,7 +19,7 @@ import type { SandboxSDK } from "./SandboxSDK.js"
 
 export { doctor } from "./isolation/Doctor.js"
 export { Guarantee } from "./isolation/Guarantee.js"
-export { Bubblewrap, Isolation, layerEngine, None }
+export { Bubblewrap, Isolation, layerEngine, NetworkPolicy, None }
 export type { EngineOptions }
 
 const IsolationName = Schema.Literal("auto", "bubblewrap", "none")
@@ -26,7 +27,8 @@ const IsolationName = Schema.Literal("auto", "bubblewrap", "none")
 const Options = Schema.Struct({
   isolation: Schema.optional(IsolationName),
   dataDirectory: Schema.optional(Schema.NonEmptyString),
-  interruptGraceMs: Schema.optional(Schema.Int.pipe(Schema.between(0, 600_000)))
+  interruptGraceMs: Schema.optional(Schema.Int.pipe(Schema.between(0, 600_000))),
+  network: Schema.optional(NetworkPolicy)
 })
 
 /**
@@ -49,6 +51,14 @@ export interface LocalOptions {
   readonly dataDirectory?: string | undefined
   /** How long interrupted code may take to end by itself before it is killed, in milliseconds: 2000 by default. */
   readonly interruptGraceMs?: number | undefined
+  /**
+   * What sandboxes may be given of the network, at most; each gets what its own `network.allow` names, and nothing without
+   * it. `"public"` (the default): any host of the public Internet. `"any"`: also an address of this machine or of a
+   * private network, where `allow` names this very address (`"127.0.0.1:5432"`, `"10.0.0.5:80"`); a name never leads
+   * there. `{ allow: ["pypi.org:443"] }`: what is listed, which may be such addresses too. `"none"`: nothing. Where users
+   * of a server say what they want, these are the bounds of it.
+   */
+  readonly network?: NetworkPolicy | undefined
 }
 
 const decodeOptions = decodeArguments(Options, "layerLocal")
@@ -78,10 +88,12 @@ const decodeOptions = decodeArguments(Options, "layerLocal")
  * @category layers
  */
 export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, SandboxSDKError | SandboxError> =>
-  Layer.unwrapEffect(Effect.map(decodeOptions(options), ({ dataDirectory, interruptGraceMs, isolation = "auto" }) => {
-    const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
-    return Layer.provide(
-      layerEngine({ dataDirectory, interruptGrace }),
-      isolation === "none" ? None.layer : Bubblewrap.layer()
-    )
-  }))
+  Layer.unwrapEffect(
+    Effect.map(decodeOptions(options), ({ dataDirectory, interruptGraceMs, isolation = "auto", network }) => {
+      const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
+      return Layer.provide(
+        layerEngine({ dataDirectory, interruptGrace, network }),
+        isolation === "none" ? None.layer : Bubblewrap.layer()
+      )
+    })
+  )

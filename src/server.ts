@@ -79,7 +79,8 @@ export const serve = async (options: ServeOptions = {}): Promise<RunningServer> 
     enableLogging,
     interruptGraceMs,
     isolation,
-    layer = layerLocal({ dataDirectory, interruptGraceMs, isolation }),
+    network,
+    layer = layerLocal({ dataDirectory, interruptGraceMs, isolation, network }),
     logLevel,
     ...server
   } = options

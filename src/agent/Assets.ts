@@ -7,6 +7,7 @@ import charts from "./charts.py?asset"
 import commands from "./commands.py?asset"
 import contexts from "./contexts.py?asset"
 import display from "./display.py?asset"
+import egress from "./egress.py?asset"
 import evaluate from "./evaluate.py?asset"
 import figures from "./figures.py?asset"
 import files from "./files.py?asset"
@@ -14,11 +15,13 @@ import framing from "./framing.py?asset"
 import kernel from "./kernel.py?asset"
 import javascript from "./kernels/javascript/main.ts?asset"
 import bash from "./kernels/kernel.bash?asset"
+import javascriptProxy from "./kernels/proxy.ts?asset"
 import languages from "./languages.py?asset"
 import link from "./link.py?asset"
 import loop from "./loop.py?asset"
 import paths from "./paths.py?asset"
 import processes from "./processes.py?asset"
+import proxy from "./proxy.py?asset"
 import runs from "./runs.py?asset"
 import shells from "./shells.py?asset"
 import streams from "./streams.py?asset"
@@ -38,6 +41,7 @@ export const assets: Readonly<Record<string, string>> = {
   "commands.py": commands,
   "contexts.py": contexts,
   "display.py": display,
+  "egress.py": egress,
   "evaluate.py": evaluate,
   "figures.py": figures,
   "files.py": files,
@@ -48,6 +52,7 @@ export const assets: Readonly<Record<string, string>> = {
   "loop.py": loop,
   "paths.py": paths,
   "processes.py": processes,
+  "proxy.py": proxy,
   "runs.py": runs,
   "shells.py": shells,
   "streams.py": streams,
@@ -57,5 +62,6 @@ export const assets: Readonly<Record<string, string>> = {
   "transfers.py": transfers,
   "watching.py": watching,
   "kernel.bash": bash,
-  "kernel.cjs": javascript
+  "kernel.cjs": javascript,
+  "proxy.cjs": javascriptProxy
 }

@@ -4,8 +4,9 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { Buffer } from "node:buffer"
 import type { Duplex } from "node:stream"
 import type { Language } from "../CodeContext.js"
@@ -17,7 +18,9 @@ import type { Files, Pending } from "./Files.js"
 import { makeFiles } from "./Files.js"
 import { encodeFrame, makeFrameParser } from "./Frames.js"
 import type { EngineMessage } from "./Protocol.js"
-import { AgentMessage, OUTPUT_WINDOW } from "./Protocol.js"
+import { AgentMessage, NET_WINDOW, OUTPUT_WINDOW } from "./Protocol.js"
+import type { Dial } from "./Tunnels.js"
+import { makeTunnels } from "./Tunnels.js"
 
 type Message<Ev extends AgentMessage["ev"]> = Extract<AgentMessage, { readonly ev: Ev }>
 type Env = Readonly<Record<string, string>>
@@ -89,6 +92,8 @@ export interface ClientOptions {
   readonly stream: Duplex
   /** Called when a context ended without having been closed. */
   readonly onContextExit: (contextId: string, exit: Message<"context.exit">) => void
+  /** Makes connections for what runs in the sandbox; without it, asking for one breaks the protocol. */
+  readonly dial?: Dial | undefined
   /**
    * Called once, when the stream has ended, or has broken the protocol (then with what it did). Gives what is told to
    * whoever was waiting, and to whoever asks later.
@@ -153,6 +158,15 @@ export const make = Effect.fn("AgentClient.make")(function*(
     for (const { observer } of runs.values()) observer.end({ _tag: "Lost", error })
     for (const map of [opening, closing, requests, runs]) map.clear()
   }
+
+  // Closed as soon as the agent is lost.
+  const outside = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const tunnels = options.dial === undefined ? undefined : yield* makeTunnels({
+    dial: options.dial,
+    send,
+    congested: () => stream.writableNeedDrain,
+    violated: breakOff
+  }).pipe(Scope.extend(outside))
 
   // ---- what the agent says ------------------------------------------------------------------------------------------
 
@@ -228,6 +242,14 @@ export const make = Effect.fn("AgentClient.make")(function*(
         return onFileEvents(message.id, blob)
       case "file.data":
         return requests.get(message.id)?.data?.(blob, message.last)
+      case "net.open":
+      case "net.data":
+      case "net.end":
+      case "net.close":
+      case "net.credit":
+        return tunnels === undefined
+          ? breakOff("a request for a connection, although it has no network")
+          : tunnels.receive(message, blob)
       case "output":
         return
     }
@@ -262,6 +284,10 @@ export const make = Effect.fn("AgentClient.make")(function*(
       if (current.ev === "output" || current.ev === "result" || current.ev === "error") {
         spend(current.run, blobLength, current.ev === "output")
       }
+      if (current.ev === "net.data" && blobLength > NET_WINDOW) {
+        breakOff("more of a connection than it was allowed to send")
+        return false
+      }
       // Output is passed on as it arrives: a frame of it may be larger than what one read gives.
       return current.ev === "output"
     },
@@ -283,6 +309,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
       stream.on("data", (bytes: Buffer) => parser.push(bytes))
       stream.once("end", () => breakOff(parser.atBoundary() ? undefined : "a message that was cut off"))
       stream.once("close", () => breakOff(undefined))
+      stream.on("drain", () => tunnels?.resume())
       // A stream without a listener would throw; what it says adds nothing to the fact that it broke.
       stream.on("error", () => breakOff(undefined))
     }),
@@ -290,7 +317,11 @@ export const make = Effect.fn("AgentClient.make")(function*(
   )
   // Not in the scope: it ends by itself when the stream has ended, and the release above waits for it.
   yield* Effect.forkDaemon(
-    Deferred.await(broken).pipe(Effect.flatMap(options.onLost), Effect.map(tellLoss))
+    Deferred.await(broken).pipe(
+      Effect.tap(() => Scope.close(outside, Exit.void)),
+      Effect.flatMap(options.onLost),
+      Effect.map(tellLoss)
+    )
   )
 
   // ---- what the engine asks -----------------------------------------------------------------------------------------

@@ -25,7 +25,16 @@
  * program blocks in its write. A `result` or an `error` counts the bytes of its blob as well, and may be sent as soon as
  * there is any credit, even if it takes more than there is. Other runs are not held up. Messages keep their order with output of their run: a
  * `result` that was displayed after some text is sent after that text. The same scheme limits `file.data`, in both
- * directions.
+ * directions, and `net.data`.
+ *
+ * ## Connections
+ *
+ * A sandbox with a network of named hosts has a proxy on its loopback, in the agent. What a program asks of it becomes a
+ * connection whose bytes are carried here; the engine decides whether it is made, and makes it (`net.*`). Its number is
+ * chosen by the agent, each larger than all before it. Each direction ends by itself (`net.end`), as in TCP, or both at
+ * once without a proper end (`net.close`). Numbers that are unknown, because that has just happened, are ignored.
+ * Each side may send `NET_WINDOW` bytes from the start, and as many more as it gets credit for. A frame of data takes
+ * `NET_FRAME_COST` more than it has bytes, so that many small ones are not free.
  */
 import * as Schema from "effect/Schema"
 import { type Language } from "../CodeContext.js"
@@ -46,6 +55,18 @@ export const FILE_WINDOW = 2 * 1024 * 1024
 /** How many bytes of events about files may be in flight, in bytes. */
 export const WATCH_WINDOW = 256 * 1024
 
+/** How many bytes of one connection may be in flight in one direction, in bytes. */
+export const NET_WINDOW = 128 * 1024
+
+/** What a frame of a connection takes of its credit beside its bytes. */
+export const NET_FRAME_COST = 256
+
+/** Connections of one sandbox at a time; further ones are refused. */
+export const NET_CONNECTIONS = 128
+
+/** Where the proxy of a sandbox listens, on its own loopback: a TCP port. */
+export const PROXY_PORT = 3128
+
 type Env = Readonly<Record<string, string>>
 
 /**
@@ -53,6 +74,7 @@ type Env = Readonly<Record<string, string>>
  *
  * - `configure`: once, before anything else. `env` is the environment of everything that runs (the agent's own is not
  *   inherited). Limits are rlimits that the agent sets for itself and so for all its children; absent ones stay.
+ *   `proxy` makes it listen for programs that want a connection; without, it has no network.
  * - `context.open`: start an interpreter; answered by `context.ready` or `context.failed`. `env` is added to the
  *   sandbox's, `cwd` is where it starts.
  * - `context.close`: end the interpreter and all that descends from it; answered by `context.exit`, also when it is
@@ -73,6 +95,8 @@ type Env = Readonly<Record<string, string>>
  *   `file.watch` is answered by `reply` (the `FileInfo` of the directory) once it watches, then by `file.events` (their
  *   JSON in the blob) under a credit that counts bytes of blobs, until `file.cancel`; or by `failed`, also later: when
  *   the directory is gone (`file_not_found`), or when so much changed that events were lost (`quota_exceeded`).
+ * - `net.opened`, `net.refused`: the answer to `net.open`; `status` is one of HTTP, `message` a sentence for a person.
+ * - `net.data`, `net.end`, `net.close`, `net.credit`: see above, the same in both directions.
  */
 export type EngineMessage =
   | {
@@ -88,6 +112,7 @@ export type EngineMessage =
       /** RLIMIT_DATA, in bytes: only where no cgroup limits memory. */
       readonly dataSize?: number
     }
+    readonly proxy?: { readonly port: number; readonly connections: number }
   }
   | {
     readonly op: "context.open"
@@ -126,9 +151,16 @@ export type EngineMessage =
     readonly recursive: boolean
     readonly credit: number
   }
+  | { readonly op: "net.opened"; readonly net: number }
+  | { readonly op: "net.refused"; readonly net: number; readonly status: number; readonly message: string }
+  | { readonly op: "net.data"; readonly net: number }
+  | { readonly op: "net.end"; readonly net: number }
+  | { readonly op: "net.close"; readonly net: number }
+  | { readonly op: "net.credit"; readonly net: number; readonly bytes: number }
 
 const run = { run: Schema.Number }
 const id = { id: Schema.Number }
+const net = { net: Schema.Int }
 
 /**
  * How a process ended: by itself with a status, or by a signal (its name, `SIGKILL`).
@@ -172,6 +204,7 @@ const failure = {
  *   `duration` is in microseconds. `exited` when the interpreter has ended with the run (`exit` in bash); `context.exit`
  *   follows.
  * - `died`: how the process ended; `outOfMemory` when the interpreter said itself that memory ran out.
+ * - `net.open`: a program wants a connection to that host and port.
  */
 export const AgentMessage = Schema.Union(
   Schema.Struct({ ev: Schema.Literal("output"), ...run, fd: Schema.Literal(1, 2) }),
@@ -199,7 +232,17 @@ export const AgentMessage = Schema.Union(
   Schema.Struct({ ev: Schema.Literal("failed"), ...id, ...failure }),
   Schema.Struct({ ev: Schema.Literal("file.data"), ...id, last: Schema.Boolean }),
   Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number }),
-  Schema.Struct({ ev: Schema.Literal("file.events"), ...id })
+  Schema.Struct({ ev: Schema.Literal("file.events"), ...id }),
+  Schema.Struct({
+    ev: Schema.Literal("net.open"),
+    ...net,
+    host: Schema.String.pipe(Schema.maxLength(255)),
+    port: Schema.Int.pipe(Schema.between(1, 65_535))
+  }),
+  Schema.Struct({ ev: Schema.Literal("net.data"), ...net }),
+  Schema.Struct({ ev: Schema.Literal("net.end"), ...net }),
+  Schema.Struct({ ev: Schema.Literal("net.close"), ...net }),
+  Schema.Struct({ ev: Schema.Literal("net.credit"), ...net, bytes: Schema.Int.pipe(Schema.positive()) })
 )
 
 /**

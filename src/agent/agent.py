@@ -20,6 +20,7 @@ sys.modules["sandbox_agent"] = package
 
 from sandbox_agent import processes  # noqa: E402
 from sandbox_agent.commands import Command  # noqa: E402
+from sandbox_agent.egress import Egress  # noqa: E402
 from sandbox_agent.files import Files  # noqa: E402
 from sandbox_agent.framing import FramingError  # noqa: E402
 from sandbox_agent.languages import BecomeKernel, make_context  # noqa: E402
@@ -52,6 +53,7 @@ class Agent:
         # Without isolation, the workspace has the path that it has on the host; then limits on the processes of a user
         # would count those outside of the sandbox too.
         self.isolated = "SANDBOX_WORKSPACE" not in os.environ
+        self.egress = None
         self.files = Files(self.loop, self.link, os.environ.get("SANDBOX_WORKSPACE", PUBLIC))
 
     # Processes
@@ -134,6 +136,9 @@ class Agent:
         if type(op) is str and op.startswith("file."):
             self.files.on_message(op, header, blob)
             return
+        if type(op) is str and op.startswith("net."):
+            self.egress.on_message(op, header, blob)
+            return
         handler = getattr(self, "on_" + str(op).replace(".", "_"), None)
         if handler is not None and op in OPERATIONS:
             handler(header, blob)
@@ -156,6 +161,11 @@ class Agent:
             if limits.get(name) is not None and (self.isolated or name != "processes"):
                 limit(what, limits[name])
         limit(resource.RLIMIT_CORE, 0)
+        proxy = header.get("proxy")
+        if proxy is not None:
+            # More than the engine makes, so that it is the engine that refuses; but files need descriptors as well.
+            most = min(proxy["connections"] * 3 // 2, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+            self.egress = Egress(self.loop, self.link, proxy["port"], most)
 
     def on_context_open(self, header, blob):
         name = header["ctx"]
@@ -216,6 +226,8 @@ class Agent:
         for context in tuple(self.contexts.values()):
             context.watch()
         self.files.pump()
+        if self.egress is not None:
+            self.egress.pump()
 
 
 OPERATIONS = frozenset(

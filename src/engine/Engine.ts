@@ -10,16 +10,20 @@ import type { SandboxError } from "../Errors.js"
 import { executeBatch, executeBatchStream } from "../internal/batch.js"
 import { makeRunCodeAs } from "../internal/runCodeAs.js"
 import { Isolation } from "../isolation/Isolation.js"
+import type { Network } from "../Options.js"
 import type { Service } from "../SandboxSDK.js"
 import { SandboxSDK } from "../SandboxSDK.js"
 import * as DataDirectory from "./DataDirectory.js"
+import * as Egress from "./Egress.js"
 import { makeMeter } from "./Meter.js"
+import { check, type NetworkPolicy } from "./NetworkPolicy.js"
 import { contextOperations } from "./operations/Contexts.js"
 import { fileOperations } from "./operations/Files.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
 import { templateOperations } from "./operations/Templates.js"
 import * as Registry from "./Registry.js"
+import { Sockets } from "./Sockets.js"
 import * as Templates from "./Templates.js"
 import { makeTemplateStore } from "./TemplateStore.js"
 
@@ -31,6 +35,8 @@ export interface EngineOptions {
   readonly dataDirectory?: string | undefined
   /** How long an interrupted program may take to end before it is killed: 2 seconds by default. */
   readonly interruptGrace?: Duration.DurationInput | undefined
+  /** What sandboxes may be given of the network, at most: any host of the public Internet by default. */
+  readonly network?: NetworkPolicy | undefined
 }
 
 /**
@@ -43,13 +49,22 @@ export const make = Effect.fn("Engine.make")(function*(
   yield* isolation.reap
   const directory = yield* DataDirectory.make(assets, options.dataDirectory)
   const meter = yield* makeMeter
+  const policy = options.network ?? "public"
+  const sockets = yield* Sockets
   const registry = yield* Registry.make({
     directory,
     meter,
+    egress: (network) => Egress.make(network, policy, sockets),
     interruptGrace: Duration.decode(options.interruptGrace ?? Duration.seconds(2))
   })
   const templates = yield* Templates.make(isolation.runtimes, makeTemplateStore(directory.templates))
-  const parts = { registry, templates, checkIsolation: isolation.check }
+  const parts = {
+    registry,
+    templates,
+    checkIsolation: isolation.check,
+    checkNetwork: (wanted: Network | undefined) =>
+      Effect.flatMap(sockets.ownAddresses, (own) => check(wanted, { policy, own, enforced: isolation.ownNetwork }))
+  }
 
   const sandboxes = sandboxOperations(parts)
   const runs = runOperations(parts)

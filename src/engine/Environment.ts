@@ -2,7 +2,10 @@
  * What every sandbox has in its environment; the host's is never passed on.
  */
 import * as Path from "node:path"
+import { PROXY_PORT } from "../agent/Protocol.js"
 import { WORKSPACE } from "../internal/paths.js"
+import type { Network } from "../Options.js"
+import { endpoints } from "./NetworkPolicy.js"
 
 export { WORKSPACE }
 
@@ -23,5 +26,26 @@ export const environmentWith = (node: string | undefined): Readonly<Record<strin
     SHELL: "/bin/bash",
     LANG: "C.UTF-8",
     TERM: "dumb"
+  }
+}
+
+/**
+ * What leads programs to the proxy of a sandbox that has a network of named hosts: the variables that curl, git, pip,
+ * npm, Python's urllib and many others go by. Node does so from 22.21 and 24.5 on, when it is told to; for those before,
+ * `proxy.cjs` does the same.
+ *
+ * An address of the sandbox itself is not asked of the proxy, unless it is allowed by this very address: then the one of
+ * this machine is meant, and `localhost` is still the sandbox.
+ */
+export const proxyEnvironment = (network: Network | undefined): Readonly<Record<string, string>> => {
+  const allowed = new Set(endpoints(network).map(({ host }) => host))
+  const proxy = `http://127.0.0.1:${PROXY_PORT}`
+  const direct = ["localhost", "127.0.0.1", "::1"].filter((host) => host === "localhost" || !allowed.has(host)).join()
+  const variables = { HTTP_PROXY: proxy, HTTPS_PROXY: proxy, ALL_PROXY: proxy, NO_PROXY: direct }
+  return {
+    ...variables,
+    ...Object.fromEntries(Object.entries(variables).map(([name, value]) => [name.toLowerCase(), value])),
+    NODE_USE_ENV_PROXY: "1",
+    NODE_OPTIONS: "--require=/opt/sandbox/proxy.cjs"
   }
 }

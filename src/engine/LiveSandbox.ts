@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { AgentClient, RunRequest } from "../agent/Client.js"
 import * as Client from "../agent/Client.js"
+import { NET_CONNECTIONS, PROXY_PORT } from "../agent/Protocol.js"
 import type { Language } from "../CodeContext.js"
 import type { RequestError } from "../Errors.js"
 import { SandboxError } from "../Errors.js"
@@ -20,6 +21,7 @@ import { Isolation } from "../isolation/Isolation.js"
 import * as Metrics from "../Metrics.js"
 import type { Contexts } from "./Contexts.js"
 import * as ContextsModule from "./Contexts.js"
+import type { Egress } from "./Egress.js"
 import { makeId } from "./Ids.js"
 import * as Run from "./Run.js"
 
@@ -57,6 +59,8 @@ export interface LiveSandbox {
 export interface LiveOptions extends LaunchOptions {
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
+  /** The way out; without it there is none. */
+  readonly egress: Option.Option<Egress>
   readonly interruptGrace: Duration.Duration
   /** Counts for the user that the sandbox belongs to. */
   readonly recorder: Metrics.Service
@@ -119,7 +123,8 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     stream: agent.stream,
     onContextExit: (agentId, exit) =>
       contexts.exited(agentId, exit.signal === null && exit.exitCode !== null ? "exited" : "kernel_died"),
-    onLost: describeLoss
+    onLost: describeLoss,
+    dial: Option.getOrUndefined(options.egress)?.connect
   }).pipe(
     Effect.timeoutFail({
       duration: READY_TIMEOUT,
@@ -146,7 +151,8 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       openFiles,
       fileSize: fileSizeMb * MIB,
       ...(agent.memoryLimited ? {} : { dataSize: memoryMb * MIB })
-    }
+    },
+    ...(Option.isSome(options.egress) ? { proxy: { port: PROXY_PORT, connections: NET_CONNECTIONS } } : {})
   })
 
   const describeDeath = (agentId: string | undefined) =>

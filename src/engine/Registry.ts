@@ -5,17 +5,19 @@ import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { SandboxError } from "../Errors.js"
 import { Isolation } from "../isolation/Isolation.js"
 import { choose } from "../isolation/Runtimes.js"
-import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
+import type { CreateSandboxOptions, ListSandboxesOptions, Network } from "../Options.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { UsageData } from "../Usage.js"
 import type { DataDirectory } from "./DataDirectory.js"
 import { diskUsage } from "./DiskUsage.js"
-import { environmentWith, WORKSPACE } from "./Environment.js"
+import type { Egress } from "./Egress.js"
+import { environmentWith, proxyEnvironment, WORKSPACE } from "./Environment.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
@@ -75,6 +77,8 @@ export interface RegistryOptions {
   readonly directory: DataDirectory
   readonly interruptGrace: Duration.Duration
   readonly meter: Meter
+  /** The way out of a sandbox that is made with this network; none when there is none. */
+  readonly egress: (network: Network | undefined) => Effect.Effect<Option.Option<Egress>>
 }
 
 /** `scope` is that of what is up: closing it stops the sandbox. */
@@ -186,14 +190,30 @@ export const make = Effect.fn("Registry.make")(function*(
     )
     const uploads = yield* Uploads.make(folders.folder(id), folders.workspace(id))
     yield* Scope.addFinalizer(scope, uploads.stopped)
+    const egress = yield* options.egress(wanted.network)
+    if (wanted.network !== undefined && !isolation.ownNetwork) {
+      return yield* new SandboxError({
+        code: "isolation_unavailable",
+        message:
+          "The sandbox was made with a limited network, which isolation \"none\" cannot enforce. Start the engine " +
+          "with isolation \"auto\".",
+        sandboxId: id
+      })
+    }
     const live = yield* Live.launch({
       sandboxId: id,
       workspace: folders.workspace(id),
       agentDirectory: options.directory.agent,
       pythonVersion: language === "python" ? version : undefined,
       resources: Resources.withDefaults(wanted.resources),
-      env: { ...environmentWith(node?.path), ...template.config.defaultEnvVars, ...wanted.initialEnvVars },
+      env: {
+        ...environmentWith(node?.path),
+        ...(Option.isSome(egress) ? proxyEnvironment(wanted.network) : {}),
+        ...template.config.defaultEnvVars,
+        ...wanted.initialEnvVars
+      },
       cwd: WORKSPACE,
+      egress,
       interruptGrace: options.interruptGrace,
       recorder: yield* options.meter.of(userId),
       onEnd: (error) => setState(entry, { _tag: "Failed", error, scope })

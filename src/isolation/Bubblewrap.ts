@@ -56,6 +56,7 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
 
   const service: Service = {
     name: "bubblewrap",
+    ownNetwork: true,
     // Without a user to try them as, nothing can be said of them: the check tells why.
     runtimes: Effect.orElseSucceed(found, () => ({ python: [], node: [], bash: [] })),
     check: Effect.gen(function*() {

@@ -53,6 +53,11 @@ export interface AgentProcess {
  */
 export interface Service {
   readonly name: "bubblewrap" | "none"
+  /**
+   * Whether a sandbox has a network of its own, with nothing in it but its loopback: only then can be limited what it
+   * reaches.
+   */
+  readonly ownNetwork: boolean
   /** The interpreters that a sandbox will find inside. */
   readonly runtimes: Effect.Effect<Runtimes>
   /**

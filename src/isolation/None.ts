@@ -127,6 +127,7 @@ const make = Effect.gen(function*() {
 
   const service: Service = {
     name: "none",
+    ownNetwork: false,
     runtimes: found,
     check: Effect.succeed(GUARANTEES),
     inspect: Effect.succeed(GUARANTEES),

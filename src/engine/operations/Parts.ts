@@ -3,8 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
-import type { RequestError } from "../../Errors.js"
+import type { RequestError, SandboxSDKError } from "../../Errors.js"
 import { requireId } from "../../internal/arguments.js"
+import type { Network } from "../../Options.js"
 import type { Registry, Running } from "../Registry.js"
 import type { Templates } from "../Templates.js"
 
@@ -16,6 +17,8 @@ export interface Parts {
   readonly templates: Templates
   /** Tries the isolation before the first sandbox is made. */
   readonly checkIsolation: Effect.Effect<unknown, RequestError>
+  /** Fails when no sandbox can be made that is limited to this. */
+  readonly checkNetwork: (network: Network | undefined) => Effect.Effect<void, SandboxSDKError>
 }
 
 /**

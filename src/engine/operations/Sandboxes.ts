@@ -3,7 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
-import { SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
 import type { SandboxOperations } from "../../internal/groups.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
@@ -17,17 +16,11 @@ const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
 /**
  * Makes the operations.
  */
-export const sandboxOperations = ({ checkIsolation, registry, templates }: Parts): SandboxOperations => ({
+export const sandboxOperations = ({ checkIsolation, checkNetwork, registry, templates }: Parts): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const options = yield* decodeCreate(input)
     yield* Resources.check(options.resources)
-    if (options.network !== undefined && options.network !== "none") {
-      return yield* new SandboxSDKError({
-        code: "unsupported",
-        field: "network",
-        message: "createSandbox: this engine gives no sandbox a network; leave `network` out or set it to \"none\"."
-      })
-    }
+    yield* checkNetwork(options.network)
     const userId = yield* CurrentUser
     const template = yield* templates.get(userId, options.templateId)
     yield* checkIsolation
