@@ -16,6 +16,8 @@ TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 URL = re.compile(rb"http://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE)
 AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]+))(?::([0-9]{0,5}))?")
 
+UNPRINTABLE = re.compile(r"[^ -~]")
+
 # They say how the message itself goes on, and what it is for: no Connection header takes them away.
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host"))
 # What concerns this connection alone (RFC 9110, 7.6.1).
@@ -65,6 +67,7 @@ class Handshake:
     def __init__(self):
         self.buffer = bytearray()
         self.greeted = False
+        self.greeting = b""
 
     def feed(self, data):
         """Gives `(what to answer at once, the request or None, what followed on it)`. Raises `Refused`."""
@@ -82,12 +85,12 @@ class Handshake:
     def refusal(self, refused):
         """How a client is told that it was not understood."""
         if self.buffer[0] == 5:
-            return socks_reply(refused.status) if self.greeted else b"\x05\xff"
+            return self.greeting + socks_reply(refused.status) if self.greeted else b"\x05\xff"
         return http_refusal(refused.status, refused.message)
 
     def socks(self):
         buffer = self.buffer
-        answer = b""
+        self.greeting = b""
         if not self.greeted:
             if len(buffer) < 2 or len(buffer) < 2 + buffer[1]:
                 return b"", None, b""
@@ -95,24 +98,24 @@ class Handshake:
                 raise Refused(255, "")
             del buffer[1:2 + buffer[1]]
             self.greeted = True
-            answer = b"\x05\x00"
+            self.greeting = b"\x05\x00"
         # What is left begins with the version of the greeting, which is that of the request too.
         request = buffer[1:]
         if len(request) < 5:
-            return answer, None, b""
+            return self.greeting, None, b""
         size = {1: 4, 3: 1 + request[4], 4: 16}.get(request[3])
         if request[0] != 5 or size is None:
             raise Refused(8, "")
         if request[1] != 1:
             raise Refused(7, "")
         if len(request) < 4 + size + 2:
-            return answer, None, b""
+            return self.greeting, None, b""
         address = bytes(request[4:4 + size])
         host = address[1:].decode("latin-1") if request[3] == 3 else str(ipaddress.ip_address(address))
         (port,) = struct.unpack_from(">H", request, 4 + size)
         if not host or not port:
             raise Refused(1, "")
-        return answer, SocksRequest(host, port), bytes(request[4 + size + 2:])
+        return self.greeting, SocksRequest(host, port), bytes(request[4 + size + 2:])
 
 
 def socks_reply(code):
@@ -121,7 +124,7 @@ def socks_reply(code):
 
 def http_refusal(status, message):
     """The sentence is in the status line too: of a CONNECT that fails, many programs show nothing else."""
-    line = message.encode("ascii", "replace")
+    line = UNPRINTABLE.sub("?", message).encode("ascii")
     return b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n" % (
         status, line, len(line) + 1, line
     )

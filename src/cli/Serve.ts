@@ -9,7 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
+import type { NetworkPolicy } from "../engine/NetworkPolicy.js"
 import type { RequestError } from "../Errors.js"
 import { CliError, Status } from "./CliError.js"
 import * as Output from "./Output.js"
@@ -53,6 +55,33 @@ const templateDir = Options.text("template-dir").pipe(
   Options.optional
 )
 
+const allowNetwork = Options.text("allow-network").pipe(
+  Options.withPseudoName("HOST:PORT"),
+  Options.withDescription(
+    "Let sandboxes be made that may reach this; what each of them may, its maker says. *.example.org:443 stands for all " +
+      "hosts below. Repeatable. In place of a host: public (any host of the Internet, the default), any (private " +
+      "addresses too, where they are named), none"
+  ),
+  Options.repeated
+)
+
+const isWord = Schema.is(Schema.Literal("public", "any", "none"))
+
+/** What `--allow-network` says. A host that is malformed is refused by the engine. */
+const networkOf = (given: ReadonlyArray<string>): Effect.Effect<NetworkPolicy | undefined, CliError> => {
+  const [first, ...others] = given
+  return first === undefined
+    ? Effect.succeed(undefined)
+    : isWord(first) && others.length === 0
+    ? Effect.succeed(first)
+    : given.some(isWord)
+    ? new CliError({
+      message: "--allow-network: public, any and none stand alone; give one of them, or hosts and ports.",
+      status: Status.usage
+    })
+    : Effect.succeed({ allow: given })
+}
+
 const isLoopback = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i.test(host)
 
 const fromEnvironment = Config.redacted("SANDBOX_API_KEY").pipe(
@@ -69,7 +98,7 @@ const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString
  */
 export const command = Command.make(
   "serve",
-  { host, port, apiKey, data, templateDir },
+  { host, port, apiKey, data, templateDir, allowNetwork },
   (options) =>
     Effect.gen(function*() {
       const given = options.apiKey.length > 0 ? options.apiKey : Option.toArray(yield* fromEnvironment)
@@ -80,6 +109,7 @@ export const command = Command.make(
         })
       }
       const configs = yield* Effect.transposeOption(Option.map(options.templateDir, TemplateFiles.read))
+      const network = yield* networkOf(options.allowNetwork)
       const made = yield* Effect.when(makeKey, () => given.length === 0)
       const apiKeys = [...given, ...Option.toArray(made)]
       const stopped = yield* Signals.first
@@ -93,7 +123,7 @@ export const command = Command.make(
             import("../server/ApiKeys.js")
           ])
         )
-        const engine = yield* Layer.build(layerLocal({ dataDirectory: Option.getOrUndefined(options.data) }))
+        const engine = yield* Layer.build(layerLocal({ network, dataDirectory: Option.getOrUndefined(options.data) }))
         const service = Context.get(engine, SandboxSDK)
         if (Option.isSome(configs)) {
           const keys = yield* Keys.make(apiKeys)
@@ -120,7 +150,14 @@ export const command = Command.make(
 ).pipe(Command.withDescription("Serve the sandboxes of this machine over HTTP; Ctrl-C lets running requests end first"))
 
 /** Names the options in place of the settings behind them. */
-const say = (error: RequestError | CliError): RequestError | CliError =>
-  error._tag === "SandboxSDKError" && error.code === "invalid_config"
-    ? new CliError({ message: error.message.replace(/^layerServer: /, ""), status: Status.usage })
+const say = (error: RequestError | CliError): RequestError | CliError => {
+  if (error._tag !== "SandboxSDKError") {
+    return error
+  }
+  const message = error.field?.startsWith("network") === true
+    ? error.message.replace(/^layerLocal: network(?:\.allow\.\d+)?/, "--allow-network")
+    : error.message.replace(/^layerServer: /, "")
+  return error.code === "invalid_config" || message !== error.message
+    ? new CliError({ message, status: Status.usage })
     : error
+}

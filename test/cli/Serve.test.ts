@@ -25,6 +25,7 @@ const listening = async (started: Started) => {
 }
 
 const Created = Schema.Struct({ sandbox: Schema.Struct({ id: Schema.String }) })
+const Refused = Schema.Struct({ code: Schema.optional(Schema.String), field: Schema.optional(Schema.String) })
 const Ids = Schema.parseJson(Schema.Array(Schema.Struct({ id: Schema.String })))
 const Templates = Schema.parseJson(
   Schema.Array(Schema.Struct({ id: Schema.String, config: Schema.Struct({ name: Schema.String }) }))
@@ -102,6 +103,37 @@ describe("serve", () => {
     assert.notInclude(refused.stderr, "key-three")
     started.child.kill("SIGTERM")
     assert.strictEqual((await started.ended).status, 0)
+  })
+
+  it("bounds the network that a sandbox may be given", async () => {
+    const answer = async (env: Awaited<ReturnType<typeof listening>>["env"], ...allow: ReadonlyArray<string>) => {
+      const response = await fetch(`${env.SANDBOX_SERVER_URL}/api/sandboxes/create`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${env.SANDBOX_API_KEY}`, "content-type": "application/json" },
+        body: JSON.stringify({ templateId: "bash", network: { allow } })
+      })
+      const { code = "made", field = "" } = Schema.decodeUnknownSync(Refused)(await response.json())
+      return [response.status, code, field]
+    }
+    const tries: ReadonlyArray<readonly [ReadonlyArray<string>, string, ReadonlyArray<unknown>]> = [
+      [[], "example.org:443", [200, "made", ""]],
+      [[], "127.0.0.1:80", [403, "forbidden", "network.allow.0"]],
+      [["any"], "127.0.0.1:80", [200, "made", ""]],
+      [["none"], "example.org:443", [400, "unsupported", "network"]],
+      [["example.org:443", "127.0.0.1:80"], "127.0.0.1:80", [200, "made", ""]],
+      [["example.org:443", "127.0.0.1:80"], "example.org:80", [403, "forbidden", "network.allow.0"]]
+    ]
+    for (const [given, asked, expected] of tries) {
+      const started = cli.start(["serve", "--port", "0", ...given.flatMap((each) => ["--allow-network", each])])
+      assert.deepStrictEqual([given, asked, await answer((await listening(started)).env, asked)], [given, asked, expected])
+      started.child.kill("SIGTERM")
+      assert.strictEqual((await started.ended).status, 0)
+    }
+    for (const given of [["none", "example.org:443"], ["example.org"]]) {
+      const refused = await cli.run(["serve", "--port", "0", ...given.flatMap((each) => ["--allow-network", each])])
+      assert.strictEqual(refused.status, 64, refused.stderr)
+      assert.match(refused.stderr, /--allow-network/)
+    }
   })
 
   it("listens beyond this machine only with a given key", async () => {

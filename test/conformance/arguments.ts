@@ -81,19 +81,13 @@ export const badArguments: Part = (it) => {
       }
     }))
 
-  it.scoped("refuses a context together with a language, and a network that it cannot give", () =>
+  it.scoped("refuses a context together with a language", () =>
     Effect.gen(function*() {
-      const sdk = yield* SandboxSDK
       const sandbox = yield* python
       const context = yield* sandbox.createCodeContext()
       yield* failsWith(sandbox.runCode("1", { contextId: context.id, language: "bash" }), {
         _tag: "SandboxSDKError",
         field: "language"
-      })
-      yield* failsWith(sdk.createSandbox({ templateId: "python", network: { allow: ["example.org:443"] } }), {
-        _tag: "SandboxSDKError",
-        code: "unsupported",
-        field: "network"
       })
     }))
 }

@@ -7,7 +7,7 @@ import { conformance } from "./suite.js"
 
 const apiKey = Redacted.make("the-key-of-the-conformance-suite")
 
-const server = layerServer({ port: 0, apiKeys: [apiKey] }).pipe(Layer.provide(layerLocal()))
+const server = layerServer({ port: 0, apiKeys: [apiKey] }).pipe(Layer.provide(layerLocal({ network: "any" })))
 
 const settings = Layer.unwrapEffect(
   Effect.map(ServerAddress, ({ url }) => SandboxConfig.layer({ apiKey, serverUrl: url }))

@@ -2,8 +2,10 @@
  * What every layer of `SandboxSDK` must do. A layer is tested by one line:
  *
  * ```ts
- * conformance("the embedded engine", layerLocal())
+ * conformance("the embedded engine", layerLocal({ network: "any" }))
  * ```
+ *
+ * The servers that sandboxes are to reach are on this machine, which the layer has to allow.
  */
 import { layer as describeLayer } from "@effect/vitest"
 import type { Layer } from "effect"
@@ -14,6 +16,7 @@ import { contexts } from "./contexts.js"
 import { files } from "./files.js"
 import { otherLanguages } from "./languages.js"
 import { lifecycle } from "./lifecycle.js"
+import { network } from "./network.js"
 import { output } from "./output.js"
 import { python } from "./python.js"
 import { stopping } from "./stopping.js"
@@ -37,6 +40,7 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>):
         files,
         templates,
         batch,
+        network,
         badArguments
       ]
     ) {
