@@ -165,11 +165,10 @@ describe("Tunnels", () => {
       )
       for (let net = 1; net <= NET_CONNECTIONS + 2; net += 1) agent.open(net, 1)
       expect(dialling).toBe(NET_CONNECTIONS)
-      expect(agent.said).toEqual([NET_CONNECTIONS + 1, NET_CONNECTIONS + 2].map((net) => ({
+      expect(agent.said).toMatchObject([NET_CONNECTIONS + 1, NET_CONNECTIONS + 2].map((net) => ({
         op: "net.refused",
         net,
-        status: 503,
-        message: expect.stringContaining(String(NET_CONNECTIONS))
+        status: 503
       })))
       agent.receive({ ev: "net.close", net: 1 }, none)
       yield* eventually(Effect.sync(() => dialling === NET_CONNECTIONS - 1))

@@ -122,7 +122,12 @@ describe("The proxy of a sandbox", () => {
   it.scopedLive("understands a request however it is cut", () =>
     Effect.gen(function*() {
       const agent = yield* startProxy
-      for (const request of ["CONNECT a.test:443 HTTP/1.1\r\n\r\nhello", "\x05\x01\x00\x05\x01\x00\x03\x06a.test\x01\xbbhello"]) {
+      for (
+        const request of [
+          "CONNECT a.test:443 HTTP/1.1\r\n\r\nhello",
+          "\x05\x01\x00\x05\x01\x00\x03\x06a.test\x01\xbbhello"
+        ]
+      ) {
         const run = say(agent, ...request)
         const { host, net, port } = yield* opened(agent)
         expect([host, port]).toEqual(["a.test", 443])
@@ -238,11 +243,22 @@ describe("The proxy of a sandbox", () => {
   it.scopedLive("survives whatever programs say, and goes on", () =>
     Effect.gen(function*() {
       const agent = yield* startProxy
-      const start = fc.constantFrom("", "\x05", "\x05\x01\x00", "\x05\x01\x00\x05\x01\x00\x03", "GET ", "CONNECT ", "\x04\x01")
+      const start = fc.constantFrom(
+        "",
+        "\x05",
+        "\x05\x01\x00",
+        "\x05\x01\x00\x05\x01\x00\x03",
+        "GET ",
+        "CONNECT ",
+        "\x04\x01"
+      )
       const rest = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString("latin1"))
-      const words = fc.array(fc.constantFrom(" ", ":", "/", "http://", "[", "]", "@", "a", "\r\n", "\n", "HTTP/1.1", "#", "?"), {
-        maxLength: 20
-      }).map((parts) => `${parts.join("")}\r\n\r\n`)
+      const words = fc.array(
+        fc.constantFrom(" ", ":", "/", "http://", "[", "]", "@", "a", "\r\n", "\n", "HTTP/1.1", "#", "?"),
+        {
+          maxLength: 20
+        }
+      ).map((parts) => `${parts.join("")}\r\n\r\n`)
       const inputs = fc.sample(fc.tuple(start, fc.oneof(rest, words)).map((parts) => parts.join("")), 300)
       const program = `
 import json, socket, sys
@@ -256,7 +272,9 @@ print("done")`
       agent.send({ op: "file.data", id: 900, last: false }, JSON.stringify(inputs))
       agent.send({ op: "file.data", id: 900, last: true })
       yield* agent.answer(900)
-      const { stderr, stdout } = yield* agent.command(`python3 -I -c "$PROGRAM" < inputs.json`, { env: { PROGRAM: program } })
+      const { stderr, stdout } = yield* agent.command(`python3 -I -c "$PROGRAM" < inputs.json`, {
+        env: { PROGRAM: program }
+      })
       expect([stdout.toString(), stderr.toString()]).toEqual(["done\n", ""])
       const run = say(agent, "CONNECT last.test:443 HTTP/1.1\r\n\r\nhello")
       const { message } = yield* agent.wait(({ message }) => message.ev === "net.open" && message.host === "last.test")

@@ -125,7 +125,11 @@ describe("serve", () => {
     ]
     for (const [given, asked, expected] of tries) {
       const started = cli.start(["serve", "--port", "0", ...given.flatMap((each) => ["--allow-network", each])])
-      assert.deepStrictEqual([given, asked, await answer((await listening(started)).env, asked)], [given, asked, expected])
+      assert.deepStrictEqual([given, asked, await answer((await listening(started)).env, asked)], [
+        given,
+        asked,
+        expected
+      ])
       started.child.kill("SIGTERM")
       assert.strictEqual((await started.ended).status, 0)
     }

@@ -7,7 +7,9 @@ import { conformance } from "./suite.js"
 
 const apiKey = "sk-conformance-of-promises"
 
-const server = layerServer({ port: 0, apiKeys: [Redacted.make(apiKey)] }).pipe(Layer.provide(layerLocal({ network: "any" })))
+const server = layerServer({ port: 0, apiKeys: [Redacted.make(apiKey)] }).pipe(
+  Layer.provide(layerLocal({ network: "any" }))
+)
 
 conformance(
   "the Promise facade over a server",

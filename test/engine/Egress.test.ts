@@ -39,7 +39,11 @@ const makeOutside = (names: Readonly<Record<string, ReadonlyArray<ReadonlyArray<
   return { asked, connected, silent, refusing, sockets }
 }
 
-const wayOut = (outside: ReturnType<typeof makeOutside>, allow: ReadonlyArray<string>, policy: NetworkPolicy = "public") =>
+const wayOut = (
+  outside: ReturnType<typeof makeOutside>,
+  allow: ReadonlyArray<string>,
+  policy: NetworkPolicy = "public"
+) =>
   Effect.map(
     Egress.make({ allow }, policy, outside.sockets),
     Option.getOrThrowWith(() => new Error("There is no way out."))
@@ -71,10 +75,9 @@ describe("Egress", () => {
         for (const address of addresses) {
           const outside = makeOutside({ "in.test": [[address]] })
           const { connect } = yield* wayOut(outside, ["in.test:80"], policy)
-          expect(yield* refusal(connect("in.test", 80))).toEqual({
-            status: 403,
-            message: expect.stringMatching(/^in\.test leads to .+network\.allow names itself\.$/)
-          })
+          const { message, status } = yield* refusal(connect("in.test", 80))
+          expect(status).toBe(403)
+          expect(message).toMatch(/^in\.test leads to .+network\.allow names itself\.$/)
           expect(outside.connected).toEqual([])
         }
       }
@@ -125,7 +128,9 @@ describe("Egress", () => {
     Effect.gen(function*() {
       const outside = makeOutside({})
       const { connect } = yield* wayOut(outside, ["a.test:80", "127.0.0.1:80"], "any")
-      for (const host of ["", " ", "a.test\0.evil", "a.test/x", "a.test@evil", "127.1", "0x7f000001", "[::1]", "a\r\nb"]) {
+      for (
+        const host of ["", " ", "a.test\0.evil", "a.test/x", "a.test@evil", "127.1", "0x7f000001", "[::1]", "a\r\nb"]
+      ) {
         expect(yield* refusal(connect(host, 80))).toMatchObject({ status: 400 })
       }
       expect([outside.asked, outside.connected]).toEqual([[], []])
@@ -154,7 +159,11 @@ describe("Egress", () => {
 
   it.scoped("tells what has no address, what refuses, and what does not answer in time", () =>
     Effect.gen(function*() {
-      const outside = makeOutside({ "empty.test": [[]], "dead.test": [["1.1.1.1"]], "slow.test": [["8.8.8.8", "9.9.9.9"]] })
+      const outside = makeOutside({
+        "empty.test": [[]],
+        "dead.test": [["1.1.1.1"]],
+        "slow.test": [["8.8.8.8", "9.9.9.9"]]
+      })
       outside.refusing.add("1.1.1.1")
       for (const address of ["8.8.8.8", "9.9.9.9"]) outside.silent.add(address)
       const { connect } = yield* wayOut(outside, ["*.test:80"])
@@ -191,7 +200,8 @@ describe("Egress", () => {
 
 describe("NetworkPolicy", () => {
   const own = new Set([OWN])
-  const make = (policy: NetworkPolicy, ...allow: ReadonlyArray<string>) => check({ allow }, { policy, own, enforced: true })
+  const make = (policy: NetworkPolicy, ...allow: ReadonlyArray<string>) =>
+    check({ allow }, { policy, own, enforced: true })
 
   it.effect("bounds what a sandbox may ask for, and names what is beyond", () =>
     Effect.gen(function*() {

@@ -94,10 +94,14 @@ describe("The network of a sandbox", () => {
       expect(yield* sandbox.runTerminal(`curl -sS '${url}?q'`)).toBe(said("GET", "/?q"))
       expect(yield* sandbox.runTerminal(`curl -sSp ${url}/tunnel`)).toBe(said("GET", "/tunnel"))
       expect(yield* sandbox.runTerminal(`curl -sS0 ${url}/old`)).toBe(said("GET", "/old"))
-      expect(yield* sandbox.runTerminal(`curl -sS -x socks5h://127.0.0.1:3128 ${url}/socks`)).toBe(said("GET", "/socks"))
+      expect(yield* sandbox.runTerminal(`curl -sS -x socks5h://127.0.0.1:3128 ${url}/socks`)).toBe(
+        said("GET", "/socks")
+      )
       expect(yield* sandbox.runTerminal(`curl -sSI ${url}/head | grep -i '^x-url'`)).toBe("X-Url: /head\r\n")
       if (existsSync("/usr/bin/git")) {
-        expect(yield* sandbox.runTerminal(`git ls-remote ${url}/repository 2>&1; true`)).toContain("not valid: is this a git")
+        expect(yield* sandbox.runTerminal(`git ls-remote ${url}/repository 2>&1; true`)).toContain(
+          "not valid: is this a git"
+        )
       }
       // Several requests of one program one after the other, over what it may take for one connection.
       expect(yield* sandbox.runTerminal(`curl -sS ${url}/1 ${url}/2 ${url}/3`)).toBe(
@@ -127,51 +131,61 @@ describe("The network of a sandbox", () => {
       ).toBe(said("GET", "/bash"))
     }).pipe(Effect.scoped, Effect.provide(engine())))
 
-  it.live.skipIf(!existsSync("/usr/bin/pip3") || !existsSync("/usr/bin/npm"))("lets pip and npm install", () =>
-    Effect.gen(function*() {
-      const packages = new Map<string, Uint8Array>()
-      const { port } = yield* listening(() =>
-        Http.createServer((request, response) => {
-          const found = packages.get(request.url ?? "")
-          response.writeHead(found === undefined ? 404 : 200, {
-            "Content-Type": request.url === "/simple/hello/" ? "text/html" : "application/octet-stream"
+  it.live.skipIf(!existsSync("/usr/bin/pip3") || !existsSync("/usr/bin/npm"))(
+    "lets pip and npm install",
+    () =>
+      Effect.gen(function*() {
+        const packages = new Map<string, Uint8Array>()
+        const { port } = yield* listening(() =>
+          Http.createServer((request, response) => {
+            const found = packages.get(request.url ?? "")
+            response.writeHead(found === undefined ? 404 : 200, {
+              "Content-Type": request.url === "/simple/hello/" ? "text/html" : "application/octet-stream"
+            })
+            response.end(found)
           })
-          response.end(found)
-        })
-      )
-      const registry = `http://registry.test:${port}`
-      const sandbox = yield* make(`registry.test:${port}`)
-      yield* sandbox.runCode(`
+        )
+        const registry = `http://registry.test:${port}`
+        const sandbox = yield* make(`registry.test:${port}`)
+        yield* sandbox.runCode(`
 import zipfile
 with zipfile.ZipFile("hello-1.0-py3-none-any.whl", "w") as wheel:
     wheel.writestr("hello.py", "text = 'hello'")
     wheel.writestr("hello-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: hello\\nVersion: 1.0\\n")
     wheel.writestr("hello-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
     wheel.writestr("hello-1.0.dist-info/RECORD", "")`)
-      yield* sandbox.writeFile("source/package.json", JSON.stringify({ name: "hello", version: "1.0.0", main: "hello.js" }))
-      yield* sandbox.writeFile("source/hello.js", "module.exports = 'hello'")
-      yield* sandbox.runTerminal("npm pack ./source")
-      packages.set("/hello-1.0-py3-none-any.whl", yield* sandbox.readFileBytes("hello-1.0-py3-none-any.whl"))
-      packages.set("/hello-1.0.0.tgz", yield* sandbox.readFileBytes("hello-1.0.0.tgz"))
-      packages.set("/simple/hello/", Buffer.from("<a href='/hello-1.0-py3-none-any.whl'>hello-1.0-py3-none-any.whl</a>"))
-      packages.set(
-        "/hello",
-        Buffer.from(JSON.stringify({
-          name: "hello",
-          "dist-tags": { latest: "1.0.0" },
-          versions: { "1.0.0": { name: "hello", version: "1.0.0", dist: { tarball: `${registry}/hello-1.0.0.tgz` } } }
-        }))
-      )
-      const installed = yield* sandbox.runTerminal(
-        `pip3 install --user --break-system-packages --trusted-host registry.test -i ${registry}/simple hello 2>&1
+        yield* sandbox.writeFile(
+          "source/package.json",
+          JSON.stringify({ name: "hello", version: "1.0.0", main: "hello.js" })
+        )
+        yield* sandbox.writeFile("source/hello.js", "module.exports = 'hello'")
+        yield* sandbox.runTerminal("npm pack ./source")
+        packages.set("/hello-1.0-py3-none-any.whl", yield* sandbox.readFileBytes("hello-1.0-py3-none-any.whl"))
+        packages.set("/hello-1.0.0.tgz", yield* sandbox.readFileBytes("hello-1.0.0.tgz"))
+        packages.set(
+          "/simple/hello/",
+          Buffer.from("<a href='/hello-1.0-py3-none-any.whl'>hello-1.0-py3-none-any.whl</a>")
+        )
+        packages.set(
+          "/hello",
+          Buffer.from(JSON.stringify({
+            name: "hello",
+            "dist-tags": { latest: "1.0.0" },
+            versions: { "1.0.0": { name: "hello", version: "1.0.0", dist: { tarball: `${registry}/hello-1.0.0.tgz` } } }
+          }))
+        )
+        const installed = yield* sandbox.runTerminal(
+          `pip3 install --user --break-system-packages --trusted-host registry.test -i ${registry}/simple hello 2>&1
          python3 -c 'import hello; print("python", hello.text)'
          npm install --registry ${registry} --no-audit --no-update-notifier hello 2>&1
          node -p '"node " + require("hello")'`,
-        { timeoutMs: 120_000 }
-      )
-      expect(installed).toContain("\npython hello\n")
-      expect(installed).toContain("\nnode hello\n")
-    }).pipe(Effect.scoped, Effect.provide(engine())), 120_000)
+          { timeoutMs: 120_000 }
+        )
+        expect(installed).toContain("\npython hello\n")
+        expect(installed).toContain("\nnode hello\n")
+      }).pipe(Effect.scoped, Effect.provide(engine())),
+    120_000
+  )
 
   it.live("carries TLS untouched from end to end", () =>
     Effect.gen(function*() {
@@ -224,9 +238,13 @@ urllib.request.urlopen("${url}/python", context=trusted).read().decode()`
         })
         expect(error._tag === "ExecutionError" && error.traceback).toContain(hint("other.test:443"))
       }
-      expect(yield* sandbox.runTerminal("curl -sS -x socks5h://127.0.0.1:3128 http://other.test/ 2>&1")).toContain("(2)")
+      expect(yield* sandbox.runTerminal("curl -sS -x socks5h://127.0.0.1:3128 http://other.test/ 2>&1")).toContain(
+        "(2)"
+      )
       // And past the proxy there is nothing.
-      expect(yield* sandbox.runTerminal(`curl -sS --noproxy '*' http://${ADDRESS}:${port}/ 2>&1`)).toMatch(/^curl: \(7\)/)
+      expect(yield* sandbox.runTerminal(`curl -sS --noproxy '*' http://${ADDRESS}:${port}/ 2>&1`)).toMatch(
+        /^curl: \(7\)/
+      )
       expect(yield* sandbox.runTerminal(`curl -sS --noproxy '*' http://web.test:${port}/ 2>&1`)).toMatch(/^curl: \(6\)/)
     }).pipe(Effect.scoped, Effect.provide(engine({ network: "any", sockets: outside(opened) })))
   })
@@ -273,28 +291,30 @@ urllib.request.urlopen("${url}/python", context=trusted).read().decode()`
     120_000
   )
 
-  it.live("makes a server wait for a program that does not read, and a program for such a server", () =>
-    Effect.gen(function*() {
-      let sent = 0
-      let taken = 0
-      const { port: gives } = yield* listening(() =>
-        Net.createServer((socket) => {
-          const bytes = block(0)
-          const more = () => socket.write(bytes, (error) => error ? undefined : (sent += bytes.length, more()))
-          socket.on("error", () => {})
-          more()
-        })
-      )
-      const { port: takes } = yield* listening(() =>
-        Net.createServer((socket) => {
-          socket.on("error", () => {}).pause()
-          socket.once("readable", () => {
-            taken += 1
+  it.live(
+    "makes a server wait for a program that does not read, and a program for such a server",
+    () =>
+      Effect.gen(function*() {
+        let sent = 0
+        let taken = 0
+        const { port: gives } = yield* listening(() =>
+          Net.createServer((socket) => {
+            const bytes = block(0)
+            const more = () => socket.write(bytes, (error) => error ? undefined : (sent += bytes.length, more()))
+            socket.on("error", () => {})
+            more()
           })
-        })
-      )
-      const sandbox = yield* make(`gives.test:${gives}`, `takes.test:${takes}`)
-      yield* sandbox.runCode(`
+        )
+        const { port: takes } = yield* listening(() =>
+          Net.createServer((socket) => {
+            socket.on("error", () => {}).pause()
+            socket.once("readable", () => {
+              taken += 1
+            })
+          })
+        )
+        const sandbox = yield* make(`gives.test:${gives}`, `takes.test:${takes}`)
+        yield* sandbox.runCode(`
 import socket, threading
 def connect(target):
     client = socket.create_connection(("127.0.0.1", 3128))
@@ -307,28 +327,30 @@ def write(client):
     global written
     while True: written += client.send(b"x" * 65536)
 threading.Thread(target=write, args=(connect("takes.test:${takes}"),), daemon=True).start()`)
-      const written = Effect.map(sandbox.runCode("written"), ({ execution }) => Number(execution.text))
-      const settled = (amount: Effect.Effect<number, unknown>): Effect.Effect<number, unknown> =>
-        Effect.gen(function*() {
-          const before = yield* amount
-          yield* Effect.sleep("500 millis")
-          const after = yield* amount
-          return before > 0 && before === after ? after : yield* settled(amount)
-        })
-      // What the kernels' own buffers on the way hold, and no more.
-      expect((yield* settled(Effect.sync(() => sent))) / MIB).toBeLessThan(20)
-      expect((yield* settled(written)) / MIB).toBeLessThan(20)
-      expect(taken).toBe(1)
-      // Another connection is not held up, and the slow one goes on where it stopped.
-      const { port } = yield* listening(() => Http.createServer(web()))
-      const other = yield* make(`web.test:${port}`, `gives.test:${gives}`)
-      expect(yield* other.runTerminal(`curl -sS http://web.test:${port}/x`)).toContain("GET /x")
-      const before = sent
-      yield* sandbox.runCode(
-        "n = 0\nwhile n < 64 * 1024 * 1024: n += len(reading.recv(1 << 20))\nreading.close()"
-      )
-      expect((sent - before) / MIB).toBeGreaterThan(40)
-    }).pipe(Effect.scoped, Effect.provide(engine())), 60_000)
+        const written = Effect.map(sandbox.runCode("written"), ({ execution }) => Number(execution.text))
+        const settled = (amount: Effect.Effect<number, unknown>): Effect.Effect<number, unknown> =>
+          Effect.gen(function*() {
+            const before = yield* amount
+            yield* Effect.sleep("500 millis")
+            const after = yield* amount
+            return before > 0 && before === after ? after : yield* settled(amount)
+          })
+        // What the kernels' own buffers on the way hold, and no more.
+        expect((yield* settled(Effect.sync(() => sent))) / MIB).toBeLessThan(20)
+        expect((yield* settled(written)) / MIB).toBeLessThan(20)
+        expect(taken).toBe(1)
+        // Another connection is not held up, and the slow one goes on where it stopped.
+        const { port } = yield* listening(() => Http.createServer(web()))
+        const other = yield* make(`web.test:${port}`, `gives.test:${gives}`)
+        expect(yield* other.runTerminal(`curl -sS http://web.test:${port}/x`)).toContain("GET /x")
+        const before = sent
+        yield* sandbox.runCode(
+          "n = 0\nwhile n < 64 * 1024 * 1024: n += len(reading.recv(1 << 20))\nreading.close()"
+        )
+        expect((sent - before) / MIB).toBeGreaterThan(40)
+      }).pipe(Effect.scoped, Effect.provide(engine())),
+    60_000
+  )
 
   it.live("ends each direction by itself", () =>
     Effect.gen(function*() {
