@@ -78,7 +78,7 @@ export const network: Part = (it) => {
         sandbox.id,
         `exec 5<> /dev/tcp/127.0.0.1/3128; printf 'CONNECT 127.0.0.1:${port} HTTP/1.1\\r\\n\\r\\n' >&5; head -1 <&5`
       )
-      expect(open.size).toBe(1)
+      yield* eventually(Effect.sync(() => open.size === 1))
       yield* sdk.deleteSandbox(sandbox.id)
       yield* eventually(Effect.sync(() => open.size === 0))
     }))

@@ -422,12 +422,12 @@ for client in clients: client.sendall(b"CONNECT open.test:${port} HTTP/1.1\\r\\n
 for client in clients: assert b" 200 " in client.recv(100)`
       )
       yield* connect
-      expect(open.size).toBe(3)
+      yield* eventually(Effect.sync(() => open.size === 3))
       yield* sdk.stopSandbox(sandbox.id)
       yield* eventually(Effect.sync(() => open.size === 0))
       // A stopped sandbox has its network again when it is started.
       yield* connect
-      expect(open.size).toBe(3)
+      yield* eventually(Effect.sync(() => open.size === 3))
       yield* sdk.deleteSandbox(sandbox.id)
       yield* eventually(Effect.sync(() => open.size === 0))
     }).pipe(Effect.scoped, Effect.provide(engine())))
