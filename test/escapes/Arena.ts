@@ -1,0 +1,198 @@
+/**
+ * Where attempts are made: a service, a host with something to reach, a neighbour, and a sandbox to get out of.
+ */
+import { Context, Effect, Fiber, Layer, Ref, type Scope } from "effect"
+import type { Language } from "../../src/CodeContext.js"
+import type { AnySandboxSDKError } from "../../src/Errors.js"
+import type { Resources } from "../../src/SandboxInfo.js"
+import { SandboxSDK, type Service } from "../../src/SandboxSDK.js"
+import { type Attempt, escaped, judge, type Limit, type Verdict, unclear } from "./Attempt.js"
+import * as Host from "./Host.js"
+import * as Neighbour from "./Neighbour.js"
+import bashPrelude from "./prelude.bash?asset"
+import javascriptPrelude from "./prelude.js?asset"
+import pythonPrelude from "./prelude.py?asset"
+
+/**
+ * What an attempt gets.
+ */
+export interface Arena {
+  readonly sdk: Service
+  readonly host: Host.Host
+  readonly neighbour: Neighbour.Neighbour
+  /** The sandbox to get out of. */
+  readonly sandboxId: string
+  /** Runs a program in an interpreter of its own, and gives all that it said, and how it failed. */
+  readonly run: (language: Language, code: string, timeoutMs?: number) => Effect.Effect<string, AnySandboxSDKError>
+  /** The same, judged by what it said. */
+  readonly judged: (language: Language, code: string, timeoutMs?: number) => Effect.Effect<Verdict, AnySandboxSDKError>
+  /** The command line, as one file. */
+  readonly cli: Effect.Effect<string>
+  /** A further sandbox, for as long as the scope lives. */
+  readonly another: (
+    resources?: Resources,
+    variables?: Readonly<Record<string, string>>
+  ) => Effect.Effect<string, AnySandboxSDKError, Scope.Scope>
+}
+
+/**
+ * What came of an attempt.
+ */
+export interface Outcome {
+  readonly id: string
+  readonly outcome: Verdict["outcome"] | "soft" | "not made"
+  readonly how: string
+  readonly ms: number
+}
+
+/**
+ * How the suite is run.
+ */
+export interface Options {
+  /** Makes the command line as one file; it is made once. */
+  readonly cli: Effect.Effect<string>
+  /** The limits that this isolation, on this host, only watches. */
+  readonly soft?: Effect.Effect<ReadonlyArray<Limit>>
+}
+
+/**
+ * Makes attempts, one at a time.
+ */
+export interface Attempts {
+  readonly make: (attempt: Attempt) => Effect.Effect<Outcome>
+}
+
+/** Enough for every attempt that does not ask for less. */
+const SHARED: Resources = { memoryMb: 512, cpus: 1, processes: 128, tmpMb: 32, fileSizeMb: 64 }
+
+/** What a sandbox of its own has, where the attempt does not say otherwise. */
+const ALONE: Resources = { memoryMb: 128, cpus: 1, processes: 32, tmpMb: 16, fileSizeMb: 32 }
+
+const RUN_MS = 30_000
+
+const withPrelude = (language: Language, told: object, code: string): string => {
+  const facts = JSON.stringify(told)
+  switch (language) {
+    case "python":
+      return `${pythonPrelude}\nH = json.loads(${JSON.stringify(facts)})\n${code}`
+    case "bash":
+      return `${bashPrelude}\nH=${`'${facts.replaceAll("'", "'\\''")}'`}\n${code}`
+    case "javascript":
+    case "typescript":
+      return `${javascriptPrelude}\nvar H = ${facts}\n${code}`
+  }
+}
+
+/** An error in words, with the output up to there. */
+const tell = (error: AnySandboxSDKError): string => {
+  const before = "execution" in error && error.execution !== undefined
+    ? [...error.execution.logs.stdout, ...error.execution.logs.stderr].join("")
+    : ""
+  const traceback = error._tag === "ExecutionError" ? `${error.traceback}\n` : ""
+  return `${before}\n${traceback}${error.message}`
+}
+
+const make = Effect.fnUntraced(function*(options: Options) {
+  const sdk = yield* SandboxSDK
+  const host = yield* Host.make
+  const neighbour = yield* Neighbour.make(sdk)
+  const soft = yield* (options.soft ?? Effect.succeed([]))
+  const cli = yield* Effect.cached(options.cli)
+  const secrets = [...host.secrets, neighbour.secret]
+  const told = { ...host.told, neighbour: neighbour.told }
+
+  const another: Arena["another"] = (resources = {}, initialEnvVars = {}) =>
+    Effect.map(
+      Effect.acquireRelease(
+        sdk.createSandbox({ templateId: "python", resources: { ...ALONE, ...resources }, initialEnvVars }),
+        ({ sandbox }) => Effect.ignore(sdk.deleteSandbox(sandbox.id))
+      ),
+      ({ sandbox }) => sandbox.id
+    )
+
+  const runIn = (sandboxId: string): Arena["run"] => (language, code, timeoutMs = RUN_MS) =>
+    Effect.acquireUseRelease(
+      sdk.createCodeContext(sandboxId, { language }),
+      ({ id }) =>
+        sdk.runCode(sandboxId, withPrelude(language, told, code), { contextId: id, timeoutMs }).pipe(
+          Effect.map(({ execution }) => [...execution.logs.stdout, ...execution.logs.stderr, execution.text].join("")),
+          Effect.catchAll((error) => Effect.succeed(tell(error)))
+        ),
+      ({ id }) => Effect.ignore(sdk.deleteCodeContext(id))
+    )
+
+  const arena = (sandboxId: string): Arena => {
+    const run = runIn(sandboxId)
+    const judged: Arena["judged"] = (language, code, timeoutMs) =>
+      Effect.map(run(language, code, timeoutMs), (said) => {
+        const stolen = secrets.find((secret) => said.includes(secret))
+        return stolen === undefined ? judge(said) : escaped(`it printed a secret: ${said.slice(0, 200)}`)
+      })
+    return { sdk, host, neighbour, sandboxId, run, judged, cli, another }
+  }
+
+  const shared = yield* Ref.make("")
+  /** The sandbox of the attempts that do no harm; another one if somebody has ended it after all. */
+  const sharedId = Effect.gen(function*() {
+    const id = yield* Ref.get(shared)
+    if (id !== "") {
+      const status = yield* Effect.orElseSucceed(sdk.getSandboxStatus(id), () => "error" as const)
+      if (status === "ready" || status === "running") return id
+    }
+    const { sandbox } = yield* sdk.createSandbox({ templateId: "python", resources: SHARED })
+    yield* Ref.set(shared, sandbox.id)
+    return sandbox.id
+  })
+
+  const attemptIt = (attempt: Attempt) =>
+    Effect.gen(function*() {
+      const id = yield* attempt.alone === undefined ? sharedId : another(attempt.alone)
+      return yield* attempt.make(arena(id))
+    }).pipe(
+      Effect.scoped,
+      Effect.catchAll((error) => Effect.succeed(unclear(`it could not be made: ${tell(error)}`)))
+    )
+
+  const makeAttempt = (attempt: Attempt): Effect.Effect<Outcome> =>
+    Effect.gen(function*() {
+      const without = attempt.without?.()
+      if (without !== undefined) return { id: attempt.id, outcome: "not made" as const, how: without, ms: 0 }
+      const start = Date.now()
+      const everybody = Effect.zipRight(
+        neighbour.answers.pipe(Effect.mapError((why) => `the neighbour did not answer: ${why}`)),
+        host.answers.pipe(Effect.mapError((why) => `the host did not answer: ${why}`))
+      )
+      const failures: Array<string> = []
+      const probe = Effect.catchAll(everybody, (why) => Effect.sync(() => void failures.push(why)))
+      let isOver = false
+      // As long as the attempt goes on, and not cut short: what has been asked is answered.
+      const probing = yield* Effect.fork(Effect.repeat(
+        Effect.zipLeft(probe, Effect.sleep("20 millis")),
+        { while: () => !isOver && failures.length === 0 }
+      ))
+      const verdict = yield* attemptIt(attempt)
+      isOver = true
+      yield* Fiber.join(probing)
+      const breaches = [...yield* host.breaches, ...failures]
+      const result = breaches.length > 0 ? escaped(breaches.join("; ")) : verdict
+      const isSoft = result.outcome === "escaped" && breaches.length === 0 && attempt.limit !== undefined &&
+        soft.includes(attempt.limit)
+      return {
+        id: attempt.id,
+        outcome: isSoft ? "soft" as const : result.outcome,
+        how: result.how,
+        ms: Date.now() - start
+      }
+    })
+
+  const attempts: Attempts = { make: makeAttempt }
+  return attempts
+})
+
+/**
+ * The place for attempts, over whatever service there is.
+ */
+export class Arenas extends Context.Tag("test/escapes/Arenas")<Arenas, Attempts>() {
+  static readonly layer = (options: Options): Layer.Layer<Arenas, Error, SandboxSDK> =>
+    Layer.scoped(this, Effect.mapError(make(options), (why) => new Error(why)))
+}

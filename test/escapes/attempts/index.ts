@@ -1,0 +1,35 @@
+/**
+ * All attempts, by family.
+ */
+import type { Attempt, Family } from "../Attempt.js"
+import { archives } from "./archives.js"
+import { descriptors } from "./descriptors.js"
+import { environment } from "./environment.js"
+import { exhaustion } from "./exhaustion.js"
+import { fileApi } from "./fileApi.js"
+import { files } from "./files.js"
+import { injection } from "./injection.js"
+import { kernel } from "./kernel.js"
+import { network } from "./network.js"
+import { privileges } from "./privileges.js"
+import { processes } from "./processes.js"
+import { protocol } from "./protocol.js"
+import { siblings } from "./siblings.js"
+
+export const families: ReadonlyArray<Family> = [
+  files,
+  siblings,
+  processes,
+  privileges,
+  kernel,
+  network,
+  descriptors,
+  fileApi,
+  archives,
+  environment,
+  injection,
+  exhaustion,
+  protocol
+]
+
+export const attempts: ReadonlyArray<Attempt> = families.flatMap((family) => family.attempts)

@@ -1,0 +1,4 @@
+import { layerLocal } from "../../src/local.js"
+import { escapes } from "./suite.js"
+
+escapes("out of the embedded engine", layerLocal())
