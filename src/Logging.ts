@@ -59,6 +59,13 @@ const scrubber = (apiKey: Redacted.Redacted | undefined): (line: string) => stri
   return secret === "" ? (line) => line : (line) => line.replaceAll(secret, "<redacted>")
 }
 
+/** JSON leaves these as they are; a terminal that shows the log would obey some, and end lines at others. */
+const escapeControls = (line: string): string =>
+  line.replace(
+    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+
 /**
  * A logger that makes one line of JSON of each message: `timestamp`, `level` (`debug`, `info`, `warn`, `error`),
  * `message`, and where there are any `spans`, `cause` and the annotations, such as `sandboxId` and `executionId`. The API
@@ -78,13 +85,13 @@ export const make = (options: Pick<LoggingOptions, "apiKey"> = {}): Logger.Logge
       ...(Object.keys(spans).length === 0 ? {} : { spans })
     }
     // What cannot be written as JSON, such as a big integer deep inside, must not end who logs it.
-    return scrub(Either.getOrElse(
+    return escapeControls(scrub(Either.getOrElse(
       Either.try(() => Inspectable.stringifyCircular(record)),
       () =>
         JSON.stringify(Object.fromEntries(
           Object.entries(record).map(([name, value]) => [name, Inspectable.toStringUnknown(value)])
         ))
-    ))
+    )))
   })
 }
 

@@ -23,8 +23,8 @@ KINDS = {
 }
 
 
-def describe(workspace, path, status):
-    """A `FileInfo`. `path` is bytes; the status is that of a link itself, not of what it points to."""
+def describe(workspace, path, folder, name, status):
+    """A `FileInfo` of a name in an open folder. The status is that of a link itself, not of what it points to."""
     kind = KINDS.get(stat.S_IFMT(status.st_mode), "unknown")
     public = workspace.public(path)
     info = {
@@ -34,12 +34,12 @@ def describe(workspace, path, status):
         "isDirectory": kind == "directory",
         "size": status.st_size,
         "mode": stat.S_IMODE(status.st_mode),
-        "createdAt": created(path, status),
+        "createdAt": created(folder, name, status),
         "modifiedAt": status.st_mtime_ns // 1000000
     }
     if kind == "symlink":
         try:
-            info["target"] = show(os.readlink(path))
+            info["target"] = show(os.readlink(name, dir_fd=folder))
         except OSError:
             pass
     return info
@@ -104,30 +104,35 @@ class Files:
             if isinstance(transfer, (Reading, Watching)):
                 self.guard({"id": number}, transfer.pump)
 
-    def describe(self, path):
-        return describe(self.workspace, path, os.lstat(path))
+    def describe(self, place):
+        return describe(self.workspace, place.path, place.folder, place.name, place.status())
 
     # The operations
 
     def stat(self, header):
-        self.reply(header["id"], self.describe(self.workspace.locate(header["path"], follow=False)))
+        with self.workspace.open(header["path"], follow=False) as place:
+            self.reply(header["id"], self.describe(place))
 
     def list(self, header):
-        path = self.workspace.locate(header["path"])
-        self.loop.spawn(self.steps(header, self.listing(header["id"], path)))
+        with self.workspace.open(header["path"]) as place:
+            folder = place.open(os.O_RDONLY | os.O_DIRECTORY)
+        self.loop.spawn(self.steps(header, self.listing(header["id"], place.path, folder)))
 
-    def listing(self, number, path):
-        names = sorted(os.listdir(path), key=show)
-        entries = []
-        for index, name in enumerate(names):
-            entry = os.path.join(path, name)
-            try:
-                entries.append(describe(self.workspace, entry, os.lstat(entry)))
-            except FileNotFoundError:
-                # It went away meanwhile.
-                continue
-            if index % BATCH == BATCH - 1:
-                yield
+    def listing(self, number, path, folder):
+        try:
+            names = sorted(map(os.fsencode, os.listdir(folder)), key=show)
+            entries = []
+            for index, name in enumerate(names):
+                try:
+                    status = os.lstat(name, dir_fd=folder)
+                except FileNotFoundError:
+                    # It went away meanwhile.
+                    continue
+                entries.append(describe(self.workspace, os.path.join(path, name), folder, name, status))
+                if index % BATCH == BATCH - 1:
+                    yield
+        finally:
+            os.close(folder)
         self.reply(number, entries)
 
     def steps(self, header, task):
@@ -146,57 +151,65 @@ class Files:
             yield
 
     def delete(self, header):
-        path = self.workspace.locate(header["path"], follow=False)
-        if path == self.workspace.root:
-            raise FileFailure("permission_denied", "/workspace itself cannot be deleted.")
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            self.loop.spawn(self.steps(header, self.deletion(header["id"], path)))
-        else:
-            os.unlink(path)
-            self.reply(header["id"], None)
+        with self.workspace.open(header["path"], follow=False) as place:
+            if place.path == self.workspace.root:
+                raise FileFailure("permission_denied", "/workspace itself cannot be deleted.")
+            if stat.S_ISDIR(place.status().st_mode):
+                tree = remove_tree(os.dup(place.folder), place.name)
+                self.loop.spawn(self.steps(header, self.deletion(header["id"], tree)))
+            else:
+                os.unlink(place.name, dir_fd=place.folder)
+                self.reply(header["id"], None)
 
-    def deletion(self, number, path):
+    def deletion(self, number, tree):
         count = 0
-        for _ in remove_tree(path):
+        for _ in tree:
             count += 1
             if count % BATCH == 0:
                 yield
         self.reply(number, None)
 
     def make_directory(self, header):
-        path = self.workspace.locate(header["path"])
-        if header["parents"]:
-            if os.path.lexists(path) and not os.path.isdir(path):
+        with self.workspace.open(header["path"], make=header["parents"]) as place:
+            if place.path != self.workspace.root:
+                try:
+                    os.mkdir(place.name, dir_fd=place.folder)
+                except FileExistsError:
+                    if not header["parents"] or not stat.S_ISDIR(place.status().st_mode):
+                        raise
+            elif not header["parents"]:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            make_parents(path)
-        else:
-            os.mkdir(path)
-        self.reply(header["id"], self.describe(path))
+            self.reply(header["id"], self.describe(place))
 
     def move(self, header):
-        path = self.workspace.locate(header["path"], follow=False)
-        to = self.workspace.locate(header["to"], "to", follow=False)
-        if self.workspace.root in (path, to):
-            raise FileFailure("permission_denied", "/workspace itself cannot be moved or replaced.")
-        os.lstat(path)
-        try:
-            os.rename(path, to)
-        except OSError as error:
-            raise explain(error, header["to"], "to")
-        self.reply(header["id"], self.describe(to))
+        with self.workspace.open(header["path"], follow=False) as place:
+            with self.workspace.open(header["to"], "to", follow=False) as to:
+                if self.workspace.root in (place.path, to.path):
+                    raise FileFailure("permission_denied", "/workspace itself cannot be moved or replaced.")
+                place.status()
+                try:
+                    os.rename(place.name, to.name, src_dir_fd=place.folder, dst_dir_fd=to.folder)
+                except OSError as error:
+                    raise explain(error, header["to"], "to")
+                self.reply(header["id"], self.describe(to))
 
     def read(self, header):
-        path = self.workspace.locate(header["path"])
-        reading = Reading(self, header, path)
-        self.transfers[header["id"]] = reading
-        self.reply(header["id"], describe(self.workspace, path, reading.status))
+        with self.workspace.open(header["path"]) as place:
+            reading = Reading(self, header, place)
+            self.transfers[header["id"]] = reading
+            self.reply(
+                header["id"],
+                describe(self.workspace, place.path, place.folder, place.name, reading.status)
+            )
         reading.pump()
 
     def write(self, header):
-        path = self.workspace.locate(header["path"])
-        if header["createParents"]:
-            make_parents(os.path.dirname(path))
-        self.transfers[header["id"]] = Writing(self, header, path)
+        place = self.workspace.open(header["path"], make=header["createParents"])
+        try:
+            self.transfers[header["id"]] = Writing(self, header, place)
+        except BaseException:
+            place.close()
+            raise
 
     def watch(self, header):
         path = self.workspace.locate(header["path"])
@@ -217,28 +230,12 @@ OPERATIONS = {
 }
 
 
-def make_parents(path):
-    """The directory and those above it; what is there already is left alone."""
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for each in reversed(missing):
-        try:
-            os.mkdir(each)
-        except FileExistsError:
-            if not os.path.isdir(each):
-                raise NotADirectoryError(20, "Not a directory") from None
-
-
-def remove_tree(path):
-    """Deletes a directory and all in it, one entry a step, without following links and however deep it is.
-
-    It stands in one directory at a time, so that the depth costs no descriptors and no stack.
+def remove_tree(here, name):
+    """Deletes a directory, and all in it, from an open one, which is closed at the end. One entry a step, without
+    following links and however deep it is: it stands in one directory at a time, so that the depth costs no descriptors
+    and no stack.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    parent, name = os.path.split(path)
-    here = os.open(parent, flags)
     try:
         levels = [(name, identity(here), None)]
         here = enter(here, name, flags)
@@ -254,7 +251,7 @@ def remove_tree(path):
                     entries = os.listdir(here)
                 continue
             name, expected, entries = levels.pop()
-            up = os.open("..", flags, dir_fd=here)
+            up = os.open(b"..", os.O_PATH | flags, dir_fd=here)
             os.close(here)
             here = up
             if identity(here) != expected:
@@ -283,11 +280,16 @@ def remove_entry(entry, here):
 
 def enter(here, name, flags):
     """Goes down; a directory that its owner cannot change is made changeable, as it is to be deleted anyway."""
+    found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
     try:
-        os.chmod(name, 0o700, dir_fd=here)
-    except OSError:
-        pass
-    below = os.open(name, flags, dir_fd=here)
+        try:
+            # By the open one: the name may be a link by now.
+            os.chmod(b"/proc/self/fd/%d" % found, 0o700)
+        except OSError:
+            pass
+        below = os.open(b".", flags, dir_fd=found)
+    finally:
+        os.close(found)
     os.close(here)
     return below
 

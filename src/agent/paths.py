@@ -49,6 +49,40 @@ def show(name):
     return name.decode("utf-8", "replace")
 
 
+ENTER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Place:
+    """A name in a folder that is open and inside of the workspace; `close` it.
+
+    What is done by the two cannot be led elsewhere: code may turn any part of a path into a link once it has been looked
+    at, but a folder that is open stays the one that it is, and cannot be moved out of the file system of the workspace.
+    """
+
+    def __init__(self, path, folder, name):
+        self.path = path
+        self.folder = folder
+        self.name = name
+
+    def status(self):
+        """That of a link itself, not of what it points to."""
+        return os.lstat(self.name, dir_fd=self.folder)
+
+    def open(self, flags, mode=0o777):
+        return os.open(self.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.folder)
+
+    def close(self):
+        if self.folder >= 0:
+            os.close(self.folder)
+            self.folder = -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        self.close()
+
+
 class Workspace:
     """The folder that the file operations are confined to."""
 
@@ -62,11 +96,51 @@ class Workspace:
     def inside(self, path):
         return path == self.root or path.startswith(self.root + b"/")
 
-    def locate(self, path, field="path", follow=True):
-        """The bytes of the place that a path means. Without `follow`, a symbolic link at its end is that place itself.
+    def enter(self, path, make=False):
+        """Opens the folder with this path, which has no symbolic links in it; with `make`, makes what is missing of it.
+
+        It goes one step at a time from the top and follows nothing, so that a part which has become a link since the path
+        was resolved fails (`NotADirectoryError`) in place of leading out.
+        """
+        here = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in path[len(self.root):].split(b"/"):
+                if part:
+                    below = self.step(here, part, make)
+                    os.close(here)
+                    here = below
+            return here
+        except BaseException:
+            os.close(here)
+            raise
+
+    def step(self, here, part, make):
+        try:
+            return os.open(part, ENTER, dir_fd=here)
+        except FileNotFoundError:
+            if not make:
+                raise
+        try:
+            os.mkdir(part, dir_fd=here)
+        except FileExistsError:
+            # Somebody else was faster; if that is no folder, the next line says so.
+            pass
+        return os.open(part, ENTER, dir_fd=here)
+
+    def open(self, path, field="path", follow=True, make=False):
+        """The place that a path means, its folder open. Without `follow`, a symbolic link at its end is that place itself.
+        With `make`, the folders above it are made.
 
         Fails with `path_outside_workspace`, also by way of a symbolic link, and when the path is not absolute.
         """
+        place = self.locate(path, field, follow)
+        if place == self.root:
+            return Place(place, self.enter(place), b".")
+        folder, name = os.path.split(place)
+        return Place(place, self.enter(folder, make), name)
+
+    def locate(self, path, field="path", follow=True):
+        """The bytes of the place that a path means, as things are at this moment."""
         if "\0" in path:
             raise FileFailure("file_error", "The path contains a NUL character.", field)
         if path == PUBLIC or path.startswith(PUBLIC + "/"):

@@ -14,19 +14,17 @@ REPLACING = b".sandbox-old-"
 class Reading:
     """One file on its way to the engine."""
 
-    def __init__(self, files, header, path):
+    def __init__(self, files, header, place):
         self.files = files
         self.id = header["id"]
         self.path = header["path"]
         self.credit = header["credit"]
         # A FIFO without a writer must not hold up the agent.
-        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        self.fd = place.open(os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             self.status = os.fstat(self.fd)
             if not stat.S_ISREG(self.status.st_mode):
                 raise FileFailure("not_a_file", "%s is not a regular file." % self.path)
-            if not files.workspace.inside(os.readlink(b"/proc/self/fd/%d" % self.fd)):
-                raise FileFailure("path_outside_workspace", "%s leads outside of /workspace." % self.path)
         except BaseException:
             os.close(self.fd)
             raise
@@ -62,17 +60,17 @@ class Reading:
 class Writing:
     """One file on its way from the engine: it gets its name when it is complete, in one step."""
 
-    def __init__(self, files, header, path):
+    def __init__(self, files, header, place):
         self.files = files
         self.id = header["id"]
         self.path = header["path"]
-        self.target = path
+        self.place = place
         self.mode = 0o644
         self.prefix = NEW
         self.temporary = None
-        self.directory = os.path.dirname(path)
+        self.fd = -1
         try:
-            status = os.lstat(path)
+            status = place.status()
         except FileNotFoundError:
             pass
         else:
@@ -81,23 +79,25 @@ class Writing:
                 raise FileFailure("not_a_file", "%s is %s." % (self.path, what))
             self.mode = stat.S_IMODE(status.st_mode)
             self.prefix = REPLACING
-        if not os.path.basename(path) or self.path.endswith("/"):
+        if self.path.endswith("/"):
             raise FileFailure("not_a_file", "%s names a directory." % self.path)
         self.open()
         os.fchmod(self.fd, self.mode)
 
     def open(self):
         """A file without a name leaves no trace however this ends; not every file system has them."""
+        folder = self.place.folder
         try:
-            self.fd = os.open(self.directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            self.fd = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
         except FileNotFoundError:
             raise
         except OSError:
             self.temporary = self.unused_name()
-            self.fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self.fd = os.open(self.temporary, flags, 0o600, dir_fd=folder)
 
     def unused_name(self):
-        return os.path.join(self.directory, self.prefix + os.urandom(9).hex().encode("ascii"))
+        return self.prefix + os.urandom(9).hex().encode("ascii")
 
     def data(self, blob, last):
         view = memoryview(blob)
@@ -109,27 +109,31 @@ class Writing:
             self.files.link.send({"ev": "file.credit", "id": self.id, "bytes": len(blob)})
 
     def finish(self):
+        folder = self.place.folder
         if self.temporary is None:
             self.temporary = self.unused_name()
-            # The directory is given only because os.link calls linkat(2), which follows /proc, when one is.
-            anchor = os.open(self.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.link(b"/proc/self/fd/%d" % self.fd, self.temporary, src_dir_fd=anchor, follow_symlinks=True)
-            finally:
-                os.close(anchor)
-        os.rename(self.temporary, self.target)
+            # os.link calls linkat(2), which follows /proc, only when it is given folders.
+            os.link(
+                b"/proc/self/fd/%d" % self.fd,
+                self.temporary,
+                src_dir_fd=folder,
+                dst_dir_fd=folder,
+                follow_symlinks=True
+            )
+        os.rename(self.temporary, self.place.name, src_dir_fd=folder, dst_dir_fd=folder)
         self.temporary = None
-        info = self.files.describe(self.target)
+        info = self.files.describe(self.place)
         self.files.forget(self.id)
         self.files.reply(self.id, info)
 
     def close(self):
         if self.temporary is not None:
             try:
-                os.unlink(self.temporary)
+                os.unlink(self.temporary, dir_fd=self.place.folder)
             except OSError:
                 pass
             self.temporary = None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+        self.place.close()

@@ -12,7 +12,7 @@ import struct
 
 from .framing import dump
 from .loop import READ
-from .paths import FileFailure, explain
+from .paths import FileFailure, Place, explain
 from .processes import libc
 from .transfers import NEW, REPLACING
 
@@ -28,7 +28,6 @@ IN_UNMOUNT = 0x2000
 IN_Q_OVERFLOW = 0x4000
 IN_IGNORED = 0x8000
 IN_ONLYDIR = 0x1000000
-IN_DONT_FOLLOW = 0x2000000
 IN_ISDIR = 0x40000000
 
 ENTRIES = IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
@@ -74,15 +73,24 @@ class Watching:
         if self.recursive:
             for _ in self.descend(self.root, False):
                 yield
-        self.files.reply(self.id, self.files.describe(self.root))
+        with self.files.workspace.open(self.path) as place:
+            self.files.reply(self.id, self.files.describe(place))
         self.pump()
 
     def add(self, path, must=False):
         if self.fd < 0:
             return False
-        wd = libc.inotify_add_watch(self.fd, path, FLAGS if must else FLAGS | IN_DONT_FOLLOW)
+        try:
+            folder = self.files.workspace.enter(path)
+        except OSError:
+            if must:
+                raise
+            return False
+        # By the open folder: any part of the path may be a link by now.
+        wd = libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % folder, FLAGS)
+        number = ctypes.get_errno()
+        os.close(folder)
         if wd < 0:
-            number = ctypes.get_errno()
             if must or number in (errno.ENOSPC, errno.ENOMEM):
                 self.refuse(number)
             return False
@@ -95,22 +103,33 @@ class Watching:
         folders = [top]
         while folders:
             folder = folders.pop()
-            try:
-                names = sorted(os.listdir(folder))
-            except OSError:
-                continue
-            for name in names:
+            for name, directory in self.entries(folder):
                 path = os.path.join(folder, name)
-                try:
-                    directory = stat.S_ISDIR(os.lstat(path).st_mode)
-                except OSError:
-                    continue
                 if announce and not path.rpartition(b"/")[2].startswith((NEW, REPLACING)):
                     self.announced.add(path)
                     self.tell("created", path, directory)
                 if directory and self.add(path):
                     folders.append(path)
             yield
+
+    def entries(self, path):
+        """The names in a folder, and whether each is a folder itself."""
+        found = []
+        try:
+            with Place(path, self.files.workspace.enter(path), b".") as place:
+                folder = place.open(os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return found
+        try:
+            for name in sorted(map(os.fsencode, os.listdir(folder))):
+                try:
+                    found.append((name, stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode)))
+                except OSError:
+                    # It went away meanwhile.
+                    continue
+        finally:
+            os.close(folder)
+        return found
 
     # Events
 

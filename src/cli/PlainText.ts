@@ -23,6 +23,13 @@ export const unlessTerminal = <A, E, R>(program: Effect.Effect<A, E, R>): Effect
   })
 
 /**
+ * A message of more than one line in which others may have a say: its lines stay, all else that a terminal would obey does
+ * not.
+ */
+export const message = (text: string): string =>
+  text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, "\ufffd")
+
+/**
  * Text that others chose (a name, a path), in one line and without control characters, which a terminal would obey.
  */
 export const visible = (text: string): string =>

@@ -89,7 +89,8 @@ const explain = (args: ReadonlyArray<string>) => (cause: Cause.Cause<Failure>): 
         ? explainUsage(args)
         : error._tag === "Exited"
         ? Effect.void
-        : Console.error(error._tag === "CliError" ? error.message : describe(error))
+        // It may quote names of files and the last words of a program.
+        : Console.error(PlainText.message(error._tag === "CliError" ? error.message : describe(error)))
   })
 
 const statusOfCause = (cause: Cause.Cause<Failure>): number =>

@@ -110,6 +110,9 @@ export const make = (options: Options): ReadonlyArray<string> => [
   "--assert-userns-disabled",
   "--die-with-parent",
   "--new-session",
+  // The agent is the first process: nothing inside can kill or freeze it (pid_namespaces(7)), and there is no process of
+  // bubblewrap's whose memory and descriptors could be looked into.
+  "--as-pid-1",
   ...["--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--cap-drop", "ALL"],
   "--clearenv",
   ...["--setenv", "PATH", SEARCH_PATH, "--setenv", "HOME", "/workspace", "--setenv", "LANG", "C.UTF-8"],
@@ -123,7 +126,8 @@ export const make = (options: Options): ReadonlyArray<string> => [
     path,
     index
   ) => ["--perms", "0444", "--file", String(DESCRIPTORS.files + index), path]),
-  ...["--proc", "/proc", "--dev", "/dev"],
+  // Who makes a namespace may change the settings that belong to it (those of the network, of message queues).
+  ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"],
   ...["--perms", "1777", "--size", String(sharedMemoryMb(options.memoryMb) * MIB), "--tmpfs", "/dev/shm"],
   ...["--perms", "1777", "--size", String(options.tmpMb * MIB), "--tmpfs", "/tmp"],
   ...["--perms", "0700", "--size", String(MIB), "--tmpfs", "/run/sandbox"],

@@ -102,7 +102,7 @@ const PROMISES: ReadonlyArray<Promise> = [
     id: "processes",
     title: "Other processes are out of sight",
     mechanism: "process namespace",
-    attempts: ["own number", "visible processes"]
+    attempts: ["own number", "visible processes", "end of the first process"]
   },
   {
     id: "network",

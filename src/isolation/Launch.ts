@@ -43,8 +43,8 @@ const START_TIMEOUT = 10_000
 /** How long the end of a sandbox may take, in milliseconds; it takes 15. */
 const END_TIMEOUT = 5_000
 
-/** The processes of a sandbox that its user does not count: bubblewrap's own, and the agent. */
-const OWN_PROCESSES = 2
+/** The processes of a sandbox that its user does not count: the agent. */
+const OWN_PROCESSES = 1
 
 const startFailed = (options: LaunchOptions, message: string): SandboxError =>
   new SandboxError({ code: "start_failed", sandboxId: options.sandboxId, message })

@@ -129,8 +129,11 @@ const AUDIT_ARCHITECTURE = { x64: 0xc000003e, arm64: 0xc00000b7 } as const
 /** linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const CLONE_NAMESPACES = 0x7e020000
 
-/** asm-generic/ioctls.h: TIOCSTI types into a terminal, TIOCLINUX pastes into a console. */
-const TERMINAL_INJECTION = [0x5412, 0x541c] as const
+/**
+ * asm-generic/ioctls.h: TIOCSTI types into a terminal, TIOCLINUX pastes into a console, TIOCSETD has the kernel load a
+ * driver for a line discipline, whichever the number names.
+ */
+const TERMINAL_REQUESTS = [0x5412, 0x541c, 0x5423] as const
 
 /** What Docker allows too (personality(2)): Linux and its 32-bit and Linux 2.6 dresses, and asking. */
 const PERSONALITIES = [0, 0x8, 0x20000, 0x20008, 0xffffffff] as const
@@ -216,7 +219,7 @@ const program = (architecture: Architecture): ReadonlyArray<Instruction> => {
     ]),
     ...onCall(CHECKED.ioctl[column], [
       load(argument(1)),
-      ...TERMINAL_INJECTION.flatMap((request) => onEqual(request, NOT_PERMITTED)),
+      ...TERMINAL_REQUESTS.flatMap((request) => onEqual(request, NOT_PERMITTED)),
       give(ALLOW)
     ]),
     ...onCall(CHECKED.personality[column], [load(argument(0)), ...allowOnly(PERSONALITIES, NOT_PERMITTED)]),

@@ -133,6 +133,7 @@ refused("call of the future", lambda: call(600), errno.ENOSYS)
 if x64:
     refused("call by x32", lambda: call(0x40000000 | 39), errno.ENOSYS)
 refused("terminal injection", lambda: fcntl.ioctl(3, 0x5412, b"x"), errno.EPERM)
+refused("call for a line discipline", lambda: fcntl.ioctl(3, 0x5423, b"\0\0\0\0"), errno.EPERM)
 for name, flag in (("user", 0x10000000), ("mount", 0x20000), ("pid", 0x20000000), ("network", 0x40000000)):
     refused("clone into a new %s namespace" % name, lambda: namespaced_clone(flag), errno.EPERM)
 for name, family in (("VSOCK", 40), ("ALG", 38), ("PACKET", 17), ("XDP", 44), ("BLUETOOTH", 31), ("TIPC", 30)):
@@ -148,7 +149,11 @@ for folder in ("/", "/usr", "/usr/bin", "/etc", "/dev", "/run", "/opt/sandbox", 
     refused("write to " + folder, lambda: create(os.path.join(folder, "probe")))
 for folder in ("/workspace", "/tmp", "/dev/shm", "/run/sandbox"):
     works("use " + folder, lambda: create(os.path.join(folder, "probe")))
-for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/vm/overcommit_memory", "/proc/sysrq-trigger"):
+for path in (
+    "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/vm/overcommit_memory", "/proc/sysrq-trigger",
+    # These belong to the namespaces of the sandbox.
+    "/proc/sys/kernel/msgmax", "/proc/sys/fs/mqueue/msg_max", "/proc/sys/net/ipv4/ip_forward"
+):
     refused("open for writing " + path, lambda: write_only(path))
 
 # Devices, the terminal, descriptors, the environment.
@@ -174,12 +179,22 @@ try:
     first = read("/proc/1/environ")
 except OSError:
     first = b""
-record("environment of the first process", all(e.split(b"=")[0] in (b"", b"PATH", b"PWD") for e in first.split(b"\0")))
+allowed = (b"", b"PATH", b"HOME", b"LANG", b"PWD")
+record("environment of the first process", all(each.split(b"=")[0] in allowed for each in first.split(b"\0")))
 
 # Other processes.
 visible = [int(name) for name in os.listdir("/proc") if name.isdigit()]
 record("own number", os.getpid() < 10, os.getpid())
 record("visible processes", len(visible) <= 4, visible)
+
+
+def freeze_the_first():
+    os.kill(1, signal.SIGSTOP)
+    os.kill(1, signal.SIGKILL)
+
+
+# It is this one: if it can be killed, nobody reports.
+record("end of the first process", in_child(freeze_the_first) == 0)
 
 # The network.
 record("interfaces", [name for _, name in socket.if_nameindex()] == ["lo"], socket.if_nameindex())

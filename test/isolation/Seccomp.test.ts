@@ -122,6 +122,7 @@ for (const machine of machines) {
       expect(verdict(number("ioctl"), 0, 0x5401)).toBe(ALLOW)
       expect(verdict(number("ioctl"), 0, 0x5412)).toBe(EPERM)
       expect(verdict(number("ioctl"), 0, 0x541c)).toBe(EPERM)
+      expect(verdict(number("ioctl"), 0, 0x5423)).toBe(EPERM)
       // The kernel looks at the low half alone.
       expect(verdict(number("ioctl"), 0, 2 ** 32 + 0x5412)).toBe(EPERM)
     })

@@ -204,19 +204,39 @@ for folder in ("/tmp", "/dev/shm", "/run/sandbox", "/", "/dev", "/run", "/etc", 
     except OSError:
         pass
 `, { alone: { fileSizeMb: 1024 } }),
-    python("exhaustion-inodes-memory", "Inodes: fill the folders that are made of memory", "a size for each tmpfs, which counts inodes", raw`
-for folder in ("/tmp", "/dev/shm", "/run/sandbox"):
+    python(
+      "exhaustion-inodes-memory",
+      "Inodes: fill the folders that are made of memory",
+      MEMORY,
+      raw`
+reader, writer = os.pipe()
+def fill():
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
     made = 0
-    try:
-        while made < 300000:
-            os.close(os.open("%s/%d" % (folder, made), os.O_WRONLY | os.O_CREAT))
-            made += 1
-        escaped("%d files in %s" % (made, folder))
-    except OSError as error:
-        held("%s after %d" % (code_of(error), made))
-    for name in range(made):
-        os.unlink("%s/%d" % (folder, name))
-`, { alone: { memoryMb: 256 } }),
+    for folder in ("/tmp", "/dev/shm", "/run/sandbox"):
+        try:
+            while made < 200000:
+                os.close(os.open("%s/%d" % (folder, made), os.O_WRONLY | os.O_CREAT))
+                made += 1
+                if made % 1000 == 0:
+                    os.write(writer, b"x")
+        except OSError as error:
+            return code_of(error)
+    return made
+said, status = in_child(fill)
+os.set_blocking(reader, False)
+try:
+    made = len(os.read(reader, 65536)) * 1000
+except BlockingIOError:
+    made = 0
+for folder in ("/tmp", "/dev/shm", "/run/sandbox"):
+    subprocess.run(["find", folder, "-type", "f", "-delete"], stderr=subprocess.DEVNULL)
+escaped("%d files, which take some 200 MiB" % made) if made >= 199000 else held("%s after %d files" % (
+    signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said, made))
+`,
+      { alone: { memoryMb: 64 }, limit: "memory" }
+    ),
     python("exhaustion-descriptors", "Descriptors without end", "RLIMIT_NOFILE", raw`
 kept = []
 try:
@@ -393,40 +413,35 @@ while True:
         }).pipe(Effect.catchAll((error) => Effect.succeed(unclear(String(error)))))
     },
     {
-      id: "exhaustion-frozen-agent",
-      title: "Freeze the agent",
-      wall: "time limits of the engine, then the end of the sandbox",
+      id: "exhaustion-agent",
+      title: "Freeze the agent, kill it, take its limits away",
+      wall: "the agent is the first process of its namespace",
       alone: {},
-      make: ({ sandboxId, sdk }) =>
+      make: ({ run, sandboxId, sdk }) =>
         Effect.gen(function*() {
-          const ended = yield* Effect.flip(sdk.runCode(
-            sandboxId,
-            "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(60)",
-            { timeoutMs: 300 }
-          ).pipe(Effect.timeoutFail({ duration: "25 seconds", onTimeout: () => new Error("still running") })))
+          const said = yield* run(
+            "python",
+            raw`
+agent = os.getppid()
+for number in (signal.SIGSTOP, signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGSYS):
+    os.kill(agent, number)
+    os.killpg(os.getpgid(agent), number)
+held("no signal hurts it")
+`,
+            5_000
+          )
           const after = yield* afterwards(sandboxId, sdk)
-          return ended.message === "still running" || after.startsWith("6 * 7")
-            ? escaped(`${ended.message}; ${after}`)
-            : held(`${"_tag" in ended ? ended._tag : ended.name}; then ${after}`)
-        }).pipe(Effect.catchAll((error) => Effect.succeed(unclear(String(error)))))
-    },
-    {
-      id: "exhaustion-killed-agent",
-      title: "Kill the agent",
-      wall: "the sandbox ends with it",
-      alone: {},
-      make: ({ sandboxId, sdk }) =>
-        Effect.gen(function*() {
-          const ended = yield* Effect.flip(sdk.runCode(
-            sandboxId,
-            "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)",
-            { timeoutMs: 20_000 }
-          ))
-          const status = yield* sdk.getSandboxStatus(sandboxId)
-          return "code" in ended && ended.code === "terminated" && status === "error"
-            ? held("terminated")
-            : escaped(`${ended._tag}: ${ended.message}; ${status}`)
-        }).pipe(Effect.catchAll((error) => Effect.succeed(unclear(String(error)))))
+          const limited = yield* run(
+            "python",
+            "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (3, 3))\nresource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
+            5_000
+          )
+          // It may do this harm to itself; it must be said, in time.
+          const last = yield* afterwards(sandboxId, sdk)
+          return said.includes("HELD") && after === "it runs on"
+            ? held(`no signal hurts it; without descriptors: ${last}`)
+            : escaped(`${said} ${after} ${limited} ${last}`)
+        })
     }
   ]
 }

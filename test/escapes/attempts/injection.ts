@@ -193,10 +193,10 @@ export const injection: Family = {
         const base = `/api/sandboxes/${sandboxId}`
         const answers = [
           yield* send("GET", `${base}/files?path=${query}`),
-          yield* send("GET", `${base}/files/download?path=${query}`),
+          yield* send("GET", `${base}/files/content?path=${query}`),
           yield* send("GET", `${base}/files/list`),
           yield* send("GET", `${base}/files/stat?path=${query}`),
-          yield* send("GET", `${base}/files/download?path=${query}%0d%0aSet-Cookie:%20forged=1`),
+          yield* send("GET", `${base}/files/content?path=${query}%0d%0aSet-Cookie:%20forged=1`),
           yield* send("GET", `${base}%0d%0aSet-Cookie:%20forged=1`),
           yield* send("POST", "/api/sandboxes/create", {
             templateId: "python\r\nSet-Cookie: forged=1",

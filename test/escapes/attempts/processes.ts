@@ -33,13 +33,16 @@ for name in os.environ:
         escaped("the engine's variable " + name)
 `),
     python("processes-memory", "Open the memory of other processes", CLOSED, agent + raw`
-for number in numbers_in_proc():
-    if number in (os.getpid(), ):
-        continue
-    for name in ("mem", "maps", "pagemap", "auxv", "syscall", "stack", "map_files"):
+for number in (1, agent):
+    for name in ("mem", "maps", "smaps", "pagemap", "auxv", "syscall", "stack", "map_files", "environ", "io", "personality"):
         path = "/proc/%d/%s" % (number, name)
-        if number in (1, agent):
-            refused("open " + path, lambda: os.listdir(path) if name == "map_files" else os.open(path, os.O_RDONLY) and read(path, 1))
+        for flags in (os.O_RDONLY, os.O_RDWR):
+            def attempt():
+                file = os.open(path, flags)
+                # The kernel asks at the opening of some, at the reading of others.
+                return os.listdir(file) if name == "map_files" else name == "mem" or os.read(file, 1)
+            if not (flags == os.O_RDWR and name in ("maps", "smaps", "auxv", "stack", "map_files", "io", "environ")):
+                refused("open " + path, attempt)
 `),
     python("processes-agent-descriptors", "Take the agent's line to the engine", CLOSED, agent + raw`
 for number in (1, agent):
@@ -90,7 +93,7 @@ for policy in (os.SCHED_FIFO, os.SCHED_RR):
 deadline = struct.pack("IIQiIQQQ", 48, 6, 0, 0, 0, 10_000_000, 100_000_000, 100_000_000)
 refused("deadline", lambda: call("sched_setattr", 0, deadline, 0))
 refused("disk first", lambda: call("ioprio_set", 1, 0, 1 << 13))
-refused("immortal", lambda: open("/proc/self/oom_score_adj", "w").write("-1000"))
+refused("immortal", lambda: os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), b"-1000"))
 refused("others' priority", lambda: os.setpriority(os.PRIO_PROCESS, H["victim"], 19))
 `),
     python("processes-limits", "Raise one's own limits", "hard limits, no capabilities", raw`

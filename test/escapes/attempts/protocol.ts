@@ -44,7 +44,7 @@ const lying = (
           { contextId }
         )))
         yield* Effect.sleep("20 millis")
-        const said = yield* run("python", speaking + lie, 10_000)
+        const said = yield* run("python", speaking + lie, 1_500)
         const exit = yield* Effect.flatten(honest.await)
         const status = yield* sdk.getSandboxStatus(sandboxId)
         if (Reflect.get(Object.prototype, "polluted") !== undefined) return escaped("the engine's objects are polluted")
