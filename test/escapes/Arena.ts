@@ -1,7 +1,7 @@
 /**
  * Where attempts are made: a service, a host with something to reach, a neighbour, and a sandbox to get out of.
  */
-import { Context, Effect, Fiber, Layer, Ref, type Scope } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Option, Ref, type Scope } from "effect"
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import type { Resources } from "../../src/SandboxInfo.js"
@@ -164,14 +164,14 @@ const make = Effect.fnUntraced(function*(options: Options) {
       )
       const failures: Array<string> = []
       const probe = Effect.catchAll(everybody, (why) => Effect.sync(() => void failures.push(why)))
-      let isOver = false
+      const over = yield* Deferred.make<void>()
       // As long as the attempt goes on, and not cut short: what has been asked is answered.
       const probing = yield* Effect.fork(Effect.repeat(
-        Effect.zipLeft(probe, Effect.sleep("20 millis")),
-        { while: () => !isOver && failures.length === 0 }
+        Effect.zipRight(probe, Effect.timeoutOption(Deferred.await(over), "100 millis")),
+        { until: (isOver) => Option.isSome(isOver) || failures.length > 0 }
       ))
       const verdict = yield* attemptIt(attempt)
-      isOver = true
+      yield* Deferred.succeed(over, undefined)
       yield* Fiber.join(probing)
       const breaches = [...yield* host.breaches, ...failures]
       const result = breaches.length > 0 ? escaped(breaches.join("; ")) : verdict

@@ -1,7 +1,7 @@
 /**
  * Attempts to get out of a sandbox, and what they are judged by.
  */
-import type { Effect, Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import type { Resources } from "../../src/SandboxInfo.js"
@@ -74,15 +74,24 @@ export const program = (
   title: string,
   wall: string,
   code: string,
-  options: Omit<Attempt, "id" | "title" | "wall" | "make"> & { readonly timeoutMs?: number } = {}
+  options: Omit<Attempt, "id" | "title" | "wall" | "make"> & {
+    readonly timeoutMs?: number
+    /** What is said when the wall ends the program itself. */
+    readonly ended?: string
+  } = {}
 ): Attempt => {
-  const { timeoutMs, ...rest } = options
+  const { ended, timeoutMs, ...rest } = options
   return {
     id,
     title,
     wall,
     ...rest,
-    make: (arena) => arena.judged(language, code, timeoutMs)
+    make: (arena) =>
+      Effect.map(
+        arena.judged(language, code, timeoutMs),
+        (verdict) =>
+          verdict.outcome === "unclear" && ended !== undefined && verdict.how.includes(ended) ? held(ended) : verdict
+      )
   }
 }
 

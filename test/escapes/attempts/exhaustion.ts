@@ -235,7 +235,7 @@ for folder in ("/tmp", "/dev/shm", "/run/sandbox"):
 escaped("%d files, which take some 200 MiB" % made) if made >= 199000 else held("%s after %d files" % (
     signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said, made))
 `,
-      { alone: { memoryMb: 64 }, limit: "memory" }
+      { alone: { memoryMb: 64 }, limit: "memory", ended: "memory ran out" }
     ),
     python("exhaustion-descriptors", "Descriptors without end", "RLIMIT_NOFILE", raw`
 kept = []
@@ -425,7 +425,6 @@ while True:
 agent = os.getppid()
 for number in (signal.SIGSTOP, signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGSYS):
     os.kill(agent, number)
-    os.killpg(os.getpgid(agent), number)
 held("no signal hurts it")
 `,
             5_000
