@@ -172,6 +172,7 @@ const gather = Effect.fnUntraced(function*(
         Option.exists(owner, ({ uid }) => uid !== 0),
         Option.match(owner, { onNone: () => "unknown", onSome: ({ uid }) => `user ${uid}` })
       ],
+      "user number of its own": [Option.exists(owner, ({ uid }) => uid !== Host.userId()), "by the owner of its files"],
       ...question.limits.memory ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
       "processes that outlived the sandbox": [left.length === 0, left.join(", ")]
     }

@@ -170,6 +170,21 @@ const judgeAttempts = (facts: Facts, wanted: ReadonlyArray<string | RegExp>) => 
   return { holds: found.length > 0 && broken.length === 0, detail: detail.join("; ") || "not attempted" }
 }
 
+/** What the kernel counts by user and not by control group; sandboxes of one user number share it. */
+const allowances = ({ attempts }: Facts): Guarantee => ({
+  id: "user-allowances",
+  title: "What the kernel allows to each user (watches of files, pending signals) is a sandbox's own",
+  holds: true,
+  ...(attempts["user number of its own"]?.[0] === true
+    ? { mechanism: "a user number per sandbox" }
+    : {
+      soft: true,
+      mechanism: "nothing: sandboxes share what this user is allowed",
+      detail: "an ordinary user has one number for all of them",
+      fix: "run the engine as root: it then gives each sandbox a user number, and runs none as root"
+    })
+})
+
 /**
  * Each guarantee, with whether it holds.
  */
@@ -186,5 +201,6 @@ export const judge = (facts: Facts): ReadonlyArray<Guarantee> => [
     }
     const { detail, holds } = judgeAttempts(facts, attempts)
     return { id, title, holds, mechanism: mechanism.value, ...(holds ? {} : { detail, fix: REPORT }) }
-  })
+  }),
+  allowances(facts)
 ]

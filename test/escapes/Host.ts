@@ -7,7 +7,7 @@ import { createHash, randomBytes } from "node:crypto"
 import { createSocket } from "node:dgram"
 import * as Dns from "node:dns"
 import * as Fs from "node:fs"
-import { type ListenOptions, createServer } from "node:net"
+import { createServer, type ListenOptions } from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 
@@ -101,7 +101,10 @@ const listeningUdp = (secret: string, onVisit: () => void) =>
         socket.send(secret, from.port, from.address)
       })
       socket.bind(0, "0.0.0.0", () =>
-        resume(Effect.succeed({ port: socket.address().port, close: () => socket.close() })))
+        resume(Effect.succeed({
+          port: socket.address().port,
+          close: () => socket.close()
+        })))
     }),
     ({ close }) => Effect.sync(close)
   )
@@ -224,9 +227,9 @@ export const make: Effect.Effect<Host, string, Scope.Scope> = Effect.gen(functio
       nameservers: Dns.getServers().filter((address) => !address.includes("]")),
       victim: sleeper.pid ?? 0,
       engine: process.pid,
-      devices: [...new Set(["/", home, "/dev/shm"].filter((path) => Fs.existsSync(path)).map((path) =>
-        Fs.statSync(path).dev
-      ))].map(numbers),
+      devices: [
+        ...new Set(["/", home, "/dev/shm"].filter((path) => Fs.existsSync(path)).map((path) => Fs.statSync(path).dev))
+      ].map(numbers),
       known,
       hostName: Os.hostname(),
       everywhere: everywhere.port

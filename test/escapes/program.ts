@@ -2,27 +2,21 @@
  * The suite over the embedded engine as a program of its own, so that any user can run it: each outcome is a line of JSON.
  */
 import { Console, Effect, Layer } from "effect"
-import { doctor } from "../../src/isolation/Doctor.js"
-import * as Bubblewrap from "../../src/isolation/Bubblewrap.js"
 import { layerLocal } from "../../src/local.js"
 import { Arenas } from "./Arena.js"
-import type { Limit } from "./Attempt.js"
 import { attempts, families } from "./attempts/index.js"
+import { guarantees, softLimits } from "./soft.js"
 
 const [cli = "", ...ids] = process.argv.slice(2)
 
-const isLimit = (id: string): id is Limit =>
-  id === "memory" || id === "process-count" || id === "processor-time" || id === "disk"
-
 const program = Effect.gen(function*() {
-  const guarantees = yield* Effect.provide(doctor, Bubblewrap.layer())
+  const found = yield* guarantees
   const described = families.map(({ attempts, title }) => ({
     title,
     attempts: attempts.map(({ id, title, wall }) => ({ id, title, wall }))
   }))
-  yield* Console.log(JSON.stringify({ guarantees, families: described }))
-  const soft = guarantees.filter((guarantee) => guarantee.soft === true).map(({ id }) => id).filter(isLimit)
-  const layer = Arenas.layer({ cli: Effect.succeed(cli), soft: Effect.succeed(soft) }).pipe(
+  yield* Console.log(JSON.stringify({ guarantees: found, families: described }))
+  const layer = Arenas.layer({ cli: Effect.succeed(cli), soft: Effect.succeed(softLimits(found)) }).pipe(
     Layer.provide(layerLocal())
   )
   yield* Effect.gen(function*() {

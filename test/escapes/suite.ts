@@ -7,10 +7,10 @@
  */
 import { afterAll, describe, expect, layer as describeLayer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import type { SandboxSDK } from "../../src/SandboxSDK.js"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import type { SandboxSDK } from "../../src/SandboxSDK.js"
 import { bundle } from "../support/bundle.js"
 import { Arenas, type Options } from "./Arena.js"
 import { families } from "./attempts/index.js"
@@ -26,7 +26,10 @@ export const escapes = <E>(
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "escapes-cli-"))
   afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
   const cli = Effect.promise(() => bundle(Path.resolve(import.meta.dirname, "../../src/cli/bin.ts"), folder))
-  describeLayer(Layer.provide(Arenas.layer({ cli, ...options }), layer), { timeout: "60 seconds", excludeTestServices: true })(
+  describeLayer(Layer.provide(Arenas.layer({ cli, ...options }), layer), {
+    timeout: "60 seconds",
+    excludeTestServices: true
+  })(
     name,
     (it) => {
       for (const family of families) {

@@ -35,7 +35,9 @@ const untried = (columns: ReadonlyArray<Column>, isRoot: boolean): ReadonlyArray
     process.arch === "x64"
       ? "arm64: its table of system calls is checked against the headers only"
       : "x64: its table of system calls is checked against the headers only",
-    ...mechanisms.includes("cgroup v2") ? [] : ["control groups of version 2: this machine limits by version 1, or not at all"],
+    ...mechanisms.includes("cgroup v2")
+      ? []
+      : ["control groups of version 2: this machine limits by version 1, or not at all"],
     ...mechanisms.includes("cgroup v1") ? [] : ["control groups of version 1"],
     ...isRoot ? [] : ["the engine as root"],
     "hosts with AppArmor or SELinux, and kernels other than this one"
@@ -53,7 +55,9 @@ export const table = (families: ReadonlyArray<Described>, columns: ReadonlyArray
   const titleWidth = Math.min(WIDTH, Math.max(...known.map(({ title }) => title.length)))
   const userWidth = Math.max(8, ...columns.map(({ user }) => user.length))
   lines.push(
-    ["attempt".padEnd(idWidth), "".padEnd(titleWidth), ...columns.map(({ user }) => user.padEnd(userWidth)), "by"].join("  ")
+    ["attempt".padEnd(idWidth), "".padEnd(titleWidth), ...columns.map(({ user }) => user.padEnd(userWidth)), "by"].join(
+      "  "
+    )
   )
   for (const family of families) {
     const made = family.attempts.filter(({ id }) => columns.some((column) => outcomeOf(column, id) !== undefined))
@@ -87,7 +91,9 @@ export const table = (families: ReadonlyArray<Described>, columns: ReadonlyArray
     lines.push(`${column.user}: ${parts.map(([word, number]) => `${number} ${word}`).join(", ")}`)
   }
   if (columns.some((column) => count("soft")(column) > 0)) {
-    lines.push("soft: this user may not make control groups, so that the limit is not enforced; `sandbox doctor` says so")
+    lines.push(
+      "soft: nothing enforces this limit for this user; `sandbox doctor` says so, and what would"
+    )
   }
   lines.push(...untried(columns, isRoot).map((what) => `not tried here: ${what}`))
   return lines.join("\n")

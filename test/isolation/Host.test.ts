@@ -98,7 +98,7 @@ describe("an engine on this host", () => {
         const guarantees = yield* reported(launched, Schema.Array(Guarantee))
         expect(guarantees.filter(({ holds }) => !holds)).toEqual([])
         const soft = guarantees.filter((guarantee) => guarantee.soft === true)
-        expect(soft.map(({ id }) => id)).toEqual(["memory", "process-count", "processor-time"])
+        expect(soft.map(({ id }) => id)).toEqual(["memory", "process-count", "processor-time", "user-allowances"])
         expect(soft.every(({ detail, fix }) => detail !== undefined && fix !== undefined)).toBe(true)
         expect(yield* Effect.promise(() => launched.ended)).toBe(0)
       })

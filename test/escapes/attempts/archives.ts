@@ -11,7 +11,11 @@ export const archives: Family = {
   name: "archives",
   title: "Archives",
   attempts: [
-    python("archives-tar", "Unpack an archive with paths that climb, and absolute ones", WALL, raw`
+    python(
+      "archives-tar",
+      "Unpack an archive with paths that climb, and absolute ones",
+      WALL,
+      raw`
 import io, tarfile
 target = H["drop"] + "/planted"
 with tarfile.open("/workspace/evil.tar", "w") as archive:
@@ -39,8 +43,13 @@ with tarfile.open("/workspace/evil.tar") as archive:
 if os.path.exists(target) and not os.path.realpath(target).startswith(("/workspace", "/tmp", "/dev/shm")):
     escaped("it landed in " + target)
 held("tar ended with %d" % done.returncode)
-`),
-    python("archives-zip", "Unpack a zip with paths that climb", WALL, raw`
+`
+    ),
+    python(
+      "archives-zip",
+      "Unpack a zip with paths that climb",
+      WALL,
+      raw`
 import zipfile
 target = H["drop"] + "/planted"
 with zipfile.ZipFile("/workspace/evil.zip", "w") as archive:
@@ -50,8 +59,13 @@ with zipfile.ZipFile("/workspace/evil.zip") as archive:
     for entry in archive.infolist():
         for path in (entry.filename, "/workspace/unpacked/" + entry.filename):
             refused("unpack", lambda: open(path, "wb").write(archive.read(entry)))
-`),
-    python("archives-bomb", "Unpack more than there is room for", "limit of the size of a file", raw`
+`
+    ),
+    python(
+      "archives-bomb",
+      "Unpack more than there is room for",
+      "limit of the size of a file",
+      raw`
 import zlib
 packer = zlib.compressobj(9)
 piece = packer.compress(bytes(1 << 20))
@@ -64,13 +78,20 @@ def unpack():
     return os.path.getsize("/workspace/bomb")
 refused("512 MiB in one file", unpack)
 os.unlink("/workspace/bomb")
-`, { alone: {} }),
-    bash("archives-copy", "Have links followed when a folder is copied", WALL, raw`
+`,
+      { alone: {} }
+    ),
+    bash(
+      "archives-copy",
+      "Have links followed when a folder is copied",
+      WALL,
+      raw`
 mkdir -p tree; path=$(python3 -c 'import json, sys; print(json.loads(sys.argv[1])["canaries"][0])' "$H")
 ln -sfn "$path" tree/link; ln -sfn "$(dirname "$path")" tree/folder
 refused cp -rL tree copied
 refused tar -chf tree.tar tree
 refused cat tree/folder/canary
-rm -rf tree copied tree.tar`)
+rm -rf tree copied tree.tar`
+    )
   ]
 }

@@ -30,7 +30,17 @@ const takeover: Attempt = {
     Effect.gen(function*() {
       const id = yield* arena.another({}, POISON)
       const evil = "import os\nopen('/tmp/loaded', 'a').write(str(os.getpid()) + '\\n')\n"
-      const modules = ["sitecustomize", "usercustomize", "json", "struct", "signal", "resource", "encodings", "gc", "types"]
+      const modules = [
+        "sitecustomize",
+        "usercustomize",
+        "json",
+        "struct",
+        "signal",
+        "resource",
+        "encodings",
+        "gc",
+        "types"
+      ]
       const folders = ["", "evil/", ".local/lib/python3.9/", ".local/lib/python3.11/site-packages/", "sandbox_agent/"]
       for (const folder of folders) {
         for (const name of modules) yield* arena.sdk.writeFile(id, `${folder}${name}.py`, evil)
@@ -61,7 +71,11 @@ export const environment: Family = {
   title: "Environment and commands",
   attempts: [
     takeover,
-    python("environment-host", "Find variables of the engine", "an environment of its own", raw`
+    python(
+      "environment-host",
+      "Find variables of the engine",
+      "an environment of its own",
+      raw`
 known = {"HOME", "PATH", "LANG", "PWD", "MPLBACKEND", "TERM", "SHLVL", "_", "USER", "LOGNAME", "SHELL", "LC_ALL", "LC_CTYPE"}
 found = {name: value for name, value in os.environ.items()}
 print(found)
@@ -69,7 +83,8 @@ done = subprocess.run(["env"], capture_output=True, text=True)
 print(done.stdout)
 extra = set(found) - known
 held(", ".join(sorted(found))) if not extra else escaped(sorted(extra))
-`),
+`
+    ),
     {
       id: "environment-names",
       title: "Smuggle in a variable by another's name or value",
@@ -109,7 +124,12 @@ held(", ".join(sorted(found))) if not extra else escaped(sorted(extra))
       wall: "arguments travel as data, never in a line of the engine's",
       make: ({ sandboxId, sdk }) =>
         Effect.gen(function*() {
-          const evil = ["; touch /workspace/broken", "$(touch /workspace/broken)", "'\ntouch /workspace/broken\n'", "`touch broken`"]
+          const evil = [
+            "; touch /workspace/broken",
+            "$(touch /workspace/broken)",
+            "'\ntouch /workspace/broken\n'",
+            "`touch broken`"
+          ]
           for (const text of evil) {
             for (
               const operation of [

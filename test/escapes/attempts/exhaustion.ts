@@ -6,12 +6,16 @@ import { type Attempt, bash, escaped, type Family, held, python, unclear } from 
 
 const { raw } = String
 
-const MEMORY = "memory limit of the control group; else RLIMIT_DATA and the watch"
+const MEMORY = "memory limit of the control group; else RLIMIT_DATA of each process"
 const PROCESSES = "pids limit of the control group, RLIMIT_NPROC"
 
 /** Four times what the sandbox has. */
 const memory = (id: string, title: string, hog: string): Attempt =>
-  python(id, title, MEMORY, raw`
+  python(
+    id,
+    title,
+    MEMORY,
+    raw`
 LIMIT, GOAL = 128, 512
 MIB = 1 << 20
 import tempfile
@@ -39,7 +43,9 @@ if taken >= GOAL:
     escaped("took %d MiB of %d" % (taken, LIMIT))
 else:
     held("%s after %d MiB" % (signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said.split("(")[0], taken))
-`, { alone: { memoryMb: 128, processes: 32, fileSizeMb: 1024, tmpMb: 16, openFiles: 1024 }, limit: "memory" })
+`,
+    { alone: { memoryMb: 128, processes: 32, fileSizeMb: 1024, tmpMb: 16, openFiles: 1024 }, limit: "memory" }
+  )
 
 /** What is left of a sandbox that has been mistreated must still run code, or have ended in order. */
 const afterwards = (sandboxId: string, sdk: Parameters<Attempt["make"]>[0]["sdk"]) =>
@@ -52,14 +58,24 @@ export const exhaustion: Family = {
   name: "exhaustion",
   title: "The machine's resources",
   attempts: [
-    bash("exhaustion-fork-bomb", "Fork bomb", PROCESSES, raw`
+    bash(
+      "exhaustion-fork-bomb",
+      "Fork bomb",
+      PROCESSES,
+      raw`
 # Doubles, but no further than some 2000.
 bomb() { if [ "$1" -gt 0 ]; then bomb $(($1 - 1)) & bomb $(($1 - 1)) & fi; sleep 2; }
 (bomb 10) 2> /dev/null &
 sleep 1
 set -- /proc/[0-9]*
-[ $# -gt 60 ] && escaped "$# processes" || held "$# processes"`, { alone: { processes: 32 }, limit: "process-count" }),
-    python("exhaustion-forks", "Fork in a loop, out of the session", PROCESSES, raw`
+[ $# -gt 60 ] && escaped "$# processes" || held "$# processes"`,
+      { alone: { processes: 32 }, limit: "process-count" }
+    ),
+    python(
+      "exhaustion-forks",
+      "Fork in a loop, out of the session",
+      PROCESSES,
+      raw`
 children, failure = 0, None
 while children < 1000:
     try:
@@ -72,8 +88,14 @@ while children < 1000:
         failure = error
         break
 held("%s after %d" % (code_of(failure), children)) if failure and children <= 60 else escaped("%d processes" % children)
-`, { alone: { processes: 32 }, limit: "process-count" }),
-    python("exhaustion-threads", "Start threads without end", PROCESSES, raw`
+`,
+      { alone: { processes: 32 }, limit: "process-count" }
+    ),
+    python(
+      "exhaustion-threads",
+      "Start threads without end",
+      PROCESSES,
+      raw`
 import threading
 started = 0
 stop = threading.Event()
@@ -85,8 +107,14 @@ try:
 except RuntimeError:
     held("EAGAIN after %d" % started) if started <= 60 else escaped("%d threads" % started)
 stop.set()
-`, { alone: { processes: 32 }, limit: "process-count" }),
-    python("exhaustion-zombies", "Leave zombies without end", PROCESSES, raw`
+`,
+      { alone: { processes: 32 }, limit: "process-count" }
+    ),
+    python(
+      "exhaustion-zombies",
+      "Leave zombies without end",
+      PROCESSES,
+      raw`
 made, failure = 0, None
 while made < 1000:
     try:
@@ -97,8 +125,14 @@ while made < 1000:
         failure = error
         break
 escaped("%d zombies" % made) if made > 60 else held("%s after %d" % (code_of(failure), made))
-`, { alone: { processes: 32 }, limit: "process-count" }),
-    python("exhaustion-orphans", "Leave orphans for the agent to bury", "the agent buries what is left to it", raw`
+`,
+      { alone: { processes: 32 }, limit: "process-count" }
+    ),
+    python(
+      "exhaustion-orphans",
+      "Leave orphans for the agent to bury",
+      "the agent buries what is left to it",
+      raw`
 for _ in range(300):
     child = os.fork()
     if child == 0:
@@ -112,13 +146,22 @@ for _ in range(200):
     time.sleep(0.02)
 left = len(numbers_in_proc())
 held("%d processes are left" % left) if left <= 10 else escaped("%d processes are left" % left)
-`, { alone: { processes: 32 } }),
-    memory("exhaustion-memory", "Memory: one process", `
+`,
+      { alone: { processes: 32 } }
+    ),
+    memory(
+      "exhaustion-memory",
+      "Memory: one process",
+      `
 kept = []
 while len(kept) < GOAL:
     kept.append(bytearray(os.urandom(4096)) * 256)
-    report(len(kept))`),
-    memory("exhaustion-memory-many", "Memory: many processes, each a little", `
+    report(len(kept))`
+    ),
+    memory(
+      "exhaustion-memory-many",
+      "Memory: many processes, each a little",
+      `
 children = []
 for number in range(16):
     ready, tell = os.pipe()
@@ -146,13 +189,21 @@ for child in children:
         os.kill(child, signal.SIGKILL)
     except OSError:
         pass
-return "ended"`),
-    memory("exhaustion-memory-shared", "Memory: shared, without a file", `
+return "ended"`
+    ),
+    memory(
+      "exhaustion-memory-shared",
+      "Memory: shared, without a file",
+      `
 memory = mmap.mmap(-1, GOAL * MIB)
 for index in range(GOAL):
     memory[index * MIB:(index + 1) * MIB] = bytes([index % 255 + 1]) * MIB
-    report(index + 1)`),
-    memory("exhaustion-memory-segments", "Memory: segments that outlive their processes", `
+    report(index + 1)`
+    ),
+    memory(
+      "exhaustion-memory-segments",
+      "Memory: segments that outlive their processes",
+      `
 libc.shmat.restype = ctypes.c_void_p
 for index in range(GOAL // 16):
     segment = libc.shmget(0, 16 * MIB, 0o1600)
@@ -160,13 +211,21 @@ for index in range(GOAL // 16):
     if segment < 0:
         return "refused"
     ctypes.memset(ctypes.c_void_p(address), 1, 16 * MIB)
-    report((index + 1) * 16)`),
-    memory("exhaustion-memory-files", "Memory: files without a place", `
+    report((index + 1) * 16)`
+    ),
+    memory(
+      "exhaustion-memory-files",
+      "Memory: files without a place",
+      `
 file = os.memfd_create("mine")
 for index in range(GOAL):
     os.write(file, bytes(MIB))
-    report(index + 1)`),
-    memory("exhaustion-memory-pipes", "Memory: the kernel's own, in pipes and sockets", `
+    report(index + 1)`
+    ),
+    memory(
+      "exhaustion-memory-pipes",
+      "Memory: the kernel's own, in pipes and sockets",
+      `
 taken = 0
 kept = []
 piece = bytes(MIB)
@@ -187,8 +246,13 @@ for number in range(400):
         except OSError:
             pass
     report(taken // MIB)
-return "at most %d MiB" % (taken // MIB)`),
-    python("exhaustion-memory-folders", "Memory: fill every folder that is made of it", "a size for each tmpfs", raw`
+return "at most %d MiB" % (taken // MIB)`
+    ),
+    python(
+      "exhaustion-memory-folders",
+      "Memory: fill every folder that is made of it",
+      "a size for each tmpfs",
+      raw`
 total = 0
 for folder in ("/tmp", "/dev/shm", "/run/sandbox", "/", "/dev", "/run", "/etc", "/opt", "/proc"):
     written = 0
@@ -203,7 +267,9 @@ for folder in ("/tmp", "/dev/shm", "/run/sandbox", "/", "/dev", "/run", "/etc", 
         os.unlink(folder + "/fill")
     except OSError:
         pass
-`, { alone: { fileSizeMb: 1024 } }),
+`,
+      { alone: { fileSizeMb: 1024 } }
+    ),
     python(
       "exhaustion-inodes-memory",
       "Inodes: fill the folders that are made of memory",
@@ -237,7 +303,11 @@ escaped("%d files, which take some 200 MiB" % made) if made >= 199000 else held(
 `,
       { alone: { memoryMb: 64 }, limit: "memory", ended: "memory ran out" }
     ),
-    python("exhaustion-descriptors", "Descriptors without end", "RLIMIT_NOFILE", raw`
+    python(
+      "exhaustion-descriptors",
+      "Descriptors without end",
+      "RLIMIT_NOFILE",
+      raw`
 kept = []
 try:
     while len(kept) < 100000:
@@ -247,8 +317,14 @@ except OSError as error:
     held("%s after %d" % (code_of(error), len(kept))) if len(kept) <= 256 else escaped("%d files" % len(kept))
 for each in kept:
     os.close(each)
-`, { alone: { openFiles: 256 } }),
-    python("exhaustion-descriptors-hidden", "Descriptors hidden in messages that nobody reads", "RLIMIT_NOFILE, by user", raw`
+`,
+      { alone: { openFiles: 256 } }
+    ),
+    python(
+      "exhaustion-descriptors-hidden",
+      "Descriptors hidden in messages that nobody reads",
+      "RLIMIT_NOFILE, by user",
+      raw`
 hidden, failure = 0, None
 left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 pairs = [(left, right)]
@@ -265,15 +341,20 @@ try:
     escaped("%d descriptors" % hidden)
 except OSError as error:
     held("%s after %d" % (code_of(error), hidden))
-`, { alone: { openFiles: 256 } }),
+`,
+      { alone: { openFiles: 256 } }
+    ),
     {
       id: "exhaustion-watches",
       title: "Take all watches of files, which a user has together",
       wall: "a user number per sandbox",
       alone: { openFiles: 4096 },
+      limit: "user-allowances",
       make: (arena) =>
         Effect.gen(function*() {
-          const said = yield* arena.sdk.runCode(arena.sandboxId, raw`
+          const said = yield* arena.sdk.runCode(
+            arena.sandboxId,
+            raw`
 import ctypes
 libc = ctypes.CDLL(None)
 kept = []
@@ -282,13 +363,16 @@ while len(kept) < 4000:
     if made < 0:
         break
     kept.append(made)
-print(len(kept))`)
+print(len(kept))`
+          )
           const { neighbour, sdk } = arena
           const id = neighbour.told.sandboxId
           const event = yield* sdk.watchFiles(id).pipe(
             Stream.take(1),
             Stream.runDrain,
-            Effect.raceFirst(Effect.forever(Effect.zipRight(Effect.sleep("50 millis"), sdk.writeFile(id, "watched", "x")))),
+            Effect.raceFirst(
+              Effect.forever(Effect.zipRight(Effect.sleep("50 millis"), sdk.writeFile(id, "watched", "x")))
+            ),
             Effect.timeout("10 seconds"),
             Effect.match({ onFailure: (error) => error.message, onSuccess: () => "seen" })
           )
@@ -297,15 +381,25 @@ print(len(kept))`)
             : escaped(`the neighbour cannot watch files: ${event}`)
         })
     },
-    python("exhaustion-timers", "Take all pending signals and timers", "limits of the kernel, by user and namespace", raw`
+    python(
+      "exhaustion-timers",
+      "Take all pending signals and timers",
+      "limits of the kernel, by user and namespace",
+      raw`
 made = 0
 timer = ctypes.c_void_p()
 librt = libc if hasattr(libc, "timer_create") else ctypes.CDLL("librt.so.1", use_errno=True)
 while made < 200000 and librt.timer_create(0, None, ctypes.byref(timer)) == 0:
     made += 1
 escaped("%d timers" % made) if made >= 200000 else held("EAGAIN after %d" % made)
-`, { alone: {} }),
-    python("exhaustion-queues", "Take all message queues", "limits of the kernel, by namespace", raw`
+`,
+      { alone: {} }
+    ),
+    python(
+      "exhaustion-queues",
+      "Take all message queues",
+      "limits of the kernel, by namespace",
+      raw`
 made = 0
 if hasattr(libc, "mq_open"):
     while made < 10000 and libc.mq_open(b"/mine%d" % made, os.O_RDWR | os.O_CREAT, 0o600, None) >= 0:
@@ -313,8 +407,14 @@ if hasattr(libc, "mq_open"):
 while made < 100000 and libc.msgget(0, 0o1600) >= 0:
     made += 1
 escaped("%d queues" % made) if made >= 100000 else held("refused after %d" % made)
-`, { alone: {} }),
-    python("exhaustion-processor", "Burn all processors", "processor time of the control group", raw`
+`,
+      { alone: {} }
+    ),
+    python(
+      "exhaustion-processor",
+      "Burn all processors",
+      "processor time of the control group",
+      raw`
 begun, used = time.monotonic(), sum(os.times()[:4])
 children = []
 for _ in range(8):
@@ -330,7 +430,9 @@ for child in children:
 share = (sum(os.times()[:4]) - used) / (time.monotonic() - begun)
 # Half a processor is what it has; without a limit eight burners take all that there are.
 escaped("%.2f processors" % share) if share > 0.9 else held("%.2f processors" % share)
-`, { alone: { cpus: 0.5 }, limit: "processor-time" }),
+`,
+      { alone: { cpus: 0.5 }, limit: "processor-time" }
+    ),
     {
       id: "exhaustion-output",
       title: "Flood the engine with output",
@@ -371,9 +473,7 @@ for _ in range(2000):
             Stream.rechunk(1),
             Stream.filter(({ _tag }) => _tag === "Stdout"),
             Stream.take(1),
-            Stream.mapEffect(() =>
-              Effect.zipRight(Effect.sleep("700 millis"), sdk.readFile(sandboxId, "total"))
-            ),
+            Stream.mapEffect(() => Effect.zipRight(Effect.sleep("700 millis"), sdk.readFile(sandboxId, "total"))),
             Stream.runHead
           )
           const total = Number(written._tag === "Some" ? written.value : "0")
@@ -389,9 +489,10 @@ for _ in range(2000):
       alone: {},
       make: ({ sandboxId, sdk }) =>
         Effect.gen(function*() {
-          const ended = yield* Effect.flip(sdk.runCode(
-            sandboxId,
-            `import os, signal
+          const ended = yield* Effect.flip(
+            sdk.runCode(
+              sandboxId,
+              `import os, signal
 for number in range(1, 32):
     if number not in (9, 19):
         try:
@@ -403,14 +504,15 @@ for _ in range(5):
         os.setsid()
 while True:
     pass`,
-            { timeoutMs: 300 }
-          ).pipe(Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error("still running") })))
+              { timeoutMs: 300 }
+            ).pipe(Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error("still running") }))
+          )
           const after = yield* afterwards(sandboxId, sdk)
           const count = Number(yield* sdk.runTerminal(sandboxId, "ls -d /proc/[0-9]* | wc -l"))
           return "_tag" in ended && ended._tag === "TimeoutError" && after === "it runs on" && count <= 6
             ? held(`it was ended; ${after}`)
             : escaped(`${ended.message}; ${after}; ${count} processes`)
-        }).pipe(Effect.catchAll((error) => Effect.succeed(unclear(String(error)))))
+        }).pipe(Effect.catchAll(() => Effect.succeed(unclear("it ended by itself"))))
     },
     {
       id: "exhaustion-agent",

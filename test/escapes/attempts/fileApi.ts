@@ -172,7 +172,8 @@ export const fileApi: Family = {
       "api-proc-links",
       "Read the agent's own secrets by links into /proc",
       CONFINED,
-      () => "mkdir -p p; cd p; for n in self 1 2; do for f in environ mem maps fd/3 fd/0 root cwd exe; do " +
+      () =>
+        "mkdir -p p; cd p; for n in self 1 2; do for f in environ mem maps fd/3 fd/0 root cwd exe; do " +
         "ln -sfn /proc/$n/$f $n-${f/\\//-}; done; done; ln -sfn /proc/self/fd fds; ln -sfn /proc p",
       ({ sandboxId: id, sdk }) => [
         ...["self", "1", "2"].flatMap((number) =>
@@ -262,83 +263,106 @@ open("/workspace/moving", "a").close()`,
       "exchange(b\"/workspace/real\", b\"/workspace/link\")",
       ({ sandboxId, sdk }, round) => sdk.writeFile(sandboxId, `real/large${round % 3}`, "x".repeat(600_000))
     ),
-    attempt("api-special", "Hold the agent up with what is no file", "opened without waiting, and looked at first", (arena) =>
-      Effect.gen(function*() {
-        const { sandboxId: id, sdk } = arena
-        yield* sdk.runTerminal(
-          id,
-          "rm -rf s; mkdir s; cd s; mkfifo fifo; ln -s /dev/zero zero; ln -s /dev/urandom random; ln -s /dev/tty tty; " +
-            "ln -s loop loop; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")'"
-        )
-        const reasons = new Set<string>()
-        for (const name of ["fifo", "zero", "random", "tty", "loop", "socket"]) {
-          for (const operation of [sdk.readFile(id, `s/${name}`), sdk.writeFile(id, `s/${name}`, "x")]) {
-            const { refused } = yield* outcomeOf(Effect.timeout(operation, "10 seconds").pipe(
-              Effect.catchTag("TimeoutException", () => Effect.succeed("held up"))
-            ))
-            if (refused === undefined) return escaped(`${name} was taken for a file`)
-            reasons.add(refused)
+    attempt(
+      "api-special",
+      "Hold the agent up with what is no file",
+      "opened without waiting, and looked at first",
+      (arena) =>
+        Effect.gen(function*() {
+          const { sandboxId: id, sdk } = arena
+          yield* sdk.runTerminal(
+            id,
+            "rm -rf s; mkdir s; cd s; mkfifo fifo; ln -s /dev/zero zero; ln -s /dev/urandom random; ln -s /dev/tty tty; " +
+              "ln -s loop loop; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")'"
+          )
+          const reasons = new Set<string>()
+          for (const name of ["fifo", "zero", "random", "tty", "loop", "socket"]) {
+            for (const operation of [sdk.readFile(id, `s/${name}`), sdk.writeFile(id, `s/${name}`, "x")]) {
+              const { refused } = yield* outcomeOf(
+                Effect.timeout(operation, "10 seconds").pipe(
+                  Effect.catchTag("TimeoutException", () => Effect.succeed("held up"))
+                )
+              )
+              if (refused === undefined) return escaped(`${name} was taken for a file`)
+              reasons.add(refused)
+            }
           }
-        }
-        const { files } = yield* sdk.listFiles(id, "s")
-        return files.length === 6 ? held([...reasons].join(", ")) : unclear(`${files.length} entries`)
-      })),
-    attempt("api-sparse", "Have a file read that is larger than all there is", "limit of the size of a file", (arena) =>
-      Effect.gen(function*() {
-        const { sandboxId: id } = arena
-        const said = yield* arena.run(
-          "python",
-          `refused("a terabyte", lambda: os.truncate(os.open("/workspace/sparse", os.O_RDWR | os.O_CREAT), 1 << 40))
+          const { files } = yield* sdk.listFiles(id, "s")
+          return files.length === 6 ? held([...reasons].join(", ")) : unclear(`${files.length} entries`)
+        })
+    ),
+    attempt(
+      "api-sparse",
+      "Have a file read that is larger than all there is",
+      "limit of the size of a file",
+      (arena) =>
+        Effect.gen(function*() {
+          const { sandboxId: id } = arena
+          const said = yield* arena.run(
+            "python",
+            `refused("a terabyte", lambda: os.truncate(os.open("/workspace/sparse", os.O_RDWR | os.O_CREAT), 1 << 40))
 refused("from /tmp", lambda: os.ftruncate(os.open("/tmp/sparse", os.O_RDWR | os.O_CREAT), 1 << 40))`
-        )
-        const size = yield* Effect.map(arena.sdk.statFile(id, "sparse"), (info) => info.size)
-        yield* arena.sdk.deleteFile(id, "sparse")
-        return size === 0 && said.includes("HELD") && !said.includes("ESCAPED")
-          ? held("EFBIG")
-          : escaped(`${size} bytes: ${said}`)
-      }), { alone: {} }),
-    attempt("api-names", "Confuse by names: line ends, terminal codes, no UTF-8, the longest", "names are bytes to the agent", (arena) =>
-      Effect.gen(function*() {
-        const { sandboxId: id, sdk } = arena
-        yield* arena.run(
-          "python",
-          `import shutil
+          )
+          const size = yield* Effect.map(arena.sdk.statFile(id, "sparse"), (info) => info.size)
+          yield* arena.sdk.deleteFile(id, "sparse")
+          return size === 0 && said.includes("HELD") && !said.includes("ESCAPED")
+            ? held("EFBIG")
+            : escaped(`${size} bytes: ${said}`)
+        }),
+      { alone: {} }
+    ),
+    attempt(
+      "api-names",
+      "Confuse by names: line ends, terminal codes, no UTF-8, the longest",
+      "names are bytes to the agent",
+      (arena) =>
+        Effect.gen(function*() {
+          const { sandboxId: id, sdk } = arena
+          yield* arena.run(
+            "python",
+            `import shutil
 shutil.rmtree("/workspace/names", ignore_errors=True)
 os.mkdir("/workspace/names")
 for name in (b"a\\r\\nb", b"\\x1b]0;title\\x07", b"\\xff\\xfe", b"n" * 255, b"\\xe2\\x80\\xaeexe.txt", b"-rf", b"..evil", b" ", b"%2e%2e", b"a\\\\b"):
     open(b"/workspace/names/" + name, "w").close()`
-        )
-        const { files } = yield* sdk.listFiles(id, "names")
-        for (const { name, path } of files) {
-          if (name.includes("/") || name === ".." || name === "." || path !== `/workspace/names/${name}`) {
-            return escaped(`an entry is called ${JSON.stringify(name)} at ${JSON.stringify(path)}`)
+          )
+          const { files } = yield* sdk.listFiles(id, "names")
+          for (const { name, path } of files) {
+            if (name.includes("/") || name === ".." || name === "." || path !== `/workspace/names/${name}`) {
+              return escaped(`an entry is called ${JSON.stringify(name)} at ${JSON.stringify(path)}`)
+            }
+            yield* sdk.deleteFile(id, path)
           }
-          yield* sdk.deleteFile(id, path)
-        }
-        const left = yield* sdk.listFiles(id, "names")
-        for (const path of ["x".repeat(300), `${"d/".repeat(3000)}x`, "x".repeat(100_000)]) {
-          const { refused } = yield* outcomeOf(sdk.writeFile(id, path, "x", { createParents: false }))
-          if (refused === undefined) return escaped("a name that is too long was taken")
-        }
-        return files.length === 10 && left.files.length === 0
-          ? held("each is one entry, and can be deleted")
-          : unclear(`${files.length} entries, ${left.files.length} left`)
-      })),
-    attempt("api-deep", "Exhaust the agent by depth", "it stands in one folder at a time", (arena) =>
-      Effect.gen(function*() {
-        const { sandboxId: id, sdk } = arena
-        yield* arena.run(
-          "python",
-          `os.makedirs("/workspace/deep", exist_ok=True)
+          const left = yield* sdk.listFiles(id, "names")
+          for (const path of ["x".repeat(300), `${"d/".repeat(3000)}x`, "x".repeat(100_000)]) {
+            const { refused } = yield* outcomeOf(sdk.writeFile(id, path, "x", { createParents: false }))
+            if (refused === undefined) return escaped("a name that is too long was taken")
+          }
+          return files.length === 10 && left.files.length === 0
+            ? held("each is one entry, and can be deleted")
+            : unclear(`${files.length} entries, ${left.files.length} left`)
+        })
+    ),
+    attempt(
+      "api-deep",
+      "Exhaust the agent by depth",
+      "it stands in one folder at a time",
+      (arena) =>
+        Effect.gen(function*() {
+          const { sandboxId: id, sdk } = arena
+          yield* arena.run(
+            "python",
+            `os.makedirs("/workspace/deep", exist_ok=True)
 os.chdir("/workspace/deep")
 for _ in range(1500):
     os.mkdir("d")
     os.chdir("d")
     open("f", "w").close()`
-        )
-        yield* sdk.deleteFile(id, "deep")
-        const { refused } = yield* outcomeOf(sdk.statFile(id, "deep"))
-        return refused === "file_not_found" ? held("deleted, 1500 folders deep") : unclear(`${refused}`)
-      }))
+          )
+          yield* sdk.deleteFile(id, "deep")
+          const { refused } = yield* outcomeOf(sdk.statFile(id, "deep"))
+          return refused === "file_not_found" ? held("deleted, 1500 folders deep") : unclear(`${refused}`)
+        })
+    )
   ]
 }

@@ -1,7 +1,7 @@
 /**
  * Text that means to be more than text: in headers, in records of streams, in logs, on terminals.
  */
-import { Context, Effect, Layer, Logger, LogLevel, Redacted, type Scope } from "effect"
+import { Context, Effect, Either, Layer, Logger, LogLevel, Option, Redacted, Schema, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import { mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -16,7 +16,8 @@ import { type Attempt, escaped, type Family, held, unclear, type Verdict } from 
 const KEY = "key-of-the-suite-5d1c"
 
 /** Ends a line, a header, a record and a JSON text, and says something of its own after each. */
-const EVIL = "x\r\nSet-Cookie: forged=1\r\n\r\nid: 99\r\ndata: {\"_tag\":\"Ended\",\"seq\":99,\"forged\":true}\r\n\r\n" +
+const EVIL =
+  "x\r\nSet-Cookie: forged=1\r\n\r\nid: 99\r\ndata: {\"_tag\":\"Ended\",\"seq\":99,\"forged\":true}\r\n\r\n" +
   "{\"_tag\":\"Ended\",\"forged\":true}\n\u2028\u2029\u0085\"}\n{\"level\":\"error\",\"message\":\"forged\"}\n"
 
 /** Moves the cursor, sets the title, clears the screen, hides what follows, turns text around. */
@@ -77,7 +78,8 @@ const attempt = (
   make: (arena: Arena, web: Web) => Effect.Effect<Verdict, AnySandboxSDKError, Scope.Scope>
 ): Attempt => ({ id, title, wall, make: (arena) => Effect.flatMap(serve(arena), (web) => make(arena, web)) })
 
-const printing = (text: string) => `import sys; sys.stdout.write(${JSON.stringify(text)}); sys.stderr.write(${JSON.stringify(text)})`
+const printing = (text: string) =>
+  `import sys; sys.stdout.write(${JSON.stringify(text)}); sys.stderr.write(${JSON.stringify(text)})`
 
 /** The data of server-sent events as a browser reads them (HTML, 9.2.6). */
 const events = (text: string): ReadonlyArray<string> =>
@@ -86,35 +88,43 @@ const events = (text: string): ReadonlyArray<string> =>
     return data.length === 0 ? [] : [data.join("\n")]
   })
 
-const parsed = (texts: ReadonlyArray<string>): ReadonlyArray<Record<string, unknown>> | undefined => {
-  try {
-    return texts.map((text) => JSON.parse(text))
-  } catch {
-    return undefined
-  }
-}
+const decode = Schema.decodeUnknownEither(Schema.Array(Schema.parseJson(Schema.Struct({
+  _tag: Schema.optional(Schema.Unknown),
+  seq: Schema.optional(Schema.Unknown),
+  text: Schema.optional(Schema.Unknown),
+  message: Schema.optional(Schema.Unknown),
+  forged: Schema.optional(Schema.Unknown)
+}))))
+
+/** What several texts say, if each of them is one JSON object. */
+const parsed = (texts: ReadonlyArray<string>) => Option.getOrUndefined(Either.getRight(decode(texts)))
 
 const stream = (id: string, title: string, accept: string, cut: (text: string) => ReadonlyArray<string>) =>
-  attempt(id, title, "records are JSON: every control character is escaped", ({ sandboxId }, { send }) =>
-    Effect.gen(function*() {
-      const { headers, status, text } = yield* send(
-        "POST",
-        `/api/sandboxes/${sandboxId}/execute`,
-        { code: printing(EVIL), language: "python" },
-        accept
-      )
-      const records = parsed(cut(text))
-      if (status !== 200) return unclear(`${status} ${text}`)
-      if (records === undefined) return escaped(`a record is no JSON: ${text.slice(0, 200)}`)
-      const forged = records.filter((record) => record["forged"] === true || record["seq"] === 99)
-      const ends = records.filter((record) => record["_tag"] === "Ended")
-      const printed = records.filter((record) => record["_tag"] === "Stdout").map((record) => record["text"]).join("")
-      return forged.length > 0 || ends.length !== 1 || headers.get("set-cookie") !== null
-        ? escaped(`${forged.length} records are forged, ${ends.length} ends`)
-        : printed === EVIL
-        ? held("one record for what was printed")
-        : unclear(`printed ${JSON.stringify(printed)}`)
-    }))
+  attempt(
+    id,
+    title,
+    "records are JSON: every control character is escaped",
+    ({ sandboxId }, { send }) =>
+      Effect.gen(function*() {
+        const { headers, status, text } = yield* send(
+          "POST",
+          `/api/sandboxes/${sandboxId}/execute`,
+          { code: printing(EVIL), language: "python" },
+          accept
+        )
+        const records = parsed(cut(text))
+        if (status !== 200) return unclear(`${status} ${text}`)
+        if (records === undefined) return escaped(`a record is no JSON: ${text.slice(0, 200)}`)
+        const forged = records.filter((record) => record["forged"] === true || record["seq"] === 99)
+        const ends = records.filter((record) => record["_tag"] === "Ended")
+        const printed = records.filter((record) => record["_tag"] === "Stdout").map((record) => record["text"]).join("")
+        return forged.length > 0 || ends.length !== 1 || headers.get("set-cookie") !== null
+          ? escaped(`${forged.length} records are forged, ${ends.length} ends`)
+          : printed === EVIL
+          ? held("one record for what was printed")
+          : unclear(`printed ${JSON.stringify(printed)}`)
+      })
+  )
 
 /** Runs the command line on a terminal of its own, and gives every byte that reaches that terminal. */
 const onTerminal = (cli: string, args: ReadonlyArray<string>, url: string, cwd: string): Effect.Effect<string> =>
@@ -135,7 +145,14 @@ while True:
 os.waitpid(pid, 0)`
     const child = spawn("/usr/bin/python3", ["-IS", "-c", driver, process.execPath, cli, ...args], {
       cwd,
-      env: { PATH: "/usr/bin:/bin", HOME: cwd, TERM: "xterm", NO_COLOR: "1", SANDBOX_API_KEY: KEY, SANDBOX_SERVER_URL: url },
+      env: {
+        PATH: "/usr/bin:/bin",
+        HOME: cwd,
+        TERM: "xterm",
+        NO_COLOR: "1",
+        SANDBOX_API_KEY: KEY,
+        SANDBOX_SERVER_URL: url
+      },
       stdio: ["ignore", "pipe", "ignore"]
     })
     const chunks: Array<Buffer> = []
@@ -145,16 +162,19 @@ os.waitpid(pid, 0)`
 
 /** What a terminal would obey, apart from the codes that the program itself uses to draw over a line. */
 const commands = (shown: string): string | undefined =>
-  // eslint-disable-next-line no-control-regex
   /(?:(?!\u001b\[K|\r\n|\n|\r|\t)[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069])/.exec(
-    // eslint-disable-next-line no-control-regex
     shown.replace(/\u001b\[(?:K|\?25[hl])/g, "")
   )?.[0]
 
 const terminal = (
   id: string,
   title: string,
-  make: (arena: Arena, web: Web, show: (...args: ReadonlyArray<string>) => Effect.Effect<string>, folder: string) => Effect.Effect<
+  make: (
+    arena: Arena,
+    web: Web,
+    show: (...args: ReadonlyArray<string>) => Effect.Effect<string>,
+    folder: string
+  ) => Effect.Effect<
     Verdict,
     AnySandboxSDKError,
     Scope.Scope
@@ -180,99 +200,139 @@ export const injection: Family = {
   title: "Headers, records, logs and terminals",
   attempts: [
     stream("injection-events", "Forge server-sent events by what is printed", "text/event-stream", events),
-    stream("injection-lines", "Forge records of a stream by what is printed", "application/x-ndjson", (text) =>
-      text.split("\n").filter((line) => line !== "")),
-    attempt("injection-headers", "Forge headers by names and file contents", "nothing of a sandbox goes into a header", (
-      { sandboxId, sdk },
-      { send }
-    ) =>
-      Effect.gen(function*() {
-        const path = `evil\r\nSet-Cookie: forged=1\r\n\r\nforged`
-        yield* sdk.writeFile(sandboxId, path, EVIL)
-        const query = encodeURIComponent(path)
-        const base = `/api/sandboxes/${sandboxId}`
-        const answers = [
-          yield* send("GET", `${base}/files?path=${query}`),
-          yield* send("GET", `${base}/files/content?path=${query}`),
-          yield* send("GET", `${base}/files/list`),
-          yield* send("GET", `${base}/files/stat?path=${query}`),
-          yield* send("GET", `${base}/files/content?path=${query}%0d%0aSet-Cookie:%20forged=1`),
-          yield* send("GET", `${base}%0d%0aSet-Cookie:%20forged=1`),
-          yield* send("POST", "/api/sandboxes/create", {
-            templateId: "python\r\nSet-Cookie: forged=1",
-            name: EVIL
-          })
-        ]
-        const names = new Set<string>()
-        let values = ""
-        for (const { headers } of answers) {
-          headers.forEach((value, name) => {
-            names.add(name)
-            values += `${value}\n`
-          })
-        }
-        return names.has("set-cookie") || values.includes("forged")
-          ? escaped(`a header was forged: ${[...names].join(", ")}`)
-          : answers[1]?.text === EVIL
-          ? held([...names].join(", "))
-          : unclear(`${answers[1]?.status} ${answers[1]?.text}`)
-      })),
-    attempt("injection-answers", "Forge an answer by a sandbox's name and labels", "answers are JSON", ({ sdk }, { send }) =>
-      Effect.gen(function*() {
-        const { text } = yield* send("POST", "/api/sandboxes/create", {
-          templateId: "python",
-          name: EVIL,
-          metadata: { [EVIL]: EVIL }
+    stream(
+      "injection-lines",
+      "Forge records of a stream by what is printed",
+      "application/x-ndjson",
+      (text) => text.split("\n").filter((line) => line !== "")
+    ),
+    attempt(
+      "injection-headers",
+      "Forge headers by names and file contents",
+      "nothing of a sandbox goes into a header",
+      (
+        { sandboxId, sdk },
+        { send }
+      ) =>
+        Effect.gen(function*() {
+          const path = `evil\r\nSet-Cookie: forged=1\r\n\r\nforged`
+          yield* sdk.writeFile(sandboxId, path, EVIL)
+          const query = encodeURIComponent(path)
+          const base = `/api/sandboxes/${sandboxId}`
+          const answers = [
+            yield* send("GET", `${base}/files?path=${query}`),
+            yield* send("GET", `${base}/files/content?path=${query}`),
+            yield* send("GET", `${base}/files/list`),
+            yield* send("GET", `${base}/files/stat?path=${query}`),
+            yield* send("GET", `${base}/files/content?path=${query}%0d%0aSet-Cookie:%20forged=1`),
+            yield* send("GET", `${base}%0d%0aSet-Cookie:%20forged=1`),
+            yield* send("POST", "/api/sandboxes/create", {
+              templateId: "python\r\nSet-Cookie: forged=1",
+              name: EVIL
+            })
+          ]
+          const names = new Set<string>()
+          let values = ""
+          for (const { headers } of answers) {
+            headers.forEach((value, name) => {
+              names.add(name)
+              values += `${value}\n`
+            })
+          }
+          return names.has("set-cookie") || values.includes("forged")
+            ? escaped(`a header was forged: ${[...names].join(", ")}`)
+            : answers[1]?.text === EVIL
+            ? held([...names].join(", "))
+            : unclear(`${answers[1]?.status} ${answers[1]?.text}`)
         })
-        const [created] = parsed([text]) ?? []
-        const found = (yield* sdk.listSandboxes()).find(({ name }) => name === EVIL)
-        if (found === undefined) return unclear(text)
-        const { text: listed } = yield* send("GET", "/api/sandboxes")
-        yield* sdk.deleteSandbox(found.id)
-        const all = parsed([listed])
-        return created === undefined || all === undefined || found.metadata?.[EVIL] !== EVIL
-          ? escaped("an answer is no JSON")
-          : held("arrives as it was")
-      })),
-    attempt("injection-log", "Forge lines of the server's log", "the log is JSON, a line each", ({ sandboxId, sdk }, { logs, send }) =>
-      Effect.gen(function*() {
-        yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, { code: printing(EVIL), language: "python" })
-        yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, { code: `raise ValueError(${JSON.stringify(EVIL)})` })
-        yield* send("GET", `/api/sandboxes/${sandboxId}/files?path=${encodeURIComponent(EVIL)}`)
-        yield* send("GET", `/api/${encodeURIComponent(EVIL)}/${encodeURIComponent(TERMINAL)}`)
-        yield* send("POST", "/api/sandboxes/create", { templateId: EVIL, name: TERMINAL })
-        yield* sdk.runTerminal(sandboxId, `printf '${"x".repeat(10)}\\n'`)
-        const records = logs.map((line) => line.includes("\n") ? undefined : parsed([line])?.[0])
-        const bad = records.findIndex((record) => record === undefined || record["message"] === "forged")
-        // eslint-disable-next-line no-control-regex
-        const raw = logs.find((line) => /[\u0000-\u001f\u007f-\u009f]/.test(line))
-        return bad >= 0 || raw !== undefined
-          ? escaped(`a line of the log: ${JSON.stringify(raw ?? logs[bad])}`)
-          : logs.length >= 5
-          ? held(`${logs.length} lines, each one record`)
-          : unclear(`only ${logs.length} lines`)
-      })),
-    attempt("injection-metrics", "Forge samples in the metrics", "labels come from the SDK alone", ({ sandboxId }, { send }) =>
-      Effect.gen(function*() {
-        yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, {
-          code: `class E(Exception): pass\nE.__name__ = ${JSON.stringify(EVIL)}\nraise E(${JSON.stringify(EVIL)})`
+    ),
+    attempt(
+      "injection-answers",
+      "Forge an answer by a sandbox's name and labels",
+      "answers are JSON",
+      ({ sdk }, { send }) =>
+        Effect.gen(function*() {
+          const { text } = yield* send("POST", "/api/sandboxes/create", {
+            templateId: "python",
+            name: EVIL,
+            metadata: { [EVIL]: EVIL }
+          })
+          const [created] = parsed([text]) ?? []
+          const found = (yield* sdk.listSandboxes()).find(({ name }) => name === EVIL)
+          if (found === undefined) return unclear(text)
+          const { text: listed } = yield* send("GET", "/api/sandboxes")
+          yield* sdk.deleteSandbox(found.id)
+          const isJson = Either.isRight(
+            Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(Schema.Unknown)))(listed)
+          )
+          return created === undefined || !isJson || found.metadata?.[EVIL] !== EVIL
+            ? escaped("an answer is no JSON")
+            : held("arrives as it was")
         })
-        yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, { code: "1", language: EVIL })
-        const { status, text } = yield* send("GET", "/metrics")
-        return status !== 200 ? unclear(`${status}`) : text.includes("forged") ? escaped(text.slice(0, 300)) : held("none of it")
-      })),
-    terminal("injection-list", "Drive the terminal of who lists sandboxes", ({ sdk }, _, show) =>
-      Effect.gen(function*() {
-        const { sandbox } = yield* sdk.createSandbox({ templateId: "python", name: TERMINAL, metadata: { a: TERMINAL } })
-        const shown = yield* show("ls")
-        yield* sdk.deleteSandbox(sandbox.id)
-        const command = commands(shown)
-        return !shown.includes(sandbox.id)
-          ? unclear(shown)
-          : command !== undefined || shown.split("\n").some((line) => line.startsWith("forged"))
-          ? escaped(JSON.stringify(shown))
-          : held("shown as text")
-      })),
+    ),
+    attempt(
+      "injection-log",
+      "Forge lines of the server's log",
+      "the log is JSON, a line each",
+      ({ sandboxId, sdk }, { logs, send }) =>
+        Effect.gen(function*() {
+          yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, { code: printing(EVIL), language: "python" })
+          yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, {
+            code: `raise ValueError(${JSON.stringify(EVIL)})`
+          })
+          yield* send("GET", `/api/sandboxes/${sandboxId}/files?path=${encodeURIComponent(EVIL)}`)
+          yield* send("GET", `/api/${encodeURIComponent(EVIL)}/${encodeURIComponent(TERMINAL)}`)
+          yield* send("POST", "/api/sandboxes/create", { templateId: EVIL, name: TERMINAL })
+          yield* sdk.runTerminal(sandboxId, `printf '${"x".repeat(10)}\\n'`)
+          const records = logs.map((line) => line.includes("\n") ? undefined : parsed([line])?.[0])
+          const bad = records.findIndex((record) => record === undefined || record["message"] === "forged")
+
+          const raw = logs.find((line) => /[\u0000-\u001f\u007f-\u009f]/.test(line))
+          return bad >= 0 || raw !== undefined
+            ? escaped(`a line of the log: ${JSON.stringify(raw ?? logs[bad])}`)
+            : logs.length >= 5
+            ? held(`${logs.length} lines, each one record`)
+            : unclear(`only ${logs.length} lines`)
+        })
+    ),
+    attempt(
+      "injection-metrics",
+      "Forge samples in the metrics",
+      "labels come from the SDK alone",
+      ({ sandboxId }, { send }) =>
+        Effect.gen(function*() {
+          yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, {
+            code: `class E(Exception): pass\nE.__name__ = ${JSON.stringify(EVIL)}\nraise E(${JSON.stringify(EVIL)})`
+          })
+          yield* send("POST", `/api/sandboxes/${sandboxId}/execute`, { code: "1", language: EVIL })
+          const { status, text } = yield* send("GET", "/metrics")
+          return status !== 200
+            ? unclear(`${status}`)
+            : text.includes("forged")
+            ? escaped(text.slice(0, 300))
+            : held("none of it")
+        })
+    ),
+    terminal(
+      "injection-list",
+      "Drive the terminal of who lists sandboxes",
+      ({ sdk }, _, show) =>
+        Effect.gen(function*() {
+          const { sandbox } = yield* sdk.createSandbox({
+            templateId: "python",
+            name: TERMINAL,
+            metadata: { a: TERMINAL }
+          })
+          const shown = yield* show("ls")
+          yield* sdk.deleteSandbox(sandbox.id)
+          const command = commands(shown)
+          return !shown.includes(sandbox.id)
+            ? unclear(shown)
+            : command !== undefined || shown.split("\n").some((line) => line.startsWith("forged"))
+            ? escaped(JSON.stringify(shown))
+            : held("shown as text")
+        })
+    ),
     terminal("injection-copy", "Drive the terminal of who copies files, and lead the copy astray", (
       { run, sandboxId, sdk },
       _,
@@ -306,22 +366,26 @@ os.chmod("/workspace/tree/z" + name, 0)`
           ? held("shown as text, links left out")
           : unclear(shown)
       })),
-    terminal("injection-error", "Drive the terminal by the message of an error", ({ run, sandboxId }, _, show) =>
-      Effect.gen(function*() {
-        yield* run(
-          "python",
-          `name = json.loads(${JSON.stringify(JSON.stringify(TERMINAL))})
+    terminal(
+      "injection-error",
+      "Drive the terminal by the message of an error",
+      ({ run, sandboxId }, _, show) =>
+        Effect.gen(function*() {
+          yield* run(
+            "python",
+            `name = json.loads(${JSON.stringify(JSON.stringify(TERMINAL))})
 os.makedirs("/workspace/errors", exist_ok=True)
 open("/workspace/errors/" + name, "w").close()
 os.chmod("/workspace/errors/" + name, 0)`
-        )
-        const shown = yield* show("cp", `${sandboxId}:errors`, "errors")
-        const command = commands(shown)
-        return command !== undefined
-          ? escaped(JSON.stringify(shown))
-          : shown.includes("denied")
-          ? held("shown as text")
-          : unclear(shown)
-      }))
+          )
+          const shown = yield* show("cp", `${sandboxId}:errors`, "errors")
+          const command = commands(shown)
+          return command !== undefined
+            ? escaped(JSON.stringify(shown))
+            : shown.includes("denied")
+            ? held("shown as text")
+            : unclear(shown)
+        })
+    )
   ]
 }

@@ -14,7 +14,11 @@ export const privileges: Family = {
   name: "privileges",
   title: "Rights",
   attempts: [
-    python("privileges-become-root", "Become root by asking", "no capabilities", raw`
+    python(
+      "privileges-become-root",
+      "Become root by asking",
+      "no capabilities",
+      raw`
 for what, action in (
     ("setuid", lambda: os.setuid(0)),
     ("seteuid", lambda: os.seteuid(0)),
@@ -27,8 +31,13 @@ for what, action in (
     refused(what, action)
 if os.getuid() == 0:
     escaped("it is root")
-`),
-    python("privileges-capabilities", "Find or raise a capability", "capability sets emptied", raw`
+`
+    ),
+    python(
+      "privileges-capabilities",
+      "Find or raise a capability",
+      "capability sets emptied",
+      raw`
 status = dict(line.split(":\t", 1) for line in read("/proc/self/status").decode().splitlines() if ":\t" in line)
 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
     if int(status[name], 16):
@@ -40,15 +49,25 @@ for option, name in ((47, "ambient"), (28, "securebits")):
     if libc.prctl(option, 2 if option == 47 else 0x2f, 21, 0, 0) == 0:
         escaped(name + " was set")
 held("all empty")
-`),
-    python("privileges-no-new-privileges", "Unset no_new_privs", "no_new_privs", raw`
+`
+    ),
+    python(
+      "privileges-no-new-privileges",
+      "Unset no_new_privs",
+      "no_new_privs",
+      raw`
 if libc.prctl(39, 0, 0, 0, 0) != 1:
     escaped("it was never set")
 if libc.prctl(38, 0, 0, 0, 0) == 0 or libc.prctl(39, 0, 0, 0, 0) != 1:
     escaped("it was unset")
 held("EINVAL")
-`),
-    bash("privileges-setuid-programs", "Run the set-user-id programs of the host", "no_new_privs, nosuid mounts", raw`
+`
+    ),
+    bash(
+      "privileges-setuid-programs",
+      "Run the set-user-id programs of the host",
+      "no_new_privs, nosuid mounts",
+      raw`
 found=0
 while read -r program; do
   found=$((found + 1))
@@ -61,8 +80,13 @@ while read -r program; do
   esac
   [ "$said" = 0 ] && escaped "$program made us root"
 done < <(find / /usr -xdev -perm /6000 -type f 2>/dev/null)
-held "$found programs"`),
-    python("privileges-setuid-running", "Keep the rights of a set-user-id program while it runs", "no_new_privs, nosuid mounts", raw`
+held "$found programs"`
+    ),
+    python(
+      "privileges-setuid-running",
+      "Keep the rights of a set-user-id program while it runs",
+      "no_new_privs, nosuid mounts",
+      raw`
 programs = subprocess.run(["find", "/usr", "-perm", "/6000", "-type", "f"], capture_output=True, text=True).stdout.split()
 for program in programs:
     try:
@@ -81,36 +105,61 @@ for program in programs:
     process.kill()
     process.communicate()
 held("%d programs run as user 1000" % len(programs))
-`),
-    bash("privileges-setuid-own", "Make a set-user-id program of one's own", "an unprivileged user owns it", raw`
+`
+    ),
+    bash(
+      "privileges-setuid-own",
+      "Make a set-user-id program of one's own",
+      "an unprivileged user owns it",
+      raw`
 cp /bin/bash own && chmod 6755 own
 said=$(./own -p -c 'id -u; id -G')
 [ "$said" = $'1000\n1000' ] && held "it runs as $(echo $said)" || escaped "it runs as $said"
 refused chown 0 own
-rm -f own`),
-    python("privileges-file-capabilities", "Give a program a capability", "no capabilities", raw`
+rm -f own`
+    ),
+    python(
+      "privileges-file-capabilities",
+      "Give a program a capability",
+      "no capabilities",
+      raw`
 import shutil
 shutil.copy("/bin/true", "/workspace/true")
 capability = struct.pack("<IIIII", 0x02000001, 1 << 21, 0, 0, 0)
 refused("set", lambda: os.setxattr("/workspace/true", "security.capability", capability))
 refused("trusted", lambda: os.setxattr("/workspace/true", "trusted.overlay.opaque", b"y"))
-`),
-    python("privileges-user-map", "Change who one is mapped to", "user namespace", raw`
+`
+    ),
+    python(
+      "privileges-user-map",
+      "Change who one is mapped to",
+      "user namespace",
+      raw`
 for name, text in (("uid_map", "0 0 4294967295"), ("gid_map", "0 0 4294967295"), ("setgroups", "allow"), ("projid_map", "0 0 1")):
     for number in ("self", "1"):
         refused("write " + name, lambda: os.write(os.open("/proc/%s/%s" % (number, name), os.O_WRONLY), text.encode()))
 first, outside, count = read("/proc/self/uid_map").split()[:3]
 held("one user number") if (first, count) == (b"1000", b"1") else escaped(read("/proc/self/uid_map"))
-`),
-    python("privileges-unshare", "Make namespaces of one's own (unshare)", NO_NAMESPACES, raw`
+`
+    ),
+    python(
+      "privileges-unshare",
+      "Make namespaces of one's own (unshare)",
+      NO_NAMESPACES,
+      raw`
 for name, flag in NAMESPACES.items():
     said, _ = in_child(lambda: call("unshare", flag))
     held(said) if "EPERM" in said else escaped("%s: %s" % (name, said))
 for flag in (0x80, 0x10000000 | 0x20000, 0x7e020000):
     said, _ = in_child(lambda: call("unshare", flag))
     held(said) if "EPERM" in said else escaped("%x: %s" % (flag, said))
-`),
-    python("privileges-clone", "Make namespaces of one's own (clone, clone3)", NO_NAMESPACES, raw`
+`
+    ),
+    python(
+      "privileges-clone",
+      "Make namespaces of one's own (clone, clone3)",
+      NO_NAMESPACES,
+      raw`
 def clone(flag):
     number = call("clone", flag | signal.SIGCHLD, 0, 0, 0, 0)
     if number == 0:
@@ -125,8 +174,13 @@ for name, flag in NAMESPACES.items():
             os._exit(0)
         return number
     denied("clone3 " + name, clone3)
-`),
-    python("privileges-filter", "Take the filter of system calls away", "seccomp filter", raw`
+`
+    ),
+    python(
+      "privileges-filter",
+      "Take the filter of system calls away",
+      "seccomp filter",
+      raw`
 ctypes.set_errno(0)
 if libc.prctl(22, 0, 0, 0, 0) == 0:
     escaped("it was switched off")
@@ -139,8 +193,13 @@ def weaken():
     return call("unshare", NAMESPACES["user"])
 said, _ = in_child(weaken)
 held(said) if "EPERM" in said else escaped(said)
-`),
-    python("privileges-other-door", "Call the kernel as a 32-bit program (int 0x80, x32)", "seccomp filter, by architecture", raw`
+`
+    ),
+    python(
+      "privileges-other-door",
+      "Call the kernel as a 32-bit program (int 0x80, x32)",
+      "seccomp filter, by architecture",
+      raw`
 # mov eax, 20 (getpid); int 0x80; ret
 code = bytes.fromhex("b814000000cd80c3")
 def by_interrupt():
@@ -155,21 +214,38 @@ else:
     escaped("int 0x80: %s %d" % (said, status))
 for number in (39, 165, 272, 520, 547):
     denied("x32 call %d" % number, lambda: call_number(0x40000000 | number, 0, 0, 0, 0, 0))
-`, { without: x64Only }),
-    python("privileges-new-calls", "Call what is newer than the filter", "seccomp filter", raw`
+`,
+      { without: x64Only }
+    ),
+    python(
+      "privileges-new-calls",
+      "Call what is newer than the filter",
+      "seccomp filter",
+      raw`
 for number in list(range(463, 700)) + [1000, 4096, 65535, 0x7fffffff]:
     denied("call %d" % number, lambda: call_number(number, 0, 0, 0, 0, 0, 0))
-`),
-    python("privileges-personality", "Switch protections off by personality", "seccomp filter", raw`
+`
+    ),
+    python(
+      "privileges-personality",
+      "Switch protections off by personality",
+      "seccomp filter",
+      raw`
 for flag in (0x0040000, 0x0400000, 0x0100000, 0x0200000, 0x0040000 | 0x0400000):
     denied("personality %x" % flag, lambda: call("personality", flag))
 done = subprocess.run(["setarch", "-R", "true"], capture_output=True, text=True)
 held(done.stderr.split(":")[-1]) if done.returncode else escaped("setarch -R worked")
-`),
-    python("privileges-ports", "Reach the machine's ports and segments", "seccomp filter, no capabilities", raw`
+`
+    ),
+    python(
+      "privileges-ports",
+      "Reach the machine's ports and segments",
+      "seccomp filter, no capabilities",
+      raw`
 denied("iopl", lambda: call("iopl", 3))
 denied("ioperm", lambda: call("ioperm", 0x70, 2, 1))
 denied("modify_ldt", lambda: call("modify_ldt", 0, ctypes.create_string_buffer(64), 64))
-`)
+`
+    )
   ]
 }

@@ -19,7 +19,11 @@ export const processes: Family = {
   name: "processes",
   title: "Processes of the host, and the agent",
   attempts: [
-    python("processes-environment", "Read the environment of all processes", CLOSED, agent + raw`
+    python(
+      "processes-environment",
+      "Read the environment of all processes",
+      CLOSED,
+      agent + raw`
 for number in numbers_in_proc():
     try:
         content = read("/proc/%d/environ" % number)
@@ -31,8 +35,13 @@ for number in numbers_in_proc():
 for name in os.environ:
     if name in ("ENGINE_SECRET", "SSH_AUTH_SOCK", "SUDO_USER", "AWS_SECRET_ACCESS_KEY", "NODE_OPTIONS", "TMPDIR"):
         escaped("the engine's variable " + name)
-`),
-    python("processes-memory", "Open the memory of other processes", CLOSED, agent + raw`
+`
+    ),
+    python(
+      "processes-memory",
+      "Open the memory of other processes",
+      CLOSED,
+      agent + raw`
 for number in (1, agent):
     for name in ("mem", "maps", "smaps", "pagemap", "auxv", "syscall", "stack", "map_files", "environ", "io", "personality"):
         path = "/proc/%d/%s" % (number, name)
@@ -43,29 +52,49 @@ for number in (1, agent):
                 return os.listdir(file) if name == "map_files" else name == "mem" or os.read(file, 1)
             if not (flags == os.O_RDWR and name in ("maps", "smaps", "auxv", "stack", "map_files", "io", "environ")):
                 refused("open " + path, attempt)
-`),
-    python("processes-agent-descriptors", "Take the agent's line to the engine", CLOSED, agent + raw`
+`
+    ),
+    python(
+      "processes-agent-descriptors",
+      "Take the agent's line to the engine",
+      CLOSED,
+      agent + raw`
 for number in (1, agent):
     refused("list", lambda: os.listdir("/proc/%d/fd" % number))
     for descriptor in range(16):
         refused("open", lambda: os.open("/proc/%d/fd/%d" % (number, descriptor), os.O_RDWR))
         refused("info", lambda: read("/proc/%d/fdinfo/%d" % (number, descriptor)))
-`),
-    python("processes-descriptor-copy", "Copy the agent's descriptors (pidfd_getfd)", CALLS, agent + raw`
+`
+    ),
+    python(
+      "processes-descriptor-copy",
+      "Copy the agent's descriptors (pidfd_getfd)",
+      CALLS,
+      agent + raw`
 for number in (1, agent):
     process = os.pidfd_open(number)
     for descriptor in range(8):
         denied("pidfd_getfd", lambda: call("pidfd_getfd", process, descriptor, 0))
-`),
-    python("processes-ptrace", "Trace other processes", CALLS, agent + raw`
+`
+    ),
+    python(
+      "processes-ptrace",
+      "Trace other processes",
+      CALLS,
+      agent + raw`
 PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE = 0, 16, 0x4206
 for number in (1, agent, H["victim"]):
     denied("attach", lambda: call("ptrace", PTRACE_ATTACH, number, 0, 0))
     denied("seize", lambda: call("ptrace", PTRACE_SEIZE, number, 0, 0))
 said, _ = in_child(lambda: call("ptrace", PTRACE_TRACEME, 0, 0, 0))
 held(said) if "EPERM" in said else escaped("traced: " + said)
-`),
-    python("processes-remote-memory", "Read and write other processes' memory by system call", CALLS, agent + raw`
+`
+    ),
+    python(
+      "processes-remote-memory",
+      "Read and write other processes' memory by system call",
+      CALLS,
+      agent + raw`
 buffer = ctypes.create_string_buffer(64)
 local = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 64)
 remote = (ctypes.c_size_t * 2)(0x400000, 64)
@@ -75,8 +104,13 @@ for number in (1, agent):
     process = os.pidfd_open(number)
     denied("advise", lambda: call("process_madvise", process, remote, 1, 21, 0))
     denied("kcmp", lambda: call("kcmp", os.getpid(), number, 0, 3, 3))
-`),
-    python("processes-namespaces", "Join the namespaces of other processes", CALLS, agent + raw`
+`
+    ),
+    python(
+      "processes-namespaces",
+      "Join the namespaces of other processes",
+      CALLS,
+      agent + raw`
 for number in (1, agent):
     for kind in ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"):
         def join():
@@ -85,8 +119,13 @@ for number in (1, agent):
         refused("join " + kind, join, *REFUSALS)
     process = os.pidfd_open(number)
     denied("join all", lambda: call("setns", process, 0x10020000))
-`),
-    python("processes-priority", "Get ahead of the host by priority", "unprivileged user, limits", raw`
+`
+    ),
+    python(
+      "processes-priority",
+      "Get ahead of the host by priority",
+      "unprivileged user, limits",
+      raw`
 refused("nice", lambda: os.setpriority(os.PRIO_PROCESS, 0, -20))
 for policy in (os.SCHED_FIFO, os.SCHED_RR):
     refused("real time", lambda: os.sched_setscheduler(0, policy, os.sched_param(50)))
@@ -95,8 +134,13 @@ refused("deadline", lambda: call("sched_setattr", 0, deadline, 0))
 refused("disk first", lambda: call("ioprio_set", 1, 0, 1 << 13))
 refused("immortal", lambda: os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), b"-1000"))
 refused("others' priority", lambda: os.setpriority(os.PRIO_PROCESS, H["victim"], 19))
-`),
-    python("processes-limits", "Raise one's own limits", "hard limits, no capabilities", raw`
+`
+    ),
+    python(
+      "processes-limits",
+      "Raise one's own limits",
+      "hard limits, no capabilities",
+      raw`
 for name in ("RLIMIT_NPROC", "RLIMIT_NOFILE", "RLIMIT_FSIZE", "RLIMIT_CORE"):
     what = getattr(resource, name)
     hard = resource.getrlimit(what)[1]
@@ -108,8 +152,13 @@ for name in ("RLIMIT_NPROC", "RLIMIT_NOFILE", "RLIMIT_FSIZE", "RLIMIT_CORE"):
             escaped(name + " was raised")
         except (OSError, ValueError) as error:
             held("EPERM")
-`),
-    python("processes-core", "Leave a core dump, or have the host's crash handler look at one", "RLIMIT_CORE of 0", raw`
+`
+    ),
+    python(
+      "processes-core",
+      "Leave a core dump, or have the host's crash handler look at one",
+      "RLIMIT_CORE of 0",
+      raw`
 pattern = read("/proc/sys/kernel/core_pattern").decode().strip()
 os.chdir("/workspace")
 for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT):
@@ -118,7 +167,8 @@ for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT):
         escaped("a core was dumped")
 left = glob.glob("/workspace/core*") + glob.glob("/tmp/core*")
 escaped(left) if left else held("no core is left")
-`),
+`
+    ),
     {
       id: "processes-survive",
       title: "Live on when the sandbox is gone",
@@ -127,7 +177,9 @@ escaped(left) if left else held("no core is left")
       make: (arena) =>
         Effect.gen(function*() {
           const mark = `survivor-${arena.sandboxId}`
-          yield* arena.sdk.runCode(arena.sandboxId, raw`
+          yield* arena.sdk.runCode(
+            arena.sandboxId,
+            raw`
 import os, signal
 for _ in range(5):
     if os.fork() == 0:
@@ -138,7 +190,8 @@ for _ in range(5):
         if os.fork() == 0:
             os.execv("/bin/sh", [${JSON.stringify(mark)}, "-c", "trap '' HUP INT TERM; while :; do sleep 1000; done"])
         os._exit(0)
-`)
+`
+          )
           const living = Effect.sync(() =>
             readdirSync("/proc").filter((pid) => {
               try {

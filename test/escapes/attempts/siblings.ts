@@ -9,7 +9,11 @@ export const siblings: Family = {
   name: "siblings",
   title: "Other sandboxes",
   attempts: [
-    python("siblings-files", "Read another sandbox's files", "mount namespace, a user number per sandbox", raw`
+    python(
+      "siblings-files",
+      "Read another sandbox's files",
+      "mount namespace, a user number per sandbox",
+      raw`
 N = H["neighbour"]
 found = 0
 for folder in ("/workspace", "/tmp", "/dev/shm", "/run", "/opt", "/var", "/home", "/mnt"):
@@ -25,18 +29,33 @@ for line in read("/proc/self/mountinfo").decode().splitlines():
             for rest in (N["sandboxId"] + "/workspace/secret", "workspace/secret"):
                 refused("read", lambda: read("/".join(parents[:depth]) + "/" + rest))
 held("no such file")
-`),
-    python("siblings-loopback", "Connect to a port that another sandbox listens on", "network namespace", raw`
+`
+    ),
+    python(
+      "siblings-loopback",
+      "Connect to a port that another sandbox listens on",
+      "network namespace",
+      raw`
 refused("connect", lambda: connect(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", H["neighbour"]["tcp"])))
 refused("connect", lambda: connect(socket.AF_INET, socket.SOCK_STREAM, ("0.0.0.0", H["neighbour"]["tcp"])))
 refused("connect", lambda: connect(socket.AF_INET6, socket.SOCK_STREAM, ("::1", H["neighbour"]["tcp"])))
-`),
-    python("siblings-abstract-socket", "Connect to another sandbox's abstract socket", "network namespace", raw`
+`
+    ),
+    python(
+      "siblings-abstract-socket",
+      "Connect to another sandbox's abstract socket",
+      "network namespace",
+      raw`
 refused("connect", lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + H["neighbour"]["abstractSocket"]))
 if H["neighbour"]["abstractSocket"] in read("/proc/net/unix").decode():
     escaped("it is in the list of sockets")
-`),
-    python("siblings-shared-memory", "Attach another sandbox's shared memory", "IPC namespace", raw`
+`
+    ),
+    python(
+      "siblings-shared-memory",
+      "Attach another sandbox's shared memory",
+      "IPC namespace",
+      raw`
 libc.shmat.restype = ctypes.c_void_p
 def attach(memory):
     address = libc.shmat(memory, None, 0o10000)
@@ -49,8 +68,13 @@ for number in list(range(64)) + [index << 15 for index in range(64)]:
     if content is not None:
         escaped("by its number: %r" % content)
 held("%d others in the list" % (len(read("/proc/sysvipc/shm").decode().splitlines()) - 1))
-`),
-    python("siblings-message-queue", "Read another sandbox's message queue", "IPC namespace", raw`
+`
+    ),
+    python(
+      "siblings-message-queue",
+      "Read another sandbox's message queue",
+      "IPC namespace",
+      raw`
 def take():
     ctypes.set_errno(0)
     queue = libc.mq_open(H["neighbour"]["queue"].encode(), os.O_RDONLY | os.O_NONBLOCK)
@@ -62,8 +86,13 @@ def take():
 if hasattr(libc, "mq_open"):
     refused("receive", take)
 held("%d others in the list" % (len(read("/proc/sysvipc/msg").decode().splitlines()) - 1))
-`),
-    python("siblings-processes", "See another sandbox's processes, their arguments and environment", "process namespace", raw`
+`
+    ),
+    python(
+      "siblings-processes",
+      "See another sandbox's processes, their arguments and environment",
+      "process namespace",
+      raw`
 for number in numbers_in_proc():
     for name in ("cmdline", "environ", "comm", "status"):
         try:
@@ -74,15 +103,26 @@ for number in numbers_in_proc():
         if b"neighbour-" in content:
             escaped("process %d: %r" % (number, content))
 held("%d processes are visible" % len(numbers_in_proc()))
-`),
-    python("siblings-kill", "Kill everything that can be killed", "process namespace", raw`
+`
+    ),
+    python(
+      "siblings-kill",
+      "Kill everything that can be killed",
+      "process namespace",
+      raw`
 if os.fork() == 0:
     # All but the caller, and the first of the namespace (kill(2)).
     os.kill(-1, signal.SIGKILL)
     os._exit(0)
 time.sleep(5)
-`, { alone: {}, ended: "it was ended by SIGKILL" }),
-    python("siblings-signal-by-number", "Kill processes by guessed numbers", "process namespace", raw`
+`,
+      { alone: {}, ended: "it was ended by SIGKILL" }
+    ),
+    python(
+      "siblings-signal-by-number",
+      "Kill processes by guessed numbers",
+      "process namespace",
+      raw`
 own = set(numbers_in_proc())
 reached = []
 for number in [H["victim"], H["engine"]] + list(range(1, 40000)):
@@ -98,8 +138,13 @@ for number in (H["victim"], H["engine"]):
     if number not in own:
         refused("kill", lambda: os.kill(number, signal.SIGKILL))
 escaped(reached) if reached else held("ESRCH")
-`),
-    python("siblings-signal-by-file", "Have the kernel send signals for a file, to processes of others", "process namespace", raw`
+`
+    ),
+    python(
+      "siblings-signal-by-file",
+      "Have the kernel send signals for a file, to processes of others",
+      "process namespace",
+      raw`
 left, right = socket.socketpair()
 for number in (H["victim"], H["engine"], -H["victim"]):
     def own():
@@ -111,8 +156,13 @@ for number in (H["victim"], H["engine"], -H["victim"]):
     if abs(number) not in numbers_in_proc():
         refused("own", own)
 held("ESRCH")
-`),
-    python("siblings-queue-names", "Find names that all sandboxes share", "IPC, UTS and network namespaces", raw`
+`
+    ),
+    python(
+      "siblings-queue-names",
+      "Find names that all sandboxes share",
+      "IPC, UTS and network namespaces",
+      raw`
 if socket.gethostname() == H["hostName"] and H["hostName"] not in ("sandbox", "localhost"):
     escaped("the host's name is visible")
 held(socket.gethostname())
@@ -123,6 +173,7 @@ for path in ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/unix
             escaped("port %d of the host is in %s" % (port, path))
     if H["abstractSocket"] in content or H["unixSocket"] in content:
         escaped("a socket of the host is in " + path)
-`)
+`
+    )
   ]
 }
