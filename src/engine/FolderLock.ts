@@ -83,18 +83,19 @@ const requireFree = Effect.fnUntraced(function*(root: string, number: number) {
 const claim = (root: string, number: number, text: string): Effect.Effect<boolean, SandboxError> => {
   const file = fileOf(root, number)
   const draft = Path.join(root, `owner.${randomBytes(6).toString("hex")}${DRAFT}`)
-  return Effect.tryPromise(() =>
-    Fs.writeFile(draft, text, { mode: 0o600 }).then(() => Fs.link(draft, file)).finally(() =>
-      Fs.rm(draft, { force: true })
-    )
-  ).pipe(
-    Effect.as(true),
-    Effect.catchAll(({ error }) =>
-      // The number is taken; or who took it has already tidied the draft away.
-      error instanceof Error && "code" in error && (error.code === "EEXIST" || error.code === "ENOENT")
-        ? Effect.succeed(false)
-        : Effect.fail(hostFailure("write", file)(error))
-    )
+  return Effect.acquireUseRelease(
+    Effect.tryPromise({ try: () => Fs.writeFile(draft, text, { mode: 0o600 }), catch: hostFailure("write", draft) }),
+    () =>
+      Effect.tryPromise(() => Fs.link(draft, file)).pipe(
+        Effect.as(true),
+        Effect.catchAll(({ error }) =>
+          // The number is taken; or who took it has already tidied the draft away.
+          error instanceof Error && "code" in error && (error.code === "EEXIST" || error.code === "ENOENT")
+            ? Effect.succeed(false)
+            : Effect.fail(hostFailure("write", file)(error))
+        )
+      ),
+    () => Effect.promise(() => Fs.rm(draft, { force: true }))
   )
 }
 
