@@ -14,7 +14,7 @@ import { ApiError, statusDescriptions } from "./api/Status.js"
 import { recordSchemas } from "./api/Streams.js"
 import { Templates } from "./api/Templates.js"
 
-export { Authorization, Caller, MetricsAuthorization } from "./api/Security.js"
+export { Authorization, Caller, MetricsAuthorization, MetricsReader } from "./api/Security.js"
 export { Health } from "./api/Service.js"
 export {
   ApiError,

@@ -25,9 +25,13 @@ export type { ServerLimits, ServerOptions }
  *
  * @category models
  */
-export interface ServeOptions extends Omit<ServerOptions, "apiKeys">, LocalOptions, Logging.LoggingOptions {
+export interface ServeOptions
+  extends Omit<ServerOptions, "apiKeys" | "metricsKey">, LocalOptions, Logging.LoggingOptions
+{
   /** Who may use the server. A text is a key that is a user of its own. */
   readonly apiKeys?: ReadonlyArray<string | Redacted.Redacted | ApiKey> | undefined
+  /** A key for `GET /metrics` alone: who has it sees what all users do together. */
+  readonly metricsKey?: string | Redacted.Redacted | undefined
   /** What the server stands on; by default the engine in this process, `layerLocal`. */
   readonly layer?: Layer.Layer<SandboxSDK, SandboxSDKError | SandboxError> | undefined
 }
@@ -44,7 +48,10 @@ export interface RunningServer extends AsyncDisposable {
   readonly url: string
   /** Lets a further key in. Rejects with `SandboxSDKError` `invalid_config` when it is malformed. */
   readonly addKey: (key: string | Redacted.Redacted | ApiKey) => Promise<KnownKey>
-  /** Refuses a key from now on, by its id; whether there was one. */
+  /**
+   * Refuses a key from now on, by its id, cuts off the requests with it that are being answered, and ends what they run;
+   * whether there was one.
+   */
   readonly revokeKey: (id: string) => Promise<boolean>
   /** Takes no more requests, lets those that run come to their end, and ends what the server started. */
   readonly close: () => Promise<void>
@@ -82,10 +89,15 @@ export const serve = async (options: ServeOptions = {}): Promise<RunningServer> 
     network,
     layer = layerLocal({ dataDirectory, interruptGraceMs, isolation, network }),
     logLevel,
+    metricsKey,
     ...server
   } = options
   const runtime = ManagedRuntime.make(
-    layerServer({ ...server, apiKeys: apiKeys.map(keyOf) }).pipe(
+    layerServer({
+      ...server,
+      apiKeys: apiKeys.map(keyOf),
+      metricsKey: typeof metricsKey === "string" ? Redacted.make(metricsKey) : metricsKey
+    }).pipe(
       Layer.provide(layer),
       Layer.provide(Logging.layer({ enableLogging, logLevel }))
     )

@@ -40,13 +40,24 @@ export class Authorization extends HttpApiMiddleware.Tag<Authorization>()("sandb
 }) {}
 
 /**
- * Lets requests for the metrics of the whole process pass: those with a known API key, or all.
+ * Whose metrics may be read: those of this user, or, without one, what all do together.
+ *
+ * @category security
+ */
+export class MetricsReader extends Context.Tag("sandbox-sdk/Api/MetricsReader")<
+  MetricsReader,
+  { readonly userId: string | undefined }
+>() {}
+
+/**
+ * Lets requests for metrics pass: those with a known API key, or all.
  *
  * @category security
  */
 export class MetricsAuthorization
   extends HttpApiMiddleware.Tag<MetricsAuthorization>()("sandbox-sdk/Api/MetricsAuthorization", {
     failure,
+    provides: MetricsReader,
     security: { apiKey: bearer }
   })
 {}

@@ -39,7 +39,11 @@ export class Service extends HttpApiGroup.make("service")
   .add(
     HttpApiEndpoint.get("prometheus", "/metrics")
       .addSuccess(HttpApiSchema.Text({ contentType: PROMETHEUS_CONTENT_TYPE }))
-      .annotate(OpenApi.Description, "The metrics of the server, in the text format of Prometheus.")
+      .annotate(
+        OpenApi.Description,
+        "Metrics in the text format of Prometheus: what the requests with this API key's user add up to; with the server's " +
+          "key for metrics, all that the server counts. No user is named in them."
+      )
       .middleware(MetricsAuthorization)
   )
   .add(

@@ -13,7 +13,9 @@ import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import type { NetworkPolicy } from "../engine/NetworkPolicy.js"
 import type { RequestError } from "../Errors.js"
+import type { KnownKey } from "../server/ApiKeys.js"
 import { CliError, Status } from "./CliError.js"
+import * as KeysFile from "./KeysFile.js"
 import * as Output from "./Output.js"
 import * as Signals from "./Signals.js"
 import * as TemplateFiles from "./TemplateFiles.js"
@@ -31,14 +33,26 @@ const port = Options.integer("port").pipe(
   Options.withDefault(3000)
 )
 
-const apiKey = Options.redacted("api-key").pipe(
+// As text: a single value of a repeated option is parsed twice, which what is redacted does not survive.
+const apiKey = Options.text("api-key").pipe(
   Options.withPseudoName("KEY"),
   Options.withDescription(
     "Whoever has this key may use the server, and sees only what is made with it. Repeatable; other users of this " +
       "machine can see it: SANDBOX_API_KEY, which is read when no key is given here, they cannot. Without any, the " +
       "server makes a key and prints it"
   ),
-  Options.repeated
+  Options.repeated,
+  Options.map((keys) => keys.map((key) => Redacted.make(key)))
+)
+
+const apiKeysFile = Options.text("api-keys-file").pipe(
+  Options.withPseudoName("FILE"),
+  Options.withDescription(
+    "Take the keys from this file: one a line, KEY or sha256:HASH (`printf %s KEY | sha256sum`), and after a space the " +
+      "name of its user, if several keys are to be one. When the file changes, keys that are new are let in, and those " +
+      "that are gone are revoked and their requests cut off"
+  ),
+  Options.optional
 )
 
 const data = Options.text("data").pipe(
@@ -84,11 +98,12 @@ const networkOf = (given: ReadonlyArray<string>): Effect.Effect<NetworkPolicy | 
 
 const isLoopback = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i.test(host)
 
-const fromEnvironment = Config.redacted("SANDBOX_API_KEY").pipe(
-  Config.option,
-  Effect.orElseSucceed(() => Option.none<Redacted.Redacted>()),
-  Effect.map(Option.filter((key) => Redacted.value(key) !== ""))
-)
+const fromEnvironment = (name: string) =>
+  Config.redacted(name).pipe(
+    Config.option,
+    Effect.orElseSucceed(() => Option.none<Redacted.Redacted>()),
+    Effect.map(Option.filter((key) => Redacted.value(key) !== ""))
+  )
 
 /** Its user stays the same when the next start makes another key, and so do the sandboxes of `--data`. */
 const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString("base64url")), user: "local" }))
@@ -98,42 +113,56 @@ const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString
  */
 export const command = Command.make(
   "serve",
-  { host, port, apiKey, data, templateDir, allowNetwork },
+  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork },
   (options) =>
     Effect.gen(function*() {
-      const given = options.apiKey.length > 0 ? options.apiKey : Option.toArray(yield* fromEnvironment)
-      if (given.length === 0 && !isLoopback(options.host)) {
+      const inFile = yield* Effect.transposeOption(Option.map(options.apiKeysFile, KeysFile.read))
+      if (Option.isSome(inFile) && inFile.value.length === 0) {
+        return yield* new CliError({
+          message: `There is no key in ${Option.getOrElse(options.apiKeysFile, () => "")}.`,
+          status: Status.usage
+        })
+      }
+      const given = options.apiKey.length > 0 || Option.isSome(inFile)
+        ? options.apiKey
+        : Option.toArray(yield* fromEnvironment("SANDBOX_API_KEY"))
+      const known = [...given, ...Option.getOrElse(inFile, () => [])]
+      if (known.length === 0 && !isLoopback(options.host)) {
         return yield* new CliError({
           message: `Others can reach ${options.host}: to listen there, set SANDBOX_API_KEY or give --api-key KEY.`,
           status: Status.usage
         })
       }
+      const metricsKey = Option.getOrUndefined(yield* fromEnvironment("SANDBOX_METRICS_KEY"))
       const configs = yield* Effect.transposeOption(Option.map(options.templateDir, TemplateFiles.read))
       const network = yield* networkOf(options.allowNetwork)
-      const made = yield* Effect.when(makeKey, () => given.length === 0)
-      const apiKeys = [...given, ...Option.toArray(made)]
+      const made = yield* Effect.when(makeKey, () => known.length === 0)
+      const apiKeys = [...known, ...Option.toArray(made)]
       const stopped = yield* Signals.first
+      const hangUp = Option.isSome(options.apiKeysFile) ? yield* Signals.hangUp : Effect.never
 
       const listen = Effect.gen(function*() {
-        const [{ layerLocal }, { SandboxSDK }, { layerServer, ServerAddress }, Keys] = yield* Effect.promise(() =>
-          Promise.all([
-            import("../local.js"),
-            import("../SandboxSDK.js"),
-            import("../server.js"),
-            import("../server/ApiKeys.js")
-          ])
+        const [{ layerLocal }, { SandboxSDK }, { ApiKeys, layerServer, ServerAddress }, Keys] = yield* Effect.promise(
+          () =>
+            Promise.all([
+              import("../local.js"),
+              import("../SandboxSDK.js"),
+              import("../server.js"),
+              import("../server/ApiKeys.js")
+            ])
         )
         const engine = yield* Layer.build(layerLocal({ network, dataDirectory: Option.getOrUndefined(options.data) }))
         const service = Context.get(engine, SandboxSDK)
-        if (Option.isSome(configs)) {
-          const keys = yield* Keys.make(apiKeys)
-          for (const { user } of yield* keys.list) {
-            yield* TemplateFiles.load(service, user, configs.value)
-          }
-        }
+        const loadTemplates = (keys: ReadonlyArray<KnownKey>) =>
+          Effect.forEach(
+            new Set(Option.isSome(configs) ? keys.map(({ user }) => user) : []),
+            (user) => TemplateFiles.load(service, user, Option.getOrElse(configs, () => [])),
+            { discard: true }
+          )
+        yield* Effect.flatMap(Keys.make(apiKeys), (keys) => Effect.flatMap(keys.list, loadTemplates))
         const server = yield* Layer.build(
           Layer.provide(
-            layerServer({ host: options.host, port: options.port, apiKeys }),
+            layerServer({ host: options.host, port: options.port, apiKeys, metricsKey }),
             Layer.succeed(SandboxSDK, service)
           )
         )
@@ -141,7 +170,11 @@ export const command = Command.make(
           yield* Output.line("stdout", `API key: ${Redacted.value(made.value.key)}`)
         }
         yield* Output.line("stdout", `Listening at ${Context.get(server, ServerAddress).url}`)
-        return yield* Effect.never
+        return yield* Option.match(options.apiKeysFile, {
+          onNone: () => Effect.never,
+          onSome: (file) =>
+            KeysFile.follow(file, Context.get(server, ApiKeys), given, { soon: hangUp, onAdded: loadTemplates })
+        })
       }).pipe(Effect.mapError(say))
 
       // The scope of this race closes what was begun, also when the signal comes while it begins.

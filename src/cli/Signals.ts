@@ -4,6 +4,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import { constants } from "node:os"
 
@@ -28,9 +29,9 @@ type Handler = (signal: Signal) => boolean
 const handlers: Array<Handler> = []
 
 /**
- * Offers a signal to the command that runs. Tells whether it took it.
+ * Offers a signal to the command that runs: to who asked last, first. Tells whether it was taken.
  */
-export const offer = (signal: Signal): boolean => handlers.at(-1)?.(signal) ?? false
+export const offer = (signal: Signal): boolean => [...handlers].reverse().some((handler) => handler(signal))
 
 /**
  * Handles signals until the scope closes.
@@ -57,4 +58,16 @@ export const first: Effect.Effect<Effect.Effect<Signal>, never, Scope.Scope> = E
     return true
   })
   return Deferred.await(received)
+})
+
+/**
+ * An effect that waits for the next `SIGHUP`, as it is sent to a program that has no terminal, so that it reads its files
+ * again. On a terminal the signal says that this has been closed, and ends the program. Until the scope closes.
+ */
+export const hangUp: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.gen(function*() {
+  const received = yield* Queue.sliding<void>(1)
+  if (!process.stdin.isTTY) {
+    yield* handle((signal) => signal === "SIGHUP" && Queue.unsafeOffer(received, undefined))
+  }
+  return Queue.take(received)
 })

@@ -106,9 +106,17 @@ const statusOfCause = (cause: Cause.Cause<Failure>): number =>
         : statusOf(error)
   })
 
+/** The parser knows `--name=value` of those options alone that cannot be repeated. */
+const apart = (arg: string): ReadonlyArray<string> => {
+  const [, name, value] = /^(--(?:allow-network|api-key|env|file))=(.*)$/s.exec(arg) ?? []
+  return name === undefined || value === undefined ? [arg] : [name, value]
+}
+
 /** The parser would take a lone dash for an option, and `--help` only right after the command. */
 const argsFor = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const [node = "", program = "", command, ...rest] = given.map((arg) => arg === "-" ? Input.STANDARD : arg)
+  const [node = "", program = "", command, ...rest] = given.flatMap(apart).map((arg) =>
+    arg === "-" ? Input.STANDARD : arg
+  )
   return command === undefined
     ? [node, program]
     : usages.has(command) && rest.some((arg) => arg === "--help" || arg === "-h")

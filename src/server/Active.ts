@@ -24,6 +24,8 @@ export interface ActiveService {
    * later is refused: it has been overtaken on its way.
    */
   readonly stop: (name: string) => Effect.Effect<boolean>
+  /** Gives the means to end the request of this fiber, whose client is told why; it has ended when that succeeds. */
+  readonly cutOff: Effect.Effect<(why: SandboxSDKError) => Effect.Effect<void>>
   /** Whether the server is ending. */
   readonly isEnding: () => boolean
   /** Tells, at any time, why the request of this fiber was interrupted; `undefined` when its client did that, by leaving. */
@@ -63,6 +65,7 @@ const REMEMBERED = 10_000
 interface Known {
   endless: boolean
   stopped: boolean
+  why?: SandboxSDKError
   name?: string
 }
 
@@ -173,9 +176,20 @@ export const make = Effect.sync((): ActiveService => {
         yield* Fiber.interruptAll(found)
         return found.length > 0
       }),
+    cutOff: Effect.withFiberRuntime((fiber) => {
+      const request = fibers.get(fiber)
+      return Effect.succeed((why) => {
+        if (request !== undefined) {
+          request.why = why
+        }
+        return Effect.asVoid(Fiber.interrupt(fiber))
+      })
+    }),
     reason: Effect.withFiberRuntime((fiber) => {
       const request = fibers.get(fiber)
-      return Effect.succeed(() => request?.stopped === true ? wasStopped : ending ? serverEnds : undefined)
+      return Effect.succeed(() =>
+        request?.why ?? (request?.stopped === true ? wasStopped : ending ? serverEnds : undefined)
+      )
     }),
     isEnding: () => ending,
     end: (graceMs) =>

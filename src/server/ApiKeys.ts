@@ -5,19 +5,22 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { createHash, timingSafeEqual } from "node:crypto"
+import type * as Scope from "effect/Scope"
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { SandboxSDKError } from "../Errors.js"
 
 /**
- * An API key. Who uses it is `user`: the keys of one user see the same sandboxes. Without it, every key is a user of its
- * own, known by a hash of the key, and so the same after a restart.
+ * An API key, or its SHA-256 (`"sha256:"` and 64 hexadecimal digits, as `printf %s KEY | sha256sum` gives them), so that
+ * the key itself is nowhere on the server. A hash protects a key that nobody can guess: use long random ones.
+ *
+ * Who uses it is `user`: the keys of one user see the same sandboxes. Without it, every key is a user of its own, known by
+ * a hash of the key, and so the same after a restart.
  *
  * @category models
  */
-export interface ApiKey {
-  readonly key: Redacted.Redacted
-  readonly user?: string | undefined
-}
+export type ApiKey =
+  | { readonly key: Redacted.Redacted; readonly user?: string | undefined }
+  | { readonly hash: string; readonly user?: string | undefined }
 
 /**
  * What is known of a key that may be shown: `id` names it without giving it away.
@@ -35,16 +38,41 @@ export interface KnownKey {
  * @category models
  */
 export interface ApiKeysService {
-  /** Lets requests with this key in from now on. Fails with `SandboxSDKError` `invalid_config` for an empty one. */
+  /**
+   * Lets requests with this key in from now on. One that is known already under another user is revoked first. Fails with
+   * `SandboxSDKError` `invalid_config` for a malformed one.
+   */
   readonly add: (key: ApiKey | Redacted.Redacted) => Effect.Effect<KnownKey, SandboxSDKError>
-  /** Refuses requests with the key of this id from now on; whether there was one. What runs with it goes on. */
+  /**
+   * Refuses requests with the key of this id from now on; whether there was one. Requests with it that are being answered,
+   * streams among them, are cut off (`unauthorized`) and what they run is ended, by when this succeeds. The sandboxes stay:
+   * they belong to the user.
+   */
   readonly revoke: (id: string) => Effect.Effect<boolean>
+  /**
+   * Makes these the keys: adds those that are new, and revokes those that are not among them. Fails with `SandboxSDKError`
+   * `invalid_config` when one is malformed, and has changed nothing then.
+   */
+  readonly replace: (
+    keys: ReadonlyArray<ApiKey | Redacted.Redacted>
+  ) => Effect.Effect<
+    { readonly added: ReadonlyArray<KnownKey>; readonly revoked: ReadonlyArray<KnownKey> },
+    SandboxSDKError
+  >
   /** The keys that are known. */
   readonly list: Effect.Effect<ReadonlyArray<KnownKey>>
   /** Whether requests need a key: once one has been known, also when all of them are revoked. */
   readonly required: Effect.Effect<boolean>
   /** Whose key this is. Fails with `SandboxSDKError` `unauthorized`. */
   readonly verify: (key: Redacted.Redacted) => Effect.Effect<KnownKey, SandboxSDKError>
+  /**
+   * Has `end` run, once, when the key of this id is revoked, until the scope closes. Fails with `SandboxSDKError`
+   * `unauthorized` when it is not known any more.
+   */
+  readonly whileKnown: (
+    id: string,
+    end: Effect.Effect<void>
+  ) => Effect.Effect<void, SandboxSDKError, Scope.Scope>
 }
 
 /**
@@ -54,32 +82,49 @@ export interface ApiKeysService {
  */
 export class ApiKeys extends Context.Tag("sandbox-sdk/server/ApiKeys")<ApiKeys, ApiKeysService>() {}
 
-const hash = (purpose: string, key: string): Buffer => createHash("sha256").update(`${purpose}\0${key}`).digest()
+const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest()
 
 interface Entry extends KnownKey {
   readonly hash: Buffer
+  /** What is to be ended with it. */
+  readonly held: Set<Effect.Effect<void>>
 }
 
-const entryOf = (input: ApiKey | Redacted.Redacted): Effect.Effect<Entry, SandboxSDKError> => {
-  const { key, user }: ApiKey = Redacted.isRedacted(input) ? { key: input } : input
-  const text = Redacted.value(key)
+const invalid = (message: string) => new SandboxSDKError({ code: "invalid_config", field: "apiKeys", message })
+
+const hashOf = (input: ApiKey): Effect.Effect<Buffer, SandboxSDKError> => {
+  if ("hash" in input) {
+    const [, digits] = /^sha256:([0-9a-f]{64})$/i.exec(input.hash) ?? []
+    return digits === undefined
+      ? Effect.fail(invalid("The hash of an API key must be \"sha256:\" and 64 hexadecimal digits."))
+      : Effect.succeed(Buffer.from(digits, "hex"))
+  }
+  const text = Redacted.value(input.key)
   // Visible ASCII is all that a header field takes without being quoted (RFC 9110, 5.5).
   return /^[\x21-\x7e]+$/.test(text)
-    ? Effect.succeed({
-      hash: hash("key", text),
-      id: `key_${hash("id", text).toString("hex").slice(0, 16)}`,
-      user: user ?? `usr_${hash("user", text).toString("hex").slice(0, 16)}`
-    })
-    : Effect.fail(
-      new SandboxSDKError({
-        code: "invalid_config",
-        field: "apiKeys",
-        message: "An API key must be one or more visible ASCII characters, without spaces."
-      })
-    )
+    ? Effect.succeed(sha256(text))
+    : Effect.fail(invalid("An API key must be one or more visible ASCII characters, without spaces."))
 }
 
+const entryOf = (input: ApiKey | Redacted.Redacted): Effect.Effect<Entry, SandboxSDKError> =>
+  Effect.gen(function*() {
+    const key: ApiKey = Redacted.isRedacted(input) ? { key: input } : input
+    const hash = yield* hashOf(key)
+    if (key.user !== undefined && !/^[^\p{Cc}]+$/u.test(key.user)) {
+      return yield* invalid("The user of an API key must be one or more characters, none of them a control character.")
+    }
+    const name = (purpose: string) => sha256(`${purpose}\0${hash.toString("hex")}`).toString("hex").slice(0, 16)
+    return { hash, id: `key_${name("id")}`, user: key.user ?? `usr_${name("user")}`, held: new Set() }
+  })
+
 const unauthorized = (message: string): SandboxSDKError => new SandboxSDKError({ code: "unauthorized", message })
+
+/**
+ * What a request is told whose key is revoked while it is being answered.
+ */
+export const wasRevoked = unauthorized("The API key of this request has been revoked.")
+
+const shown = ({ id, user }: Entry): KnownKey => ({ id, user })
 
 /**
  * Makes the service.
@@ -90,22 +135,65 @@ export const make = (
   keys: ReadonlyArray<ApiKey | Redacted.Redacted>
 ): Effect.Effect<ApiKeysService, SandboxSDKError> =>
   Effect.gen(function*() {
+    // Looked up by a hash that nobody else can compute, so the look-up says nothing of other keys, nor of how many there
+    // are; and then compared with the one that was found, or with one that nobody has.
+    const secret = randomBytes(32)
+    const nobody = randomBytes(32)
+    const placeOf = (hash: Buffer): string => createHmac("sha256", secret).update(hash).digest("base64")
+    const places = new Map<string, Entry>()
     const entries = new Map<string, Entry>()
     let required = false
 
-    const add = (key: ApiKey | Redacted.Redacted) =>
-      Effect.map(entryOf(key), (entry): KnownKey => {
-        entries.set(entry.id, entry)
+    const revoke = (id: string): Effect.Effect<boolean> =>
+      Effect.suspend(() => {
+        const entry = entries.get(id)
+        if (entry === undefined) {
+          return Effect.succeed(false)
+        }
+        entries.delete(id)
+        places.delete(placeOf(entry.hash))
+        return Effect.as(
+          Effect.forEach([...entry.held], (end) => end, { concurrency: "unbounded", discard: true }),
+          true
+        )
+      }).pipe(Effect.uninterruptible)
+
+    const put = (entry: Entry): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const known = entries.get(entry.id)
+        if (known?.user === entry.user) {
+          return Effect.void
+        }
         required = true
-        return { id: entry.id, user: entry.user }
+        return Effect.zipRight(
+          known === undefined ? Effect.void : revoke(known.id),
+          Effect.sync(() => {
+            entries.set(entry.id, entry)
+            places.set(placeOf(entry.hash), entry)
+          })
+        )
       })
 
-    yield* Effect.forEach(keys, add, { discard: true })
+    const replace: ApiKeysService["replace"] = (wanted) =>
+      Effect.gen(function*() {
+        const given = yield* Effect.forEach(wanted, entryOf)
+        const next = new Map(given.map((entry) => [entry.id, entry]))
+        const isKept = (entry: Entry) => next.get(entry.id)?.user === entry.user
+        const revoked = [...entries.values()].filter((entry) => !isKept(entry))
+        const added = [...next.values()].filter(({ id, user }) => entries.get(id)?.user !== user)
+        yield* Effect.forEach(revoked, ({ id }) => revoke(id), { concurrency: "unbounded", discard: true })
+        yield* Effect.forEach(added, put, { discard: true })
+        return { added: added.map(shown), revoked: revoked.map(shown) }
+      })
+
+    const initial = yield* Effect.forEach(keys, entryOf)
+    yield* Effect.forEach(initial, put, { discard: true })
 
     return {
-      add,
-      revoke: (id) => Effect.sync(() => entries.delete(id)),
-      list: Effect.sync(() => [...entries.values()].map(({ id, user }) => ({ id, user }))),
+      add: (key) => Effect.flatMap(entryOf(key), (entry) => Effect.as(put(entry), shown(entry))),
+      revoke,
+      replace,
+      list: Effect.sync(() => [...entries.values()].map(shown)),
       required: Effect.sync(() => required),
       verify: (key) =>
         Effect.suspend(() => {
@@ -113,17 +201,22 @@ export const make = (
           if (text === "") {
             return Effect.fail(unauthorized("This needs an API key: send it as `Authorization: Bearer <api key>`."))
           }
-          const given = hash("key", text)
-          let found: Entry | undefined
-          for (const entry of entries.values()) {
-            // Every one is looked at, whichever it is.
-            if (timingSafeEqual(entry.hash, given)) {
-              found = entry
-            }
-          }
-          return found === undefined
+          const given = sha256(text)
+          const found = places.get(placeOf(given))
+          const isSame = timingSafeEqual(found?.hash ?? nobody, given)
+          return found === undefined || !isSame
             ? Effect.fail(unauthorized("The API key is not known here, or has been revoked."))
-            : Effect.succeed({ id: found.id, user: found.user })
+            : Effect.succeed(shown(found))
+        }),
+      whileKnown: (id, end) =>
+        Effect.suspend(() => {
+          const entry = entries.get(id)
+          return entry === undefined
+            ? Effect.fail(wasRevoked)
+            : Effect.acquireRelease(
+              Effect.sync(() => entry.held.add(end)),
+              () => Effect.sync(() => entry.held.delete(end))
+            )
         })
     }
   })

@@ -7,10 +7,12 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { createHash, timingSafeEqual } from "node:crypto"
 import { Authorization, MetricsAuthorization } from "../Api.js"
 import * as Quotas from "../Quotas.js"
 import { type RateLimitInfo, toHeaders } from "../RateLimit.js"
-import { ApiKeys } from "./ApiKeys.js"
+import { Active } from "./Active.js"
+import { ApiKeys, wasRevoked } from "./ApiKeys.js"
 import { problem } from "./Problem.js"
 import { Settings } from "./Settings.js"
 
@@ -29,6 +31,14 @@ const known = (keys: ApiKeys["Type"]) =>
       ? Effect.flatMap(bearer, keys.verify)
       : Effect.succeed(LOCAL))
 
+/** The same, whose answer ends at once when the key is revoked. */
+const holder = (keys: ApiKeys["Type"], active: Active["Type"]) =>
+  Effect.tap(known(keys), ({ id }) =>
+    Effect.whenEffect(
+      Effect.flatMap(active.cutOff, (cutOff) => keys.whileKnown(id, cutOff(wasRevoked))),
+      keys.required
+    ))
+
 const tellBudget = (info: RateLimitInfo | undefined) =>
   info === undefined ?
     Effect.void :
@@ -40,11 +50,12 @@ const authorization = Layer.effect(
   Authorization,
   Effect.gen(function*() {
     const keys = yield* ApiKeys
+    const active = yield* Active
     const quotas = yield* Quotas.Quotas
     return {
       apiKey: () =>
         Effect.gen(function*() {
-          const { id, user } = yield* known(keys)
+          const { id, user } = yield* holder(keys, active)
           const budget = yield* Effect.tapError(
             quotas.request(user),
             () => Effect.flatMap(quotas.info(user), tellBudget)
@@ -56,18 +67,28 @@ const authorization = Layer.effect(
   })
 )
 
+const ALL = { userId: undefined }
+
+/** Whether that is the key, in a time that does not say how much of it is right. */
+const isSame = (expected: Redacted.Redacted, given: Redacted.Redacted): boolean => {
+  const [one, other] = [expected, given].map((key) => createHash("sha256").update(Redacted.value(key)).digest())
+  return one !== undefined && other !== undefined && timingSafeEqual(one, other)
+}
+
 const metricsAuthorization = Layer.effect(
   MetricsAuthorization,
   Effect.gen(function*() {
     const keys = yield* ApiKeys
-    const { metrics } = yield* Settings
+    const { metrics, metricsKey } = yield* Settings
     return {
       apiKey: () =>
-        metrics === "off"
-          ? Effect.die(problem(404, "This server does not show its metrics."))
-          : metrics === "open"
-          ? Effect.void
-          : Effect.asVoid(known(keys))
+        Effect.gen(function*() {
+          if (metrics === "off") {
+            return yield* Effect.die(problem(404, "This server does not show its metrics."))
+          }
+          const isOperator = metricsKey === undefined ? !(yield* keys.required) : isSame(metricsKey, yield* bearer)
+          return isOperator || metrics === "open" ? ALL : { userId: (yield* known(keys)).user }
+        })
     }
   })
 )

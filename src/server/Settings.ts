@@ -56,10 +56,12 @@ export interface ServerOptions {
   /** Limits of what a client may send, and hold open. */
   readonly limits?: ServerLimits | undefined
   /**
-   * Who may read `GET /metrics`, which counts what all users do: whoever has an API key (`"key"`, the default), everybody
-   * (`"open"`), nobody (`"off"`).
+   * Who may read `GET /metrics`: whoever has an API key, and sees what its own user does (`"key"`, the default); everybody,
+   * and sees what all users do together (`"open"`); nobody (`"off"`). No user is named in them.
    */
   readonly metrics?: "key" | "open" | "off" | undefined
+  /** A key for `GET /metrics` alone: who has it sees what all users do together. For the monitoring of the server. */
+  readonly metricsKey?: Redacted.Redacted | undefined
   /**
    * The origins of web pages that may use the server (`"https://app.example.org"`), or `"any"`. With API keys, which no web
    * page has by itself, any by default; without, none.
@@ -94,6 +96,7 @@ export interface Complete {
   readonly maxConnections: number
   readonly openStreams: number
   readonly metrics: "key" | "open" | "off"
+  readonly metricsKey: Redacted.Redacted | undefined
   readonly cors: "any" | ReadonlyArray<string>
   readonly graceMs: number
 }

@@ -2,6 +2,7 @@
  * Checks the settings of a server, and adds what they leave open.
  */
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { SandboxSDKError } from "../Errors.js"
 import { decodeArguments } from "../internal/arguments.js"
@@ -43,7 +44,14 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i
  */
 export const complete = (options: ServerOptions): Effect.Effect<Complete, SandboxSDKError> =>
   Effect.gen(function*() {
-    const { apiKeys = [], quotas: _, ...checked } = options
+    const { apiKeys = [], metricsKey, quotas: _, ...checked } = options
+    if (metricsKey !== undefined && !/^[\x21-\x7e]+$/.test(Redacted.value(metricsKey))) {
+      return yield* new SandboxSDKError({
+        code: "invalid_config",
+        field: "metricsKey",
+        message: "layerServer: metricsKey must be one or more visible ASCII characters, without spaces."
+      })
+    }
     const { cors, graceMs = 5_000, host = "127.0.0.1", limits = {}, metrics = "key", port = 3_000 } = yield* decode(
       checked
     )
@@ -62,6 +70,7 @@ export const complete = (options: ServerOptions): Effect.Effect<Complete, Sandbo
       port,
       hasKeys,
       metrics,
+      metricsKey,
       graceMs,
       cors: cors ?? (hasKeys ? "any" : []),
       bodies: {

@@ -3,9 +3,9 @@
  */
 import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import { Schema } from "effect"
-import { randomBytes } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises"
+import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import * as Path from "node:path"
 import { type Cli, install, isRunning, type Started } from "./support.js"
@@ -138,6 +138,105 @@ describe("serve", () => {
       assert.strictEqual(refused.status, 64, refused.stderr)
       assert.match(refused.stderr, /--allow-network/)
     }
+  })
+
+  it("takes a single key, however it is written", async () => {
+    for (const args of [["--api-key", "key-one"], ["--api-key=key-one"]]) {
+      const started = cli.start(["serve", "--port", "0", ...args])
+      const { env, said } = await listening(started)
+      assert.notInclude(said, "API key")
+      assert.strictEqual((await cli.run(["ls"], { env: { ...env, SANDBOX_API_KEY: "key-one" } })).status, 0)
+      started.child.kill("SIGTERM")
+      assert.strictEqual((await started.ended).status, 0)
+    }
+  })
+
+  it("takes its keys from a file, and those that come and go in it, with their requests", async () => {
+    const hash = createHash("sha256").update("key-hashed").digest("hex")
+    await writeFile(path("keys"), `# of the team\nkey-plain carol\n\n  sha256:${hash}\n`, { mode: 0o644 })
+    const serving = ["serve", "--port", "0", "--api-keys-file", "keys", "--template-dir", "templates"]
+    const started = cli.start([...serving, "--api-key", "key-given"], { SANDBOX_API_KEY: "key-unused" })
+    const { env, said } = await listening(started)
+    assert.match(said, /^Listening at [^\n]*\n$/)
+    const as = (key: string, ...args: ReadonlyArray<string>) => cli.run(args, { env: { ...env, SANDBOX_API_KEY: key } })
+    const statuses = async (...keys: ReadonlyArray<string>) => {
+      const found: Array<number | null> = []
+      for (const key of keys) {
+        found.push((await as(key, "ls")).status)
+      }
+      return found
+    }
+    assert.deepStrictEqual(
+      await statuses("key-plain", "key-hashed", "key-given", "key-unused", hash),
+      [0, 0, 0, 77, 77]
+    )
+    const cut = cli.start(
+      ["run", "-", "-l", "bash", "--server", env.SANDBOX_SERVER_URL],
+      { SANDBOX_API_KEY: "key-plain" }
+    )
+    cut.child.stdin.end("echo begun; sleep 1000.4719")
+    await cut.says(/begun/)
+
+    // Half-written, as an editor may leave it for a moment: nothing changes.
+    await writeFile(path("keys"), "one two three\n")
+    await started.complains(/keys, line 1: [^\n]*\. The API keys stay as they are\.\n/)
+    assert.deepStrictEqual(await statuses("key-plain", "key-hashed"), [0, 0])
+    assert.isTrue(isRunning("1000.4719"))
+
+    await writeFile(path("keys-next"), `sha256:${hash}\nkey-new dave\n`, { mode: 0o600 })
+    await rename(path("keys-next"), path("keys"))
+    await started.complains(/Read keys: 1 added, 1 revoked\.\n/)
+    const { status, stderr } = await cut.ended
+    assert.strictEqual(status, 77, stderr)
+    await vi.waitFor(() => assert.isFalse(isRunning("1000.4719")))
+    assert.deepStrictEqual(await statuses("key-plain", "key-hashed", "key-given", "key-new"), [77, 0, 0, 0])
+    const { stdout } = await as("key-new", "templates", "--server", env.SANDBOX_SERVER_URL)
+    assert.include(stdout.toString(), "Mine")
+
+    // A program without a terminal is told by SIGHUP to read its files again.
+    await writeFile(path("keys"), "key-last\n")
+    started.child.kill("SIGHUP")
+    await started.complains(/Read keys: 1 added, 2 revoked\.\n/)
+    assert.deepStrictEqual(await statuses("key-new", "key-given", "key-last"), [77, 0, 0])
+    started.child.kill("SIGTERM")
+    const end = await started.ended
+    assert.strictEqual(end.status, 0)
+    assert.match(end.stderr, /^Others can read the keys in keys[^\n]*chmod 600/)
+    for (const key of ["key-", hash.slice(0, 16)]) {
+      assert.notInclude(said + end.stderr, key)
+    }
+  }, 60_000)
+
+  it("does not start with a file of keys that is empty, malformed or missing", async () => {
+    await writeFile(path("empty"), "# nobody\n")
+    await writeFile(path("wrong"), "secret-key carol\nsha256:1234\n")
+    for (
+      const [file, status, message] of [
+        ["empty", 64, /no key in empty/],
+        ["wrong", 64, /^wrong, line 2: .*64 hexadecimal/],
+        ["missing", 66, /Cannot read missing/]
+      ] as const
+    ) {
+      const refused = await cli.run(["serve", "--port", "0", "--api-keys-file", file])
+      assert.strictEqual(refused.status, status)
+      assert.match(refused.stderr, message)
+      assert.notInclude(refused.stderr, "secret-key")
+    }
+  })
+
+  it("shows all that it counts to who has SANDBOX_METRICS_KEY", async () => {
+    const started = cli.start(["serve", "--port", "0", "--api-key", "key-one"], { SANDBOX_METRICS_KEY: "key-metrics" })
+    const { env } = await listening(started)
+    const read = async (key: string) => {
+      const response = await fetch(`${env.SANDBOX_SERVER_URL}/metrics`, { headers: { authorization: `Bearer ${key}` } })
+      return [response.status, (await response.text()).includes("component=\"engine\"")]
+    }
+    await cli.run(["ls"], { env: { ...env, SANDBOX_API_KEY: "key-one" } })
+    assert.deepStrictEqual(await read("key-metrics"), [200, true])
+    assert.deepStrictEqual(await read("key-one"), [200, false])
+    assert.deepStrictEqual(await read("key-two"), [401, false])
+    started.child.kill("SIGTERM")
+    await started.ended
   })
 
   it("listens beyond this machine only with a given key", async () => {

@@ -20,6 +20,8 @@ export interface Started {
   readonly ended: Promise<Ended>
   /** Waits until standard output has this, and gives all of it. */
   readonly says: (pattern: RegExp) => Promise<string>
+  /** The same of standard error. */
+  readonly complains: (pattern: RegExp) => Promise<string>
 }
 
 export interface Cli {
@@ -50,7 +52,10 @@ const watch = (child: ChildProcessWithoutNullStreams): Started => {
     out.push(bytes)
     notify()
   })
-  child.stderr.on("data", (bytes: Buffer) => err.push(bytes))
+  child.stderr.on("data", (bytes: Buffer) => {
+    err.push(bytes)
+    notify()
+  })
   child.stdin.on("error", () => {})
   const ended = new Promise<Ended>((resolve) =>
     child.on("close", (status) => {
@@ -59,10 +64,10 @@ const watch = (child: ChildProcessWithoutNullStreams): Started => {
       notify()
     })
   )
-  const says = (pattern: RegExp) =>
+  const finds = (pieces: ReadonlyArray<Buffer>) => (pattern: RegExp) =>
     new Promise<string>((resolve, reject) => {
       const look = () => {
-        const text = Buffer.concat(out).toString()
+        const text = Buffer.concat(pieces).toString()
         if (pattern.test(text)) {
           waiting.delete(look)
           resolve(text)
@@ -74,7 +79,7 @@ const watch = (child: ChildProcessWithoutNullStreams): Started => {
       waiting.add(look)
       look()
     })
-  return { child, ended, says }
+  return { child, ended, says: finds(out), complains: finds(err) }
 }
 
 /** The build is copied: another one may be made meanwhile. */

@@ -1,8 +1,9 @@
 /**
  * A server that is killed at any moment, over and over, on the same folder.
  */
-import { type ChildProcess, fork } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { existsSync } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -19,7 +20,7 @@ const WORKERS = 4
 const KEY = "key-of-the-only-user"
 const MOST = 3
 
-const program = fileURLToPath(new URL("../support/served.mjs", import.meta.url))
+const program = fileURLToPath(new URL("../../dist/cli/sandbox.js", import.meta.url))
 
 let folder = ""
 let data = ""
@@ -29,6 +30,9 @@ let child: ChildProcess | undefined
 const dead: Array<number> = []
 
 beforeAll(async () => {
+  if (!existsSync(program)) {
+    throw new Error("There is no build of the command line: run `npm run build` first.")
+  }
   folder = await Fs.mkdtemp(Path.join(Os.tmpdir(), "reaping-"))
   data = Path.join(folder, "data")
   temporary = Path.join(folder, "tmp")
@@ -42,24 +46,28 @@ afterAll(async () => {
 })
 
 const launch = (): ChildProcess => {
-  const options = { port, apiKeys: [KEY], dataDirectory: data, graceMs: 0 }
-  child = fork(program, [JSON.stringify(options)], {
+  child = spawn(process.execPath, [program, "serve", "--port", String(port), "--data", data, "--api-key", KEY], {
     env: { ...process.env, TMPDIR: temporary },
-    stdio: ["ignore", "inherit", "inherit", "ipc"]
+    stdio: ["ignore", "pipe", "inherit"]
   })
   return child
 }
 
 /** Starts a server and waits until it listens; where the one before it has listened. */
-const start = async (): Promise<string> => {
-  const server = launch()
-  const [message] = await Promise.race([
-    once(server, "message"),
-    once(server, "exit").then(() => Promise.reject(new Error("The server ended by itself.")))
-  ])
-  port = message.port
-  return message.url
-}
+const start = (): Promise<string> =>
+  new Promise((resolve, reject) => {
+    let said = ""
+    const server = launch()
+    server.stdout?.on("data", (piece: Buffer) => {
+      said += piece.toString()
+      const [, url, listening] = /^Listening at (http:.*:(\d+))$/m.exec(said) ?? []
+      if (url !== undefined) {
+        port = Number(listening)
+        resolve(url)
+      }
+    })
+    server.once("exit", () => reject(new Error("The server ended by itself.")))
+  })
 
 const kill = async (): Promise<void> => {
   const server = child
@@ -85,6 +93,8 @@ interface Expected {
 }
 
 interface Model {
+  /** How many requests have been answered. */
+  answers: number
   readonly sandboxes: Map<string, Expected>
   /** The names of sandboxes and templates whose creation was not answered. */
   readonly cut: Set<string>
@@ -102,6 +112,7 @@ const work = async (url: string, model: Model, random: Random): Promise<void> =>
   const ok = async (...args: Parameters<typeof request>) => {
     const answer = await request(...args)
     expect([200, 404, 409, 410], `${args[0]} ${args[1]}: ${answer.text}`).toContain(answer.status)
+    model.answers += 1
     return answer
   }
   const there = () => [...model.sandboxes.values()].filter(({ deleting }) => !deleting)
@@ -213,7 +224,7 @@ const expectModel = async (url: string, model: Model): Promise<void> => {
 }
 
 it(`a server that is killed ${ROUNDS} times (SEED=${SEED}) leaves nothing dead, and loses nothing`, async () => {
-  const model: Model = { sandboxes: new Map(), cut: new Set(), templates: new Set(), number: 0 }
+  const model: Model = { answers: 0, sandboxes: new Map(), cut: new Set(), templates: new Set(), number: 0 }
   for (let round = 0; round < ROUNDS; round++) {
     const seed = SEED + round
     const random = makeRandom(seed)
@@ -229,7 +240,10 @@ it(`a server that is killed ${ROUNDS} times (SEED=${SEED}) leaves nothing dead, 
       const workers = Array.from({ length: WORKERS }, (_, n) => work(url, model, makeRandom(seed * WORKERS + n)))
       const failures: Array<unknown> = []
       const ended = workers.map((worker) => worker.catch((error: unknown) => failures.push(error)))
-      await sleep(random.below(random.next() < 0.5 ? 100 : 900))
+      // After so much work, whatever time that takes; and then in the middle of more.
+      const enough = model.answers + random.below(12)
+      await eventually(() => Promise.resolve(model.answers >= enough || failures.length === WORKERS))
+      await sleep(random.below(150))
       await kill()
       await Promise.all(ended)
       // All of them end because the server is gone, and not of anything that it has said.
@@ -239,5 +253,7 @@ it(`a server that is killed ${ROUNDS} times (SEED=${SEED}) leaves nothing dead, 
     }
   }
   await expectModel(await start(), model)
-  child?.kill("SIGTERM")
+  // There was something to lose.
+  expect(model.answers).toBeGreaterThan(ROUNDS)
+  expect(model.number).toBeGreaterThan(ROUNDS / 2)
 }, 180_000)

@@ -1,8 +1,10 @@
 import { Chunk, Effect, Layer, Logger, LogLevel, Redacted, Ref } from "effect"
+import { createHash } from "node:crypto"
 import { describe, expect, it } from "vitest"
 import { layerLocal } from "../../src/local.js"
 import { ApiKeys, layerServer, serve, ServerAddress, type ServerOptions } from "../../src/server.js"
-import { ALICE, BOB, clientOf, expectError, start } from "./support.js"
+import { make as makeKeys } from "../../src/server/ApiKeys.js"
+import { ALICE, BOB, clientOf, eventually, expectError, start } from "./support.js"
 
 describe("API keys", () => {
   it("are needed, and must be known", async () => {
@@ -78,6 +80,91 @@ describe("API keys", () => {
     expect(await server.revokeKey(id)).toBe(true)
     expect(await server.revokeKey(id)).toBe(false)
     expectError(await second.request("GET", sandbox), 401, "unauthorized")
+  })
+
+  it("are known by their hashes as well, so that no key need be on the server", async () => {
+    const hash = `sha256:${createHash("sha256").update("the key itself").digest("hex")}`
+    await using server = await serve({ port: 0, apiKeys: [{ hash, user: "carol" }] })
+    expect((await clientOf(server.url, "the key itself").request("GET", "/api/sandboxes")).status).toBe(401)
+    const digest = createHash("sha256").update("the-key-itself").digest("hex")
+    const byHash = await server.addKey({ hash: `sha256:${digest.toUpperCase()}` })
+    const sandbox = await clientOf(server.url, "the-key-itself").sandbox({ templateId: "bash" })
+    expect((await clientOf(server.url, "the-key-itself").request("GET", sandbox)).json.userId).toBe(byHash.user)
+    expect((await clientOf(server.url, digest).request("GET", "/api/sandboxes")).status).toBe(401)
+    expect(await server.addKey("the-key-itself"), "the same key, and the same user").toEqual(byHash)
+    for (const [key, message] of [[{ hash: "sha256:12" }, /64 hexadecimal/], [{ hash: digest }, /sha256:/]] as const) {
+      await expect(server.addKey(key)).rejects.toMatchObject({ code: "invalid_config", message })
+    }
+    const user = "a\nb"
+    await expect(server.addKey({ hash: `sha256:${digest}`, user })).rejects.toMatchObject({ field: "apiKeys" })
+  })
+
+  it("that are revoked are cut off at once in all that they do, and what they run ends", async () => {
+    await using server = await serve({ port: 0, apiKeys: [{ key: Redacted.make("stays"), user: "carol" }] })
+    const { id } = await server.addKey({ key: Redacted.make("goes"), user: "carol" })
+    const goes = clientOf(server.url, "goes")
+    const stays = clientOf(server.url, "stays")
+    const sandbox = await goes.sandbox({ templateId: "python" })
+    const ndjson = { accept: "application/x-ndjson" }
+    const command = (mark: string) => ({ command: `echo begun; exec -a ${mark}-${process.pid} sleep 1000` })
+    const kept = await stays.send("POST", `${sandbox}/terminal`, command("kept"), ndjson)
+    const streams = await Promise.all([
+      goes.send("POST", `${sandbox}/terminal`, command("stream"), ndjson),
+      goes.send("POST", `${sandbox}/terminal`, command("events"), { accept: "text/event-stream" }),
+      goes.send("POST", `${sandbox}/execute`, { code: "import time\nprint(1)\nwhile True: time.sleep(0.01)" }, ndjson),
+      goes.send("GET", `${sandbox}/files/watch`)
+    ])
+    const plain = goes.request("POST", `${sandbox}/terminal`, command("plain"))
+    const upload = fetch(`${server.url}${sandbox}/files/content?path=never`, {
+      method: "PUT",
+      headers: { authorization: "Bearer goes" },
+      body: new ReadableStream({ pull: (to) => to.enqueue(new Uint8Array(1_000)) }, { highWaterMark: 1 }),
+      // @ts-expect-error: fetch of Node wants it for streams, its types do not know it.
+      duplex: "half"
+    }).then((response) => response.status, () => "broken off")
+    const running = async () => {
+      const { json } = await stays.request("POST", `${sandbox}/terminal`, {
+        command: "ps -eo args || cat /proc/[0-9]*/cmdline"
+      })
+      return ["kept", "stream", "events", "plain"].filter((mark) => json.output.includes(`${mark}-${process.pid}`))
+    }
+    await eventually(async () => (await running()).length === 4)
+    expect(await server.revokeKey(id)).toBe(true)
+    // Over by the time that the key is, not some time after.
+    expect(await running()).toEqual(["kept"])
+    for (const [index, stream] of streams.entries()) {
+      const last = (await stream.text()).trim().split("\n").at(-1) ?? ""
+      expect(last, `stream ${index}`).toMatch(/"_tag":"Failed".*revoked.*"code":"unauthorized"/)
+    }
+    expectError(await plain, 401, "unauthorized")
+    expect([401, "broken off"]).toContain(await upload)
+    const { json } = await stays.request("POST", `${sandbox}/execute`, { code: "import os; sorted(os.listdir())" })
+    expect(json.results[0].text).toBe("[]")
+    expectError(await goes.request("GET", sandbox), 401, "unauthorized")
+    await kept.body?.cancel()
+  })
+
+  it("are exchanged as a whole, or not at all", async () => {
+    const key = (text: string, user?: string) => ({ key: Redacted.make(text), user })
+    const program = Effect.gen(function*() {
+      const keys = yield* makeKeys([key("a", "one"), key("b")])
+      const [a, b] = yield* keys.list
+      const ended: Array<string> = []
+      for (const known of [a, b]) {
+        yield* keys.whileKnown(known?.id ?? "", Effect.sync(() => ended.push(known?.user ?? "")))
+      }
+      const refused = yield* Effect.flip(keys.replace([key("c"), key("not one")]))
+      expect([refused.code, yield* keys.list, ended]).toEqual(["invalid_config", [a, b], []])
+      const { added, revoked } = yield* keys.replace([key("a", "two"), key("b"), key("c")])
+      expect([revoked, ended]).toEqual([[a], ["one"]])
+      expect(added.map(({ user }) => user)).toEqual(["two", expect.stringMatching(/^usr_/)])
+      expect((yield* keys.verify(Redacted.make("a"))).user).toBe("two")
+      expect((yield* Effect.flip(keys.whileKnown("key_none", Effect.void))).code).toBe("unauthorized")
+      yield* keys.replace([])
+      expect(ended).toEqual(["one", b?.user])
+      expect([yield* keys.list, yield* keys.required]).toEqual([[], true])
+    })
+    await Effect.runPromise(Effect.scoped(program))
   })
 
   it("stay necessary when all of them are revoked", async () => {

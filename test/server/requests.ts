@@ -49,7 +49,7 @@ const resolve = (document: any, schema: any): any => {
 }
 
 /** A value that the schema allows: nothing that is optional. */
-const sample = (document: any, input: any): any => {
+export const sample = (document: any, input: any): any => {
   const schema = resolve(document, input)
   if (schema.enum !== undefined) {
     return schema.enum[0]
@@ -215,7 +215,7 @@ interface Operation {
   readonly description: any
 }
 
-const operationsOf = (document: any): ReadonlyArray<Operation> =>
+export const operationsOf = (document: any): ReadonlyArray<Operation> =>
   Object.entries<any>(document.paths).flatMap(([template, path]) =>
     Object.entries<any>(path).map(([method, description]) => ({ method: method.toUpperCase(), template, description }))
   )

@@ -274,7 +274,7 @@ describe("the server itself", () => {
     })
   })
 
-  it("shows the metrics of the process to who has a key, and no ids in them", async () => {
+  it("shows metrics to who has a key, and no ids in them", async () => {
     const { headers, text } = await request("GET", "/metrics")
     expect(headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8")
     expect(text).toContain("sandbox_requests_total{")

@@ -5,10 +5,12 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { Api } from "../../Api.js"
+import { Api, MetricsReader } from "../../Api.js"
+import { CurrentUser } from "../../CurrentUser.js"
 import { PROMETHEUS_CONTENT_TYPE, renderPrometheus } from "../../Metrics.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { asCaller } from "../Handlers.js"
+import { renderSums } from "../Sums.js"
 
 /**
  * The handlers.
@@ -21,8 +23,12 @@ export const layer = HttpApiBuilder.group(Api, "service", (handlers) =>
       .handle("metrics", () => asCaller(sdk.getMetrics))
       .handle("usage", () => asCaller(sdk.getUsage()))
       .handle("prometheus", () =>
-        Effect.map(renderPrometheus, (text) =>
-          HttpServerResponse.text(text, { contentType: PROMETHEUS_CONTENT_TYPE })))
+        Effect.flatMap(MetricsReader, ({ userId }) =>
+          userId === undefined
+            ? renderPrometheus
+            : Effect.map(Effect.provideService(sdk.getMetrics, CurrentUser, userId), renderSums)).pipe(
+            Effect.map((text) => HttpServerResponse.text(text, { contentType: PROMETHEUS_CONTENT_TYPE }))
+          ))
       .handle("health", () =>
         Effect.map(Clock.currentTimeMillis, (now) => ({
           status: "ok" as const,
