@@ -15,9 +15,10 @@ import { decodeArguments } from "./internal/arguments.js"
 import * as Bubblewrap from "./isolation/Bubblewrap.js"
 import { Isolation } from "./isolation/Isolation.js"
 import * as None from "./isolation/None.js"
+import { requiring } from "./isolation/Require.js"
 import type { SandboxSDK } from "./SandboxSDK.js"
 
-export { doctor } from "./isolation/Doctor.js"
+export { doctor, inspect } from "./isolation/Doctor.js"
 export { Guarantee } from "./isolation/Guarantee.js"
 export { Bubblewrap, Isolation, layerEngine, NetworkPolicy, None }
 export type { EngineOptions }
@@ -28,6 +29,7 @@ const Options = Schema.Struct({
   isolation: Schema.optional(IsolationName),
   dataDirectory: Schema.optional(Schema.NonEmptyString),
   interruptGraceMs: Schema.optional(Schema.Int.pipe(Schema.between(0, 600_000))),
+  require: Schema.optional(Schema.Array(Schema.NonEmptyString)),
   network: Schema.optional(NetworkPolicy)
 })
 
@@ -51,6 +53,12 @@ export interface LocalOptions {
   readonly dataDirectory?: string | undefined
   /** How long interrupted code may take to end by itself before it is killed, in milliseconds: 2000 by default. */
   readonly interruptGraceMs?: number | undefined
+  /**
+   * Guarantees that must be enforced here, by the ids of `sandbox doctor --json`: `["memory", "processor-time"]`. Where
+   * one is only watched (`soft`), `createSandbox` fails with `isolation_unavailable` and says what would help. Those that
+   * can be had on every host are always required.
+   */
+  readonly require?: ReadonlyArray<string> | undefined
   /**
    * What sandboxes may be given of the network, at most; each gets what its own `network.allow` names, and nothing without
    * it. `"public"` (the default): any host of the public Internet. `"any"`: also an address of this machine or of a
@@ -89,11 +97,11 @@ const decodeOptions = decodeArguments(Options, "layerLocal")
  */
 export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, SandboxSDKError | SandboxError> =>
   Layer.unwrapEffect(
-    Effect.map(decodeOptions(options), ({ dataDirectory, interruptGraceMs, isolation = "auto", network }) => {
+    Effect.map(decodeOptions(options), ({ dataDirectory, interruptGraceMs, isolation = "auto", network, require: required = [] }) => {
       const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
       return Layer.provide(
         layerEngine({ dataDirectory, interruptGrace, network }),
-        isolation === "none" ? None.layer : Bubblewrap.layer()
+        requiring(required)(isolation === "none" ? None.layer : Bubblewrap.layer())
       )
     })
   )

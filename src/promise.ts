@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import type { RequestError, SandboxSDKError } from "./Errors.js"
 import { PromiseClient } from "./internal/promiseClient.js"
 import { layerRemote, probe, settingsOf, type Variables } from "./internal/promiseRemote.js"
-import type { LocalOptions } from "./local.js"
+import type { Guarantee, LocalOptions } from "./local.js"
 import { SandboxConfig, type SandboxConfigOptions } from "./SandboxConfig.js"
 import type { SandboxSDK as Service } from "./SandboxSDK.js"
 
@@ -51,7 +51,7 @@ export type { Variables } from "./internal/promiseRemote.js"
 export type { Sandbox } from "./internal/promiseSandbox.js"
 export type { StandardIssue, StandardResult, StandardSchema } from "./internal/standardSchema.js"
 export type { StreamIterator } from "./internal/streamIterator.js"
-export type { LocalOptions } from "./local.js"
+export type { Guarantee, LocalOptions } from "./local.js"
 export type { MetricsData } from "./Metrics.js"
 export type {
   CreateCodeContextOptions,
@@ -140,6 +140,24 @@ export class SandboxSDK extends PromiseClient {
    */
   static fromEnv(variables?: Variables): SandboxSDK {
     return new SandboxSDK(orThrow(settingsOf(variables)))
+  }
+
+  /**
+   * Tries each guarantee of the engine on this machine by a real sandbox, and tells of each whether it holds, what enforces
+   * it (`soft`: it is only watched), and the one command that would help. What `sandbox doctor` prints.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * for (const { fix, holds, mechanism, soft, title } of await SandboxSDK.doctor()) {
+   *   console.log(holds ? soft === true ? "soft" : "ok" : "FAIL", title, mechanism, fix ?? "")
+   * }
+   * ```
+   */
+  static async doctor(): Promise<ReadonlyArray<Guarantee>> {
+    const { inspect } = await import("./local.js")
+    return Effect.runPromise(inspect)
   }
 
   /**

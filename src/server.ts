@@ -87,7 +87,8 @@ export const serve = async (options: ServeOptions = {}): Promise<RunningServer> 
     interruptGraceMs,
     isolation,
     network,
-    layer = layerLocal({ dataDirectory, interruptGraceMs, isolation, network }),
+    require: required,
+    layer = layerLocal({ dataDirectory, interruptGraceMs, isolation, network, require: required }),
     logLevel,
     metricsKey,
     ...server

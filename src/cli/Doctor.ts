@@ -64,7 +64,7 @@ const installMissing = (extra: ReadonlyArray<string>, asJson: boolean) =>
 const describe = (guarantee: Guarantee): string => {
   const mark = !guarantee.holds ? "FAIL" : guarantee.soft === true ? "soft" : "ok  "
   const detail = guarantee.detail === undefined ? "" : ` (${guarantee.detail})`
-  const fix = guarantee.holds || guarantee.fix === undefined ? "" : `\n      fix: ${guarantee.fix}`
+  const fix = guarantee.fix === undefined ? "" : `\n      fix: ${guarantee.fix}`
   return `${mark}  ${guarantee.title}: ${guarantee.mechanism}${detail}${fix}`
 }
 

@@ -89,3 +89,8 @@ export const doctor: Effect.Effect<ReadonlyArray<Guarantee>, never, Isolation> =
 
 /** The isolation that is tried when none is named. */
 export const layer: Layer.Layer<Isolation> = Bubblewrap.layer()
+
+/**
+ * The same of the isolation that is used when none is named.
+ */
+export const inspect: Effect.Effect<ReadonlyArray<Guarantee>> = Effect.provide(doctor, layer)
