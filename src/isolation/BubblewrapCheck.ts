@@ -120,7 +120,8 @@ const gather = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Facts, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
   const support = yield* options.support
   const { agentDirectory, canary, workspace } = yield* makeFolder(options.temporaryDirectory)
-  const socket = `sandbox-sdk-check-${randomBytes(8).toString("hex")}`
+  // As long as a name can be (unix(7)): a shorter one Node fills up with zeros, and it is then another one.
+  const socket = `sandbox-sdk-check-${randomBytes(8).toString("hex")}`.padEnd(107, "-")
   yield* listen({ path: `\0${socket}` })
   const address = (yield* listen({ host: "127.0.0.1", port: 0 })).address()
   const port = typeof address === "object" && address !== null ? address.port : 0

@@ -31,6 +31,7 @@ export interface Told {
   readonly nameservers: ReadonlyArray<string>
   /** A process of the same user as the engine. */
   readonly victim: number
+  readonly victimName: string
   readonly engine: number
   /** Devices that hold the host's files: major and minor number. */
   readonly devices: ReadonlyArray<readonly [number, number]>
@@ -48,7 +49,9 @@ export interface Host {
   readonly secrets: ReadonlyArray<string>
   /** What has been touched since this was asked last. */
   readonly breaches: Effect.Effect<ReadonlyArray<string>>
-  /** Fails unless a process starts, a file is written and read, and nothing has been changed. */
+  /** Fails unless a process starts. */
+  readonly starts: Effect.Effect<void, string>
+  /** Fails unless a file is written and read. */
   readonly answers: Effect.Effect<void, string>
 }
 
@@ -109,9 +112,12 @@ const listeningUdp = (secret: string, onVisit: () => void) =>
     ({ close }) => Effect.sync(close)
   )
 
+/** What the process to be found calls itself. */
+const VICTIM = "victim-of-escapes"
+
 const victim = (secret: string) =>
   Effect.acquireRelease(
-    Effect.sync(() => spawn("/bin/sleep", ["100000"], { env: { VICTIM: secret }, stdio: "ignore" })),
+    Effect.sync(() => spawn("/bin/sleep", ["100000"], { argv0: VICTIM, env: { VICTIM: secret }, stdio: "ignore" })),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
 
@@ -182,7 +188,8 @@ export const make: Effect.Effect<Host, string, Scope.Scope> = Effect.gen(functio
   Fs.mkdirSync(drop)
   Fs.chmodSync(drop, 0o777)
 
-  const abstractSocket = `escapes-${randomBytes(6).toString("hex")}`
+  // As long as a name can be (unix(7)): a shorter one Node fills up with zeros, and it is then another one.
+  const abstractSocket = `escapes-${randomBytes(6).toString("hex")}`.padEnd(107, "-")
   const unixSocket = Path.join(home, "socket")
   const tcp = yield* listening({ host: "127.0.0.1", port: 0 }, secret(), visited("the listener on 127.0.0.1"))
   // Another that listens everywhere, so that each address of the host leads to it.
@@ -204,9 +211,16 @@ export const make: Effect.Effect<Host, string, Scope.Scope> = Effect.gen(functio
   if (process.env["ENGINE_SECRET"] === undefined) process.env["ENGINE_SECRET"] = token()
   secrets.push(process.env["ENGINE_SECRET"])
 
+  /** What has been done, once: it is put right, so that it does not count against the next. */
   const damage = (): ReadonlyArray<string> => [
-    ...files.filter(({ content, path }) => text(path) !== content).map(({ path }) => `${path} was changed`),
-    ...Fs.readdirSync(drop).map((name) => `${Path.join(drop, name)} was made`),
+    ...files.filter(({ content, path }) => text(path) !== content).map(({ content, path }) => {
+      Fs.writeFileSync(path, content)
+      return `${path} was changed`
+    }),
+    ...Fs.readdirSync(drop).map((name) => {
+      Fs.rmSync(Path.join(drop, name), { recursive: true, force: true })
+      return `${Path.join(drop, name)} was made`
+    }),
     ...sleeper.exitCode === null && sleeper.signalCode === null ? [] : ["a process of the host was ended"],
     ...settings() === before ? [] : ["a setting of the kernel was changed"]
   ]
@@ -226,6 +240,7 @@ export const make: Effect.Effect<Host, string, Scope.Scope> = Effect.gen(functio
       ),
       nameservers: Dns.getServers().filter((address) => !address.includes("]")),
       victim: sleeper.pid ?? 0,
+      victimName: VICTIM,
       engine: process.pid,
       devices: [
         ...new Set(["/", home, "/dev/shm"].filter((path) => Fs.existsSync(path)).map((path) => Fs.statSync(path).dev))
@@ -236,8 +251,8 @@ export const make: Effect.Effect<Host, string, Scope.Scope> = Effect.gen(functio
     },
     secrets,
     breaches: Effect.sync(() => [...breached.splice(0), ...damage()]),
+    starts: succeeds("/bin/true"),
     answers: Effect.gen(function*() {
-      yield* succeeds("/bin/true")
       yield* Effect.try({
         try: () => {
           const content = token()

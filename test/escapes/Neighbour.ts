@@ -59,8 +59,8 @@ ctypes.memmove(libc.shmat(memory, None, 0), secret.encode(), len(secret))
 if hasattr(libc, "mq_open"):
     queue = libc.mq_open(told["queue"].encode(), os.O_RDWR | os.O_CREAT, 0o666, None)
     libc.mq_send(queue, secret.encode(), len(secret), 0)
-process = subprocess.Popen([told["processName"], "100000", secret], executable="/bin/sleep", env={"SECRET": secret},
-    stderr=subprocess.DEVNULL)
+process = subprocess.Popen([told["processName"], "-c", "while :; do sleep 1000; done", secret], executable="/bin/sh",
+    env={"SECRET": secret, "PATH": "/usr/bin:/bin"})
 print("ready")
 `
 

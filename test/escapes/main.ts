@@ -47,9 +47,12 @@ const main = async (): Promise<number> => {
 }
 
 main().then(
-  (code) => process.exit(code),
+  // Not by process.exit: it would cut off what a pipe has not taken yet.
+  (code) => {
+    process.exitCode = code
+  },
   (error: unknown) => {
     console.error(error instanceof UnknownAttempt ? error.message : error)
-    process.exit(error instanceof UnknownAttempt ? 64 : 70)
+    process.exitCode = error instanceof UnknownAttempt ? 64 : 70
   }
 )

@@ -52,12 +52,19 @@ it.effect("refuses a name that it does not know, and says which there are", () =
     expect(error.message).toContain("no guarantee \"gravity\"; it knows network, memory")
   }))
 
-it.live("makes no sandbox without isolation where a guarantee is required", () =>
+it.effect("refuses everything without isolation", () =>
+  Effect.gen(function*() {
+    const isolation = Effect.provide(Isolation, requiring(["network"])(None.layer))
+    const error = yield* Effect.flip(Effect.flatMap(isolation, ({ check }) => check))
+    expect(error).toMatchObject({ _tag: "SandboxError", code: "isolation_unavailable" })
+  }))
+
+it.live("makes no sandbox where what is required is not there", () =>
   Effect.gen(function*() {
     const sdk = yield* SandboxSDK
     const error = yield* Effect.flip(sdk.createSandbox({ templateId: "python" }))
     expect(error).toMatchObject({ _tag: "SandboxError", code: "isolation_unavailable" })
-  }).pipe(Effect.provide(layerLocal({ isolation: "none", require: ["network"] }))))
+  }).pipe(Effect.provide(layerLocal({ require: ["gravity"] }))))
 
 it.live("makes one where all that is required is enforced", () =>
   Effect.gen(function*() {

@@ -3,14 +3,13 @@
  * process of its own.
  */
 import { Duration, Effect, Schema, type Scope } from "effect"
-import { build } from "esbuild"
 import { execFileSync, spawn, type StdioOptions } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Duplex } from "node:stream"
-import { loadAsset } from "../../assets.js"
 import { type AgentProcess, Isolation, type LaunchOptions } from "../../src/isolation/Isolation.js"
+import { bundle } from "../support/bundle.js"
 
 export const isRoot = process.geteuid?.() === 0
 
@@ -146,33 +145,8 @@ export const engineGroups = (): ReadonlyArray<string> =>
     .split("\n").filter((path) => path !== "")
 
 /** The program of `launcher.ts` as one file that any user can run. */
-export const bundleLauncher = async (folder: string): Promise<string> => {
-  const outfile = Path.join(folder, "launcher.cjs")
-  await build({
-    entryPoints: [Path.join(import.meta.dirname, "launcher.ts")],
-    outfile,
-    bundle: true,
-    platform: "node",
-    target: "node20",
-    format: "cjs",
-    logLevel: "error",
-    plugins: [{
-      name: "assets",
-      setup: (builder) => {
-        builder.onResolve({ filter: /\?asset$/ }, ({ path, resolveDir }) => ({
-          path: Path.resolve(resolveDir, path.slice(0, -"?asset".length)),
-          namespace: "asset"
-        }))
-        builder.onLoad({ filter: /.*/, namespace: "asset" }, async ({ path }) => ({
-          contents: (await loadAsset(path)).text,
-          loader: "text"
-        }))
-      }
-    }]
-  })
-  Fs.chmodSync(outfile, 0o644)
-  return outfile
-}
+export const bundleLauncher = (folder: string): Promise<string> =>
+  bundle(Path.join(import.meta.dirname, "launcher.ts"), folder)
 
 export interface Launched {
   readonly pid: number

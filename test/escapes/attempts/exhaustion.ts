@@ -542,7 +542,7 @@ held("no signal hurts it")
           return said.includes("HELD") && after === "it runs on"
             ? held(`no signal hurts it; without descriptors: ${last}`)
             : escaped(`${said} ${after} ${limited} ${last}`)
-        })
+        }).pipe(Effect.catchAll((error) => Effect.succeed(escaped(error.message))))
     }
   ]
 }

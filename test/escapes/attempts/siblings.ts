@@ -100,7 +100,7 @@ for number in numbers_in_proc():
         except OSError as error:
             held(code_of(error))
             continue
-        if b"neighbour-" in content:
+        if b"neighbour-" in content or H["victimName"].encode() in content:
             escaped("process %d: %r" % (number, content))
 held("%d processes are visible" % len(numbers_in_proc()))
 `
@@ -123,20 +123,24 @@ time.sleep(5)
       "Kill processes by guessed numbers",
       "process namespace",
       raw`
-own = set(numbers_in_proc())
+visible = set(numbers_in_proc())
 reached = []
-for number in [H["victim"], H["engine"]] + list(range(1, 40000)):
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        continue
-    except PermissionError:
-        pass
-    if number not in set(numbers_in_proc()) | own and not os.path.exists("/proc/%d" % number):
-        reached.append(number)
-for number in (H["victim"], H["engine"]):
-    if number not in own:
-        refused("kill", lambda: os.kill(number, signal.SIGKILL))
+for number in range(1, 40000):
+    if number not in visible:
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            pass
+        # Unless it is a thread, or has come into being meanwhile.
+        if not os.path.exists("/proc/%d" % number):
+            reached.append(number)
+for number in visible & {H["victim"], H["engine"]}:
+    if H["victimName"].encode() in read("/proc/%d/cmdline" % number) or number == H["engine"]:
+        escaped("process %d is in sight: %r" % (number, read("/proc/%d/cmdline" % number)))
+for number in {H["victim"]} - visible:
+    refused("kill", lambda: os.kill(number, signal.SIGKILL))
 escaped(reached) if reached else held("ESRCH")
 `
     ),
