@@ -4,6 +4,7 @@
 import { Context, Deferred, Effect, Fiber, Layer, Option, Ref, type Scope } from "effect"
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
+import type { Network } from "../../src/Options.js"
 import type { Resources } from "../../src/SandboxInfo.js"
 import { SandboxSDK, type Service } from "../../src/SandboxSDK.js"
 import { type Attempt, escaped, judge, type Limit, unclear, type Verdict } from "./Attempt.js"
@@ -26,12 +27,15 @@ export interface Arena {
   readonly run: (language: Language, code: string, timeoutMs?: number) => Effect.Effect<string, AnySandboxSDKError>
   /** The same, judged by what it said. */
   readonly judged: (language: Language, code: string, timeoutMs?: number) => Effect.Effect<Verdict, AnySandboxSDKError>
+  /** The same place, with another sandbox to get out of. */
+  readonly in: (sandboxId: string) => Arena
   /** The command line, as one file. */
   readonly cli: Effect.Effect<string>
   /** A further sandbox, for as long as the scope lives. */
   readonly another: (
     resources?: Resources,
-    variables?: Readonly<Record<string, string>>
+    variables?: Readonly<Record<string, string>>,
+    network?: Network
   ) => Effect.Effect<string, AnySandboxSDKError, Scope.Scope>
 }
 
@@ -40,7 +44,7 @@ export interface Arena {
  */
 export interface Outcome {
   readonly id: string
-  readonly outcome: Verdict["outcome"] | "soft" | "not made"
+  readonly outcome: Verdict["outcome"] | "soft"
   readonly how: string
   readonly ms: number
 }
@@ -101,10 +105,10 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const secrets = [...host.secrets, neighbour.secret]
   const told = { ...host.told, neighbour: neighbour.told }
 
-  const another: Arena["another"] = (resources = {}, initialEnvVars = {}) =>
+  const another: Arena["another"] = (resources = {}, initialEnvVars = {}, network = "none") =>
     Effect.map(
       Effect.acquireRelease(
-        sdk.createSandbox({ templateId: "python", resources: { ...ALONE, ...resources }, initialEnvVars }),
+        sdk.createSandbox({ templateId: "python", resources: { ...ALONE, ...resources }, initialEnvVars, network }),
         ({ sandbox }) => Effect.ignore(sdk.deleteSandbox(sandbox.id))
       ),
       ({ sandbox }) => sandbox.id
@@ -128,7 +132,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
         const stolen = secrets.find((secret) => said.includes(secret))
         return stolen === undefined ? judge(said) : escaped(`it printed a secret: ${said.slice(0, 200)}`)
       })
-    return { sdk, host, neighbour, sandboxId, run, judged, cli, another }
+    return { sdk, host, neighbour, sandboxId, run, judged, cli, another, in: arena }
   }
 
   const shared = yield* Ref.make("")
@@ -150,7 +154,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
       return yield* attempt.make(arena(id))
     }).pipe(
       Effect.scoped,
-      Effect.catchAll((error) => Effect.succeed(unclear(`it could not be made: ${tell(error)}`)))
+      Effect.catchAll((error) =>
+        Effect.succeed(
+          error._tag === "SandboxSDKError" && error.code === "unsupported"
+            ? { outcome: "not made" as const, how: error.message }
+            : unclear(`it could not be made: ${tell(error)}`)
+        )
+      )
     )
 
   const makeAttempt = (attempt: Attempt): Effect.Effect<Outcome> =>

@@ -11,7 +11,7 @@ import type { Arena } from "./Arena.js"
  * What an attempt showed: whether the wall held, and what the wall said, or what was reached.
  */
 export interface Verdict {
-  readonly outcome: "held" | "escaped" | "unclear"
+  readonly outcome: "held" | "escaped" | "unclear" | "not made"
   readonly how: string
 }
 

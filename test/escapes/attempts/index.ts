@@ -4,6 +4,7 @@
 import type { Attempt, Family } from "../Attempt.js"
 import { archives } from "./archives.js"
 import { descriptors } from "./descriptors.js"
+import { egress } from "./egress.js"
 import { environment } from "./environment.js"
 import { exhaustion } from "./exhaustion.js"
 import { fileApi } from "./fileApi.js"
@@ -23,6 +24,7 @@ export const families: ReadonlyArray<Family> = [
   privileges,
   kernel,
   network,
+  egress,
   descriptors,
   fileApi,
   archives,
