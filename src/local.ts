@@ -97,11 +97,14 @@ const decodeOptions = decodeArguments(Options, "layerLocal")
  */
 export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, SandboxSDKError | SandboxError> =>
   Layer.unwrapEffect(
-    Effect.map(decodeOptions(options), ({ dataDirectory, interruptGraceMs, isolation = "auto", network, require: required = [] }) => {
-      const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
-      return Layer.provide(
-        layerEngine({ dataDirectory, interruptGrace, network }),
-        requiring(required)(isolation === "none" ? None.layer : Bubblewrap.layer())
-      )
-    })
+    Effect.map(
+      decodeOptions(options),
+      ({ dataDirectory, interruptGraceMs, isolation = "auto", network, require: required = [] }) => {
+        const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
+        return Layer.provide(
+          layerEngine({ dataDirectory, interruptGrace, network }),
+          requiring(required)(isolation === "none" ? None.layer : Bubblewrap.layer())
+        )
+      }
+    )
   )

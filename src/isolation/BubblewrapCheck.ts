@@ -165,6 +165,7 @@ const gather = Effect.fnUntraced(function*(
   }))
   const owner = yield* Host.stat(Path.join(workspace, "probe"))
   const left = yield* processesIn(report.namespace)
+  const pattern = Option.getOrElse(yield* Host.readText("/proc/sys/kernel/core_pattern"), () => "").trim()
   return {
     support,
     attempts: {
@@ -173,6 +174,8 @@ const gather = Effect.fnUntraced(function*(
         Option.exists(owner, ({ uid }) => uid !== 0),
         Option.match(owner, { onNone: () => "unknown", onSome: ({ uid }) => `user ${uid}` })
       ],
+      // A pattern that begins like this is a program, which the kernel starts outside of every sandbox (core(5)).
+      "crash handler": [!pattern.startsWith("|"), pattern],
       "user number of its own": [Option.exists(owner, ({ uid }) => uid !== Host.userId()), "by the owner of its files"],
       ...question.limits.memory ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
       "processes that outlived the sandbox": [left.length === 0, left.join(", ")]

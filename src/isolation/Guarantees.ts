@@ -185,6 +185,24 @@ const allowances = ({ attempts }: Facts): Guarantee => ({
     })
 })
 
+/** The kernel starts a handler as the host's root, whatever limits the process had that crashed. */
+const crashes = ({ attempts }: Facts): Guarantee => {
+  const [held, pattern] = attempts["crash handler"] ?? [false, "unknown"]
+  return {
+    id: "crash-handler",
+    title: "A crash inside starts no program on the host",
+    holds: true,
+    ...(held
+      ? { mechanism: "no handler in kernel.core_pattern, RLIMIT_CORE" }
+      : {
+        soft: true,
+        mechanism: "nothing but the handler's own care",
+        detail: `kernel.core_pattern is ${pattern.slice(0, 100)}`,
+        fix: "sudo sysctl -w kernel.core_pattern=core"
+      })
+  }
+}
+
 /**
  * Each guarantee, with whether it holds.
  */
@@ -202,5 +220,6 @@ export const judge = (facts: Facts): ReadonlyArray<Guarantee> => [
     const { detail, holds } = judgeAttempts(facts, attempts)
     return { id, title, holds, mechanism: mechanism.value, ...(holds ? {} : { detail, fix: REPORT }) }
   }),
-  allowances(facts)
+  allowances(facts),
+  crashes(facts)
 ]

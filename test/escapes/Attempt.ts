@@ -18,7 +18,7 @@ export interface Verdict {
 /**
  * The limits that a host may lack the means to enforce; the names are those of the guarantees of `sandbox doctor`.
  */
-export type Limit = "memory" | "process-count" | "processor-time" | "disk" | "user-allowances"
+export type Limit = "memory" | "process-count" | "processor-time" | "disk" | "user-allowances" | "crash-handler"
 
 /**
  * One attempt.

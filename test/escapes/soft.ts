@@ -7,7 +7,14 @@ import { doctor } from "../../src/isolation/Doctor.js"
 import type { Guarantee } from "../../src/isolation/Guarantee.js"
 import type { Limit } from "./Attempt.js"
 
-const LIMITS: ReadonlyArray<Limit> = ["memory", "process-count", "processor-time", "disk", "user-allowances"]
+const LIMITS: ReadonlyArray<Limit> = [
+  "memory",
+  "process-count",
+  "processor-time",
+  "disk",
+  "user-allowances",
+  "crash-handler"
+]
 
 /** All that the doctor says of this host, for this user. */
 export const guarantees = Effect.provide(doctor, Bubblewrap.layer())

@@ -42,7 +42,9 @@ it.effect("refuses what is only watched, and says what would help", () =>
   Effect.gen(function*() {
     const error = yield* Effect.flip(checkWith("network", "memory"))
     expect(error).toMatchObject({ _tag: "SandboxError", code: "isolation_unavailable" })
-    expect(error.message).toContain("Memory is limited: only each process alone (no control groups). To help: become root")
+    expect(error.message).toContain(
+      "Memory is limited: only each process alone (no control groups). To help: become root"
+    )
     expect(error.message).not.toContain("No network")
   }))
 

@@ -72,14 +72,21 @@ export const egress: Family = {
   name: "egress",
   title: "A network of named hosts",
   attempts: [
-    allowed("egress-rebinding", "Reach the host by a name that is allowed and leads back to it", raw`
+    allowed(
+      "egress-rebinding",
+      "Reach the host by a name that is allowed and leads back to it",
+      raw`
 for name in ("localhost", "LOCALHOST", "localhost.", "ip6-localhost", "localhost.localdomain", H["hostName"]):
     for port in (P, H["tcp"]):
         ask("%s:%d" % (name, port))
         get("http://%s:%d/" % (name, port))
         socks(3, bytes([len(name)]) + name.encode(), port)
-`),
-    allowed("egress-addresses", "Reach the host by its addresses, in every spelling", raw`
+`
+    ),
+    allowed(
+      "egress-addresses",
+      "Reach the host by its addresses, in every spelling",
+      raw`
 for address in ["127.0.0.1", "127.1", "127.0.1", "0", "0.0.0.0", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "127.0.0.1.",
     "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::1%lo]",
     "[0:0:0:0:0:0:0:1]", "::1"] + H["addresses"]:
@@ -90,15 +97,23 @@ socks(4, bytes(15) + b"\1", P)
 socks(4, bytes(10) + b"\xff\xff" + bytes([127, 0, 0, 1]), P)
 for name in (b"127.0.0.1", b"::1", b"2130706433", b"0x7f.1", b"127.0.0.1\0.example.org"):
     socks(3, bytes([len(name)]) + name, P)
-`),
-    allowed("egress-metadata", "Reach the metadata service and private networks", raw`
+`
+    ),
+    allowed(
+      "egress-metadata",
+      "Reach the metadata service and private networks",
+      raw`
 for address in ("169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "metadata.google.internal", "10.0.0.1", "172.17.0.1",
     "192.168.0.1", "100.64.0.1", "[fe80::1]", "[fc00::1]", "224.0.0.1", "255.255.255.255", "192.0.0.192", "168.63.129.16"):
     ask("%s:80" % address)
     get("http://%s/latest/meta-data/" % address)
 socks(1, bytes([169, 254, 169, 254]), 80)
-`),
-    allowed("egress-smuggling", "Say one host to the check and another to the connection", raw`
+`
+    ),
+    allowed(
+      "egress-smuggling",
+      "Say one host to the check and another to the connection",
+      raw`
 evil = "127.0.0.1:%d" % P
 for target in ("example.org:443@" + evil, "example.org:443#@" + evil, "example.org:443\t" + evil, "example.org:443 " + evil,
     "example.org:443\0" + evil, "example.org:443," + evil, "example.org:443/" + evil, "//example.org:443@" + evil,
@@ -116,8 +131,12 @@ get("http://%s\\@example.org:443/" % evil)
 get("/", "Host: " + evil)
 get("https://%s/" % evil)
 get("HTTP://EXAMPLE.ORG:443@%s/" % evil)
-`),
-    allowed("egress-pipelining", "Hide a second request behind the first", raw`
+`
+    ),
+    allowed(
+      "egress-pipelining",
+      "Hide a second request behind the first",
+      raw`
 evil = b"GET http://127.0.0.1:%d/ HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (P, P)
 connect_evil = b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % P
 for second in (evil, connect_evil):
@@ -129,13 +148,21 @@ for second in (evil, connect_evil):
     proxy(b"\r\n\r\n" + second)
     proxy(b"\0" + second)
     proxy(*[bytes([each]) for each in connect_evil])
-`),
-    allowed("egress-neighbour", "Reach another sandbox by way of the engine", raw`
+`
+    ),
+    allowed(
+      "egress-neighbour",
+      "Reach another sandbox by way of the engine",
+      raw`
 for port in (H["neighbour"]["tcp"], 3128):
     for name in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]"):
         ask("%s:%d" % (name, port))
-`),
-    allowed("egress-flood", "Exhaust the engine with connections", raw`
+`
+    ),
+    allowed(
+      "egress-flood",
+      "Exhaust the engine with connections",
+      raw`
 kept = []
 try:
     for _ in range(600):
@@ -157,7 +184,8 @@ try:
     escaped("%d MiB of a request line were taken" % sent)
 except OSError as error:
     held("%s after %d MiB" % (code_of(error), sent))
-`),
+`
+    ),
     {
       id: "egress-private-names",
       title: "Ask for a network that leads to this machine",
