@@ -7,8 +7,9 @@ import * as Schema from "effect/Schema"
 import { Language } from "./CodeContext.js"
 import type { ErrorInfo, OutputMessage } from "./Execution.js"
 import { parseEndpoint } from "./internal/hosts.js"
+import { Resources } from "./Resources.js"
 import type { Result } from "./Result.js"
-import { Resources, SandboxStatus } from "./SandboxInfo.js"
+import { SandboxStatus } from "./SandboxInfo.js"
 
 /**
  * Environment variables. A name is letters, digits and underscores and does not begin with a digit (POSIX.1-2017, 8.1);

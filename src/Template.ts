@@ -3,9 +3,11 @@
  */
 import * as Schema from "effect/Schema"
 import { Language } from "./CodeContext.js"
+import { Resources } from "./Resources.js"
 
 /**
- * How a template is made. `timeoutMs` is how long a run of code may take, in milliseconds, where the call does not say.
+ * How a template is made. `timeoutMs` is how long a run of code may take, in milliseconds, where the call does not say;
+ * `resources` is what a sandbox may use, where `createSandbox` does not say.
  *
  * @category models
  */
@@ -19,6 +21,7 @@ export const TemplateConfig = Schema.Struct({
   installCommand: Schema.optional(Schema.String),
   startCommand: Schema.optional(Schema.String),
   defaultEnvVars: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String })),
+  resources: Schema.optional(Resources),
   timeoutMs: Schema.optional(Schema.Finite),
   maxInstances: Schema.optional(Schema.Finite)
 })

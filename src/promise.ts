@@ -69,9 +69,10 @@ export type {
   WriteFileOptions
 } from "./Options.js"
 export type { RateLimitOptions } from "./RateLimit.js"
+export type { Resources } from "./Resources.js"
 export { type Format, Result } from "./Result.js"
 export type { LogLevel, SandboxConfigOptions } from "./SandboxConfig.js"
-export type { Resources, SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
+export type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 export type { CreatedSandbox } from "./SandboxSDK.js"
 export type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
 

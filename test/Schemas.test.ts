@@ -13,8 +13,9 @@ import {
 } from "../src/Execution.js"
 import { FileInfo, FileListResponse } from "../src/File.js"
 import * as Options from "../src/Options.js"
+import { Resources } from "../src/Resources.js"
 import { Result } from "../src/Result.js"
-import { Resources, SandboxInfo } from "../src/SandboxInfo.js"
+import { SandboxInfo } from "../src/SandboxInfo.js"
 import { SandboxTemplate, TemplateConfig, TemplatePage } from "../src/Template.js"
 
 /** Over the wire and back: the same text again, however the value is made. */

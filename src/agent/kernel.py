@@ -2,6 +2,7 @@
 import _thread
 import array
 import builtins
+import errno
 import gc
 import os
 import select
@@ -62,6 +63,9 @@ class Control:
         self.outgoing = bytearray()
         self.incoming = bytearray()
         self.rights = []
+        # Kept open for the descriptors of the next run: code may use up all others, and still be run again.
+        self.reserve = []
+        self.keep_reserve()
         self.lock = None
         self.ticket = 0
         self.write_poll = select.poll()
@@ -123,10 +127,26 @@ class Control:
             if not received:
                 self.read_poll.poll()
 
+    def keep_reserve(self):
+        try:
+            while len(self.reserve) < 2:
+                self.reserve.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            pass
+
+    def give_reserve(self):
+        while self.reserve:
+            try:
+                os.close(self.reserve.pop())
+            except OSError:
+                pass
+
     def receive_some(self):
+        self.give_reserve()
         try:
             data, ancillary, _, _ = self.socket.recvmsg(256 * 1024, 256, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
+            self.keep_reserve()
             return False
         if not data:
             os._exit(0)
@@ -135,6 +155,8 @@ class Control:
                 rights = array.array("i")
                 rights.frombytes(content[:len(content) - len(content) % rights.itemsize])
                 self.rights.extend(rights)
+        if not self.rights:
+            self.keep_reserve()
         self.incoming += data
         return True
 
@@ -223,13 +245,20 @@ class Kernel:
 
     def execute(self, header, blob):
         number = header["run"]
-        out_fd, err_fd = self.control.rights[:2]
+        rights = self.control.rights[:2]
         del self.control.rights[:2]
+        if len(rights) < 2:
+            # A thread of the code was faster.
+            for fd in rights:
+                os.close(fd)
+            self.refuse(number)
+            return
         attribution.patch_imported()
         extend_user_site()
         previous = set_environment(header["env"])
         alone = not attribution.leftovers(number) and not self.evaluator.pending()
-        self.streams.begin(number, out_fd, err_fd, alone)
+        self.streams.begin(number, *rights, alone)
+        self.control.keep_reserve()
         self.interrupts.install()
         self.interrupts.pending = False
         self.run = number
@@ -250,6 +279,12 @@ class Kernel:
             if error is not None:
                 self.control.send({"ev": "error", "run": number}, dump(error).encode("ascii"))
             self.control.send({"ev": "done", "run": number})
+
+    def refuse(self, number):
+        text = "[Errno %d] %s: none is left for the output of the run" % (errno.EMFILE, os.strerror(errno.EMFILE))
+        error = {"name": "OSError", "value": text, "traceback": "OSError: " + text + "\n"}
+        self.control.send({"ev": "error", "run": number}, dump(error).encode("ascii"))
+        self.control.send({"ev": "done", "run": number})
 
     def evaluate(self, count, blob):
         value = self.evaluator.run(blob.decode("utf-8"), count)

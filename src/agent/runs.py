@@ -213,14 +213,18 @@ class Sink:
 
 def start_failure(error, what):
     """The failure of something that could not be started, in words."""
+    code = "start_failed"
     if error.errno == errno.EAGAIN:
-        reason = "the sandbox has as many processes as it may have"
-    elif error.errno in (errno.EMFILE, errno.ENFILE):
-        reason = "the sandbox has as many files and pipes open as it may have"
+        code = "quota_exceeded"
+        reason = "the sandbox has as many processes as it may have (resources.processes)"
+    elif error.errno == errno.EMFILE:
+        code = "quota_exceeded"
+        reason = "the sandbox has as many files and pipes open as it may have (resources.openFiles)"
     elif error.errno == errno.ENOMEM:
-        reason = "there is not enough memory"
+        code = "out_of_memory"
+        reason = "there is not enough memory (resources.memoryMb)"
     elif error.errno == errno.ENOSPC:
         reason = "the private folder of the agent is full"
     else:
         reason = os.strerror(error.errno) if error.errno else str(error)
-    return {"code": "start_failed", "message": "%s could not be started: %s." % (what, reason)}
+    return {"code": code, "message": "%s could not be started: %s." % (what, reason)}

@@ -8,6 +8,7 @@ import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
+import * as Mounts from "../isolation/Mounts.js"
 import { fromName, isDead, nameHere } from "../isolation/Owner.js"
 import * as Beacon from "./Beacon.js"
 import * as FolderLock from "./FolderLock.js"
@@ -59,6 +60,7 @@ const reap = Effect.fn("DataDirectory.reap")(function*(parent: string) {
     const path = Path.join(parent, name)
     const stat = yield* Effect.promise(() => Fs.lstat(path).catch(() => undefined))
     if (stat?.isDirectory() === true && stat.uid === process.getuid?.() && (yield* isAbandoned(path))) {
+      yield* Mounts.unmountBelow(path)
       yield* removeTree(path)
       yield* Effect.logDebug("Removed what an engine that is gone had left").pipe(Effect.annotateLogs({ path }))
     }
@@ -102,6 +104,8 @@ const persistentRoot = Effect.fnUntraced(function*(path: string) {
   yield* makePassage(root)
   yield* requireReachable(root)
   yield* FolderLock.acquire(root)
+  // What an engine that was killed has left mounted.
+  yield* Mounts.unmountBelow(root)
   return root
 })
 

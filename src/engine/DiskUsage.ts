@@ -2,8 +2,10 @@
  * How much the files of a sandbox take on disk.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
+import * as Disk from "../isolation/Disk.js"
 
 /** Of each block that `stat` counts (stat(2)). */
 const BLOCK_BYTES = 512
@@ -14,14 +16,15 @@ const OPEN_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_
  * What all entries below an open directory take. The sandbox may rename and replace what is here at any moment, so each
  * directory is opened first, links refused, and then only looked at through its descriptor: nothing leads out.
  */
-const measure = async (path: string, seen: Set<string>): Promise<number> => {
+const measure = async (path: string, seen: Set<string>): Promise<Disk.Room> => {
   const directory = await Fs.open(path, OPEN_DIRECTORY).catch(() => undefined)
   if (directory === undefined) {
-    return 0
+    return { bytes: 0, files: 0 }
   }
   try {
     const here = `/proc/self/fd/${directory.fd}`
     let bytes = 0
+    let files = 0
     for (const name of await Fs.readdir(here).catch(() => [])) {
       const entry = `${here}/${name}`
       const stat = await Fs.lstat(entry).catch(() => undefined)
@@ -33,18 +36,27 @@ const measure = async (path: string, seen: Set<string>): Promise<number> => {
       if (stat.nlink === 1 || stat.isDirectory() || !seen.has(identity)) {
         seen.add(identity)
         bytes += stat.blocks * BLOCK_BYTES
+        files += 1
       }
       if (stat.isDirectory()) {
-        bytes += await measure(entry, seen)
+        const below = await measure(entry, seen)
+        bytes += below.bytes
+        files += below.files
       }
     }
-    return bytes
+    return { bytes, files }
   } finally {
     await directory.close()
   }
 }
 
 /**
- * What the files below a directory take on disk, in bytes. What cannot be looked at counts nothing.
+ * What the files below a directory take. What cannot be looked at counts nothing.
  */
-export const diskUsage = (path: string): Effect.Effect<number> => Effect.promise(() => measure(path, new Set()))
+export const walk = (path: string): Effect.Effect<Disk.Room> => Effect.promise(() => measure(path, new Set()))
+
+/**
+ * What the files of a workspace take: told by its disk, where it has one, else found out by looking at each of them.
+ */
+export const diskUsage = (workspace: string): Effect.Effect<Disk.Room> =>
+  Effect.flatMap(Disk.used(workspace), Option.match({ onNone: () => walk(workspace), onSome: Effect.succeed }))

@@ -1,5 +1,5 @@
 /**
- * Ends what has expired, with one timer for all of it.
+ * Ends what is over, with one timer for all of it.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -11,29 +11,33 @@ import type * as Scope from "effect/Scope"
 const LONGEST_SLEEP = 60_000
 
 /**
- * Watches over expiry until the scope closes.
+ * Watches over what ends at a time until the scope closes.
  *
- * @param next when the earliest of them expires, in milliseconds since the epoch.
- * @param expire ends all that has expired at that time.
- * @returns to be run whenever `next` may have become earlier.
+ * @param next when the earliest of them is over, in milliseconds since the epoch; `Infinity` when none ever is.
+ * @param expire ends all that is over at that time.
+ * @returns to be run whenever something may be over earlier than was known, with when that is. It costs nothing when
+ * that is not before the next look.
  */
 export const make = Effect.fn("Expiry.make")(function*(
-  next: () => number | undefined,
+  next: () => number,
   expire: (now: number) => Effect.Effect<void>
-): Effect.fn.Return<Effect.Effect<void>, never, Scope.Scope> {
+): Effect.fn.Return<(at: number) => Effect.Effect<void>, never, Scope.Scope> {
   const changes = yield* Queue.sliding<void>(1)
+  let nextLook = -Infinity
   const step = Effect.gen(function*() {
-    const earliest = next()
     const now = yield* Clock.currentTimeMillis
-    if (earliest === undefined) {
-      yield* Queue.take(changes)
-    } else if (earliest > now) {
-      const sleep = Effect.sleep(Duration.millis(Math.min(earliest - now, LONGEST_SLEEP)))
-      yield* Effect.raceFirst(Queue.take(changes), sleep)
-    } else {
+    const earliest = next()
+    if (earliest <= now) {
       yield* expire(now)
+      return
     }
+    nextLook = earliest
+    const sleep = earliest === Infinity
+      ? Effect.never
+      : Effect.sleep(Duration.millis(Math.min(earliest - now, LONGEST_SLEEP)))
+    yield* Effect.raceFirst(Queue.take(changes), sleep)
+    nextLook = -Infinity
   })
   yield* Effect.forkScoped(Effect.forever(step))
-  return Effect.asVoid(Queue.offer(changes, undefined))
+  return (at) => Effect.suspend(() => at < nextLook ? Effect.asVoid(Queue.offer(changes, undefined)) : Effect.void)
 })

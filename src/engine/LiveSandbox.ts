@@ -3,8 +3,10 @@
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -46,6 +48,10 @@ export interface LiveSandbox {
     env: Readonly<Record<string, string>>,
     limits: RunLimits
   ) => Effect.Effect<Stream.Stream<ExecutionEvent, RequestError>, SandboxError, Scope.Scope>
+  /** Stops what runs at the moment, which fails with this error. Says whether anything did. */
+  readonly haltRuns: (error: SandboxError) => boolean
+  /** Has everybody who waits for something of this sandbox told this error when its scope closes. */
+  readonly endWith: (error: SandboxError) => void
   /** Runs a command beside whatever else runs. */
   readonly runCommand: (
     command: Omit<Extract<RunRequest, { readonly _tag: "Command" }>, "_tag">,
@@ -93,6 +99,9 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
   const tearDown = Scope.close(wall, Exit.void)
   let closing = false
+  let reason: SandboxError | undefined
+  let halting = yield* Deferred.make<SandboxError>()
+  let runs = 0
   let up = false
   let killsSeen = 0
 
@@ -111,7 +120,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     )
     const said = (yield* agent.diagnostics).trim()
     yield* tearDown
-    const error = lossError({ sandboxId, closing, up, violation, outOfMemory, said, status })
+    const error = reason ?? lossError({ sandboxId, closing, up, violation, outOfMemory, said, status })
     if (!closing) {
       options.onEnd(error)
     }
@@ -176,6 +185,13 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       const after = agentId === undefined
         ? ""
         : " The next run of this context gets a fresh one, without its variables."
+      if (end.signal === "SIGXFSZ") {
+        return new SandboxError({
+          code: "quota_exceeded",
+          message: `${who} was ended because it wrote to a file beyond ${fileSizeMb} MiB (resources.fileSizeMb).${after}`,
+          sandboxId
+        })
+      }
       return outOfMemory
         ? new SandboxError({
           code: "out_of_memory",
@@ -195,8 +211,10 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     context: ContextsModule.Turn | undefined,
     language: string
   ) {
+    yield* Effect.acquireRelease(Effect.sync(() => runs++), () => Effect.sync(() => runs--))
     return yield* Run.start(client, {
       ...limits,
+      halted: Deferred.await(halting),
       executionId: yield* makeId("exe"),
       sandboxId,
       request,
@@ -229,6 +247,15 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       yield* Metric.update(contextQueue, ((yield* Clock.currentTimeMillis) - waitingSince) / 1_000)
       return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn, turn.language)
     }),
+    haltRuns: (error) => {
+      const halted = halting
+      halting = Deferred.unsafeMake(FiberId.none)
+      Deferred.unsafeDone(halted, Effect.succeed(error))
+      return runs > 0
+    },
+    endWith: (error) => {
+      reason ??= error
+    },
     runCommand: (command, limits) => startRun({ _tag: "Command", ...command }, limits, undefined, "shell")
   }
 })

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import type { Files } from "../agent/Files.js"
 import { SandboxError } from "../Errors.js"
 import { Isolation } from "../isolation/Isolation.js"
 import { choose } from "../isolation/Runtimes.js"
@@ -16,6 +17,8 @@ import type { SandboxTemplate } from "../Template.js"
 import type { UsageData } from "../Usage.js"
 import type { DataDirectory } from "./DataDirectory.js"
 import { diskUsage } from "./DiskUsage.js"
+import type { Gauge } from "./DiskWatch.js"
+import * as DiskWatch from "./DiskWatch.js"
 import type { Egress } from "./Egress.js"
 import { environmentWith, proxyEnvironment, WORKSPACE } from "./Environment.js"
 import * as Expiry from "./Expiry.js"
@@ -28,6 +31,7 @@ import * as Resources from "./Resources.js"
 import type { SandboxRecord } from "./SandboxRecord.js"
 import { makeSandboxFolders } from "./SandboxRecord.js"
 import * as Uploads from "./Uploads.js"
+import * as WorkspaceFiles from "./WorkspaceFiles.js"
 
 /**
  * A sandbox that is up, and what it was made from.
@@ -36,8 +40,12 @@ export interface Running {
   readonly id: string
   readonly template: SandboxTemplate
   readonly live: LiveSandbox
+  readonly limits: Resources.Limits
+  readonly files: Files
   /** Counts as running for as long as the scope is open. */
   readonly busy: Effect.Effect<void, never, Scope.Scope>
+  /** Counts as being used, and so is not idle, for as long as the scope is open. */
+  readonly used: Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
@@ -81,17 +89,33 @@ export interface RegistryOptions {
   readonly egress: (network: Network | undefined) => Effect.Effect<Option.Option<Egress>>
 }
 
+/** What is up. */
+interface Up {
+  readonly live: LiveSandbox
+  readonly files: Files
+  /** Of a workspace that the kernel does not limit. */
+  readonly gauge: Option.Option<Gauge>
+  readonly startedAt: number
+}
+
 /** `scope` is that of what is up: closing it stops the sandbox. */
 type State =
   | { readonly _tag: "Stopped" }
   | { readonly _tag: "Starting" }
-  | { readonly _tag: "Up"; readonly live: LiveSandbox; readonly scope: Scope.CloseableScope }
+  | { readonly _tag: "Up"; readonly up: Up; readonly scope: Scope.CloseableScope }
   | { readonly _tag: "Failed"; readonly error: SandboxError; readonly scope: Scope.CloseableScope }
+  | { readonly _tag: "Stopping"; readonly scope: Scope.CloseableScope }
 
 interface Entry {
   record: SandboxRecord
+  readonly limits: Resources.Limits
   state: State
   activeRuns: number
+  /** How many are using it, and when the last of them began or ended, in milliseconds since the epoch. */
+  uses: number
+  lastUse: number
+  /** Whether it is about to be removed, because its time is over. */
+  ending: boolean
   removed: boolean
   /** Held while it starts, stops or is removed. */
   readonly transition: Effect.Semaphore
@@ -102,6 +126,7 @@ interface Entry {
 const statusOf = ({ activeRuns, state }: Entry): SandboxStatus => {
   switch (state._tag) {
     case "Stopped":
+    case "Stopping":
       return "stopped"
     case "Starting":
       return "creating"
@@ -132,6 +157,14 @@ const matches = (entry: Entry, options: ListSandboxesOptions): boolean =>
   (options.status === undefined || options.status === statusOf(entry)) &&
   Object.entries(options.metadata ?? {}).every(([key, value]) => entry.record.options.metadata?.[key] === value)
 
+/** When the time of a sandbox is over, one way or another. */
+const deadlineOf = ({ ending, lastUse, limits, record, state, uses }: Entry): number => {
+  if (ending) return Infinity
+  const expires = record.expiresAt ?? Infinity
+  if (state._tag !== "Up") return expires
+  return Math.min(expires, state.up.startedAt + limits.runTimeMs, uses > 0 ? Infinity : lastUse + limits.idleTimeMs)
+}
+
 const notFound = (id: string) =>
   new SandboxError({
     code: "not_found",
@@ -148,14 +181,20 @@ export const make = Effect.fn("Registry.make")(function*(
 ): Effect.fn.Return<Registry, SandboxError, Isolation | Scope.Scope> {
   const isolation = yield* Isolation
   const clock = yield* Effect.clock
+  const engine = yield* Effect.scope
+  const disks = yield* DiskWatch.make
   const folders = makeSandboxFolders(options.directory.sandboxes)
   const entries = makeOwned<Entry>()
 
   const add = (record: SandboxRecord): Entry => {
     const entry: Entry = {
       record,
+      limits: Resources.resolve(record.options.resources, record.template.config.resources),
       state: { _tag: "Stopped" },
       activeRuns: 0,
+      uses: 0,
+      lastUse: 0,
+      ending: false,
       removed: false,
       transition: Effect.unsafeMakeSemaphore(1),
       saving: Effect.unsafeMakeSemaphore(1)
@@ -188,7 +227,9 @@ export const make = Effect.fn("Registry.make")(function*(
       (yield* isolation.runtimes).node,
       language === "javascript" || language === "typescript" ? version : undefined
     )
-    const uploads = yield* Uploads.make(folders.folder(id), folders.workspace(id))
+    const workspace = folders.workspace(id)
+    const limitedByKernel = yield* Scope.extend(isolation.openWorkspace(workspace), scope)
+    const uploads = yield* Uploads.make(folders.folder(id), workspace)
     yield* Scope.addFinalizer(scope, uploads.stopped)
     const egress = yield* options.egress(wanted.network)
     if (wanted.network !== undefined && !isolation.ownNetwork) {
@@ -202,10 +243,10 @@ export const make = Effect.fn("Registry.make")(function*(
     }
     const live = yield* Live.launch({
       sandboxId: id,
-      workspace: folders.workspace(id),
+      workspace,
       agentDirectory: options.directory.agent,
       pythonVersion: language === "python" ? version : undefined,
-      resources: Resources.withDefaults(wanted.resources),
+      resources: entry.limits,
       env: {
         ...environmentWith(node?.path),
         ...(Option.isSome(egress) ? proxyEnvironment(wanted.network) : {}),
@@ -218,11 +259,17 @@ export const make = Effect.fn("Registry.make")(function*(
       recorder: yield* options.meter.of(userId),
       onEnd: (error) => setState(entry, { _tag: "Failed", error, scope })
     }).pipe(Effect.provideService(Isolation, isolation), Scope.extend(scope))
-    const files: LiveSandbox["files"] = {
+    const onExcess = (error: SandboxError, far: boolean) =>
+      Effect.suspend(() => live.haltRuns(error) && !far ? Effect.void : halt(entry, error))
+    const gauge = yield* Effect.unless(
+      Scope.extend(disks.watch({ sandboxId: id, workspace, diskMb: entry.limits.diskMb, onExcess }), scope),
+      () => limitedByKernel
+    )
+    const files: Files = {
       ...live.files,
       write: (path, content, options) => uploads.during(live.files.write(path, content, options))
     }
-    return { ...live, files }
+    return { live, files, gauge, startedAt: clock.unsafeCurrentTimeMillis() } satisfies Up
   })
 
   /** Only with the entry's `transition`. */
@@ -231,14 +278,14 @@ export const make = Effect.fn("Registry.make")(function*(
       return yield* notFound(entry.record.id)
     }
     if (entry.state._tag === "Up") {
-      return entry.state.live
+      return entry.state.up
     }
     yield* bringDown(entry)
     setState(entry, { _tag: "Starting" })
-    return yield* Effect.uninterruptibleMask((restore) =>
+    const started = yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         const scope = yield* Scope.make()
-        const live = yield* restore(launch(entry, scope)).pipe(
+        const up = yield* restore(launch(entry, scope)).pipe(
           Effect.onExit((exit) =>
             Exit.isSuccess(exit)
               ? Effect.void
@@ -246,25 +293,45 @@ export const make = Effect.fn("Registry.make")(function*(
           )
         )
         // It may have ended already.
-        if (entry.state._tag === "Starting") setState(entry, { _tag: "Up", live, scope })
-        return live
+        if (entry.state._tag === "Starting") setState(entry, { _tag: "Up", up, scope })
+        entry.lastUse = up.startedAt
+        return up
       })
     )
+    yield* soonest(deadlineOf(entry))
+    return started
   })
+
+  /** From now on who asks for it waits until it has been stopped, and then has it started again. */
+  const leave = (entry: Entry): void => {
+    const { state } = entry
+    if (state._tag === "Up" || state._tag === "Failed") setState(entry, { _tag: "Stopping", scope: state.scope })
+  }
 
   /** Only with the entry's `transition`. */
   const bringDown = (entry: Entry): Effect.Effect<void> =>
     Effect.suspend(() => {
+      leave(entry)
       const { state } = entry
-      return state._tag === "Up" || state._tag === "Failed"
+      return state._tag === "Stopping"
         ? Effect.zipRight(
           Scope.close(state.scope, Exit.void),
           Effect.sync(() => setState(entry, { _tag: "Stopped" }))
         )
         : Effect.void
-    })
+    }).pipe(Effect.uninterruptible)
 
   const alone = (entry: Entry) => entry.transition.withPermits(1)
+
+  /** Ends what runs in it, with this error for all who wait for something, and keeps its files. */
+  const halt = (entry: Entry, error?: SandboxError): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (entry.state._tag !== "Up") return Effect.void
+      if (error !== undefined) entry.state.up.live.endWith(error)
+      leave(entry)
+      // Not by whoever finds the limit passed: it has others to look after.
+      return Effect.asVoid(Effect.forkIn(alone(entry)(bringDown(entry)), engine))
+    })
 
   const removeEntry = (entry: Entry): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -281,20 +348,36 @@ export const make = Effect.fn("Registry.make")(function*(
       )
     })
 
-  // ---- expiry -------------------------------------------------------------------------------------------------------
+  // ---- what ends at a time ------------------------------------------------------------------------------------------
 
-  const expiring = () => entries.all().flatMap(({ record }) => record.expiresAt ?? [])
+  const ranTooLong = (entry: Entry): SandboxError =>
+    new SandboxError({
+      code: "quota_exceeded",
+      sandboxId: entry.record.id,
+      message: `The sandbox was stopped because it had been up for ${entry.limits.runTimeMs} ms ` +
+        "(resources.runTimeMs). Its files are kept."
+    })
+
+  const log = (message: string, { record: { id } }: Entry) =>
+    Effect.logDebug(message).pipe(Effect.annotateLogs({ sandboxId: id }))
+
+  /** Between the look at the time and the end of what is over nothing may come, such as a use of what is idle. */
+  const endWhatIsOver = (entry: Entry, now: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { limits, record, state } = entry
+      if (deadlineOf(entry) > now) return Effect.void
+      if (record.expiresAt !== undefined && record.expiresAt <= now) {
+        entry.ending = true
+        return Effect.zipRight(log("A sandbox has expired", entry), Effect.forkIn(removeEntry(entry), engine))
+      }
+      if (state._tag !== "Up") return Effect.void
+      return state.up.startedAt + limits.runTimeMs <= now
+        ? Effect.zipRight(halt(entry, ranTooLong(entry)), log("A sandbox has been up for as long as it may be", entry))
+        : Effect.zipRight(halt(entry), log("A sandbox has been idle for as long as it may be", entry))
+    })
 
   const expire = (now: number) =>
-    Effect.forEach(
-      entries.all().filter(({ record }) => record.expiresAt !== undefined && record.expiresAt <= now),
-      (entry) =>
-        Effect.zipRight(
-          Effect.logDebug("A sandbox has expired").pipe(Effect.annotateLogs({ sandboxId: entry.record.id })),
-          removeEntry(entry)
-        ),
-      { concurrency: 16, discard: true }
-    )
+    Effect.forEach(entries.all(), (entry) => endWhatIsOver(entry, now), { discard: true })
 
   yield* Effect.addFinalizer(() =>
     Effect.forEach(
@@ -308,7 +391,10 @@ export const make = Effect.fn("Registry.make")(function*(
     const { sandboxCreated } = yield* options.meter.of(record.userId)
     yield* sandboxCreated(record.id)
   }
-  const expiryChanged = yield* Expiry.make(() => expiring().sort((a, b) => a - b)[0], expire)
+  const soonest = yield* Expiry.make(
+    () => entries.all().reduce((earliest, entry) => Math.min(earliest, deadlineOf(entry)), Infinity),
+    expire
+  )
 
   // ---- operations ---------------------------------------------------------------------------------------------------
 
@@ -341,28 +427,29 @@ export const make = Effect.fn("Registry.make")(function*(
     yield* requireRoom(userId, template)
     const entry = add(record)
     return yield* Effect.gen(function*() {
-      yield* folders.create(record, isolation.makeWorkspace)
+      yield* folders.create(record, (path) => isolation.makeWorkspace(path, entry.limits.diskMb))
       if (createOptions.autoStart !== false) {
         yield* alone(entry)(bringUp(entry))
       }
-      yield* expiryChanged
+      yield* soonest(deadlineOf(entry))
       const { sandboxCreated } = yield* options.meter.of(userId)
       yield* sandboxCreated(record.id)
       return describe(entry)
     }).pipe(Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : removeEntry(entry)))
   })
 
-  const upOf = (entry: Entry): Effect.Effect<LiveSandbox, SandboxError> =>
+  const upOf = (entry: Entry): Effect.Effect<Up, SandboxError> =>
     Effect.suspend(() => {
       const { state } = entry
       if (state._tag === "Up") {
-        return Effect.succeed(state.live)
+        return Effect.succeed(state.up)
       }
       if (state._tag === "Failed") {
         // Its own stack for each that it is told to.
         return Effect.fail(new SandboxError({ ...state.error, message: state.error.message }))
       }
-      if (state._tag === "Stopped" && entry.record.options.autoStart === false) {
+      const isDown = state._tag === "Stopped" || state._tag === "Stopping"
+      if (isDown && entry.record.options.autoStart === false) {
         return Effect.fail(
           new SandboxError({
             code: "stopped",
@@ -375,17 +462,31 @@ export const make = Effect.fn("Registry.make")(function*(
     })
 
   const running = (entry: Entry): Effect.Effect<Running, SandboxError> =>
-    Effect.map(upOf(entry), (live) => ({
-      id: entry.record.id,
-      template: entry.record.template,
-      live,
-      busy: Effect.acquireRelease(countRun(entry, 1), () => countRun(entry, -1))
-    }))
+    Effect.map(upOf(entry), ({ files, gauge, live }) => {
+      const used = Effect.acquireRelease(countUse(entry, 1), () => countUse(entry, -1))
+      entry.lastUse = clock.unsafeCurrentTimeMillis()
+      return {
+        id: entry.record.id,
+        template: entry.record.template,
+        live,
+        limits: entry.limits,
+        files: WorkspaceFiles.make({ files, gauge, used }),
+        busy: Effect.zipRight(used, Effect.acquireRelease(countRun(entry, 1), () => countRun(entry, -1))),
+        used
+      }
+    })
 
   const countRun = (entry: Entry, change: 1 | -1): Effect.Effect<void> =>
     Effect.sync(() => {
       entry.activeRuns += change
       touch(entry)
+    })
+
+  const countUse = (entry: Entry, change: 1 | -1): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      entry.uses += change
+      entry.lastUse = clock.unsafeCurrentTimeMillis()
+      return soonest(deadlineOf(entry))
     })
 
   return {
@@ -406,7 +507,7 @@ export const make = Effect.fn("Registry.make")(function*(
       const sizes = yield* Effect.forEach(own, ({ record }) => diskUsage(folders.workspace(record.id)), {
         concurrency: 8
       })
-      return { sandboxes: own.length, storageBytes: sizes.reduce((sum, size) => sum + size, 0) }
+      return { sandboxes: own.length, storageBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0) }
     }),
     start: Effect.fnUntraced(function*(userId, id) {
       const entry = yield* find(userId, id)
@@ -430,7 +531,7 @@ export const make = Effect.fn("Registry.make")(function*(
         entry.record = { ...entry.record, expiresAt: record.expiresAt }
         touch(entry)
       }))
-      yield* expiryChanged
+      yield* soonest(deadlineOf(entry))
       return describe(entry)
     }),
     remove: (userId, id) =>
@@ -438,7 +539,9 @@ export const make = Effect.fn("Registry.make")(function*(
     running: (userId, id) => Effect.flatMap(find(userId, id), running),
     ofContext: (userId, contextId) =>
       Effect.suspend(() => {
-        const entry = entries.of(userId).find(({ state }) => state._tag === "Up" && state.live.contexts.has(contextId))
+        const entry = entries.of(userId).find(({ state }) =>
+          state._tag === "Up" && state.up.live.contexts.has(contextId)
+        )
         return entry === undefined
           ? Effect.fail(
             new SandboxError({

@@ -4,33 +4,60 @@
 import * as Effect from "effect/Effect"
 import type { SandboxSDKError } from "../Errors.js"
 import { invalidArgument } from "../internal/issue.js"
-import type { LaunchOptions } from "../isolation/Isolation.js"
-import type { Resources } from "../SandboxInfo.js"
+import type { Resources } from "../Resources.js"
+
+/**
+ * What one sandbox may use, each limit decided. A time of `Infinity` is no limit; so is an `outputMb` that nobody has
+ * set, which then depends on how the run is asked for.
+ */
+export interface Limits {
+  readonly memoryMb: number
+  readonly cpus: number
+  readonly processes: number
+  readonly diskMb: number
+  readonly tmpMb: number
+  readonly openFiles: number
+  readonly fileSizeMb: number
+  readonly outputMb: number | undefined
+  readonly runTimeMs: number
+  readonly idleTimeMs: number
+}
 
 /**
  * The defaults: enough for a notebook with pandas, too little to disturb the neighbours.
  */
-export const defaults: LaunchOptions["resources"] = {
+export const defaults: Limits = {
   memoryMb: 1024,
   cpus: 1,
   processes: 256,
+  diskMb: 4096,
   tmpMb: 256,
   openFiles: 1024,
-  fileSizeMb: 1024
+  fileSizeMb: 1024,
+  outputMb: undefined,
+  runTimeMs: 24 * 60 * 60_000,
+  idleTimeMs: 60 * 60_000
 }
 
+const orForEver = (ms: number): number => ms === 0 ? Infinity : ms
+
 /**
- * The resources with the defaults for what is not given.
+ * The limits of a sandbox: what it was made with, else what its template says, else the defaults.
  */
-export const withDefaults = (given: Resources = {}): LaunchOptions["resources"] => {
-  const memoryMb = given.memoryMb ?? defaults.memoryMb
+export const resolve = (own: Resources = {}, template: Resources = {}): Limits => {
+  const pick = <K extends keyof Resources>(key: K) => own[key] ?? template[key]
+  const memoryMb = pick("memoryMb") ?? defaults.memoryMb
   return {
     memoryMb,
-    tmpMb: given.tmpMb ?? Math.min(defaults.tmpMb, Math.floor(memoryMb / 4)),
-    cpus: given.cpus ?? defaults.cpus,
-    processes: given.processes ?? defaults.processes,
-    openFiles: given.openFiles ?? defaults.openFiles,
-    fileSizeMb: given.fileSizeMb ?? defaults.fileSizeMb
+    tmpMb: pick("tmpMb") ?? Math.min(defaults.tmpMb, Math.floor(memoryMb / 4)),
+    cpus: pick("cpus") ?? defaults.cpus,
+    processes: pick("processes") ?? defaults.processes,
+    diskMb: pick("diskMb") ?? defaults.diskMb,
+    openFiles: pick("openFiles") ?? defaults.openFiles,
+    fileSizeMb: pick("fileSizeMb") ?? defaults.fileSizeMb,
+    outputMb: pick("outputMb") ?? defaults.outputMb,
+    runTimeMs: orForEver(pick("runTimeMs") ?? defaults.runTimeMs),
+    idleTimeMs: orForEver(pick("idleTimeMs") ?? defaults.idleTimeMs)
   }
 }
 
@@ -38,13 +65,17 @@ export const withDefaults = (given: Resources = {}): LaunchOptions["resources"] 
  * Fails with `invalid_argument` when `/tmp` could hold more than half of the memory: it is made of memory, and filling
  * it must not be a way to have everything else killed.
  */
-export const check = (given: Resources | undefined): Effect.Effect<void, SandboxSDKError> => {
-  const { memoryMb, tmpMb } = withDefaults(given)
+export const check = (
+  operation: string,
+  own: Resources | undefined,
+  template?: Resources
+): Effect.Effect<void, SandboxSDKError> => {
+  const { memoryMb, tmpMb } = resolve(own, template)
   const most = Math.floor(memoryMb / 2)
   return tmpMb > most
     ? Effect.fail(
       invalidArgument(
-        "createSandbox",
+        operation,
         "resources.tmpMb",
         `resources.tmpMb is ${tmpMb}, but /tmp is made of memory and may have at most half of it (${most} of ` +
           `${memoryMb} MiB). Raise resources.memoryMb or lower resources.tmpMb.`

@@ -50,6 +50,8 @@ export interface RunOptions {
   readonly describeDeath: (end: Death) => Effect.Effect<SandboxError>
   /** Told when the run is over: how long it took in milliseconds, how it ended, and how much it printed. */
   readonly onFinished: (durationMs: number, outcome: string, outputBytes: number) => Effect.Effect<void>
+  /** Gives, if ever, the error for which the run is to be stopped, and with which it then fails. */
+  readonly halted: Effect.Effect<SandboxError>
   /** The last resort, when an agent does not even obey a kill: ends the sandbox. */
   readonly abandon: Effect.Effect<void>
 }
@@ -78,6 +80,7 @@ export const start = Effect.fnUntraced(function*(
   let handle: RunHandle | undefined
   let budget = options.maxOutputSize
   let stopReason: StopReason | undefined
+  let halt: SandboxError | undefined
   let seq = 0
   // Bytes that have arrived and are part of no event yet: held back by a decoder, or thrown away.
   let unclaimed = 0
@@ -181,6 +184,9 @@ export const start = Effect.fnUntraced(function*(
     if (stopReason === "timeout") {
       return inbox.fail(timedOut(options, true))
     }
+    if (halt !== undefined) {
+      return inbox.fail(halt)
+    }
     // For a command a signal is one way to end; for an interpreter it is not.
     const status = options.request._tag === "Command" && error.code === "kernel_died" ? signalStatus(end) : undefined
     return status === undefined
@@ -199,6 +205,8 @@ export const start = Effect.fnUntraced(function*(
         return Effect.sync(() =>
           stopReason === "timeout"
             ? inbox.fail(timedOut(options, false))
+            : halt !== undefined
+            ? inbox.fail(halt)
             : finish(end.message.duration / 1000, end.message.exitCode)
         )
     }
@@ -242,6 +250,15 @@ export const start = Effect.fnUntraced(function*(
     }))
     yield* Effect.addFinalizer(() => Effect.zipRight(stop("interrupted"), Fiber.await(concluding)))
   }))
+  const haltBecause = (error: SandboxError) =>
+    Effect.whenEffect(
+      Effect.suspend(() => {
+        if (stopReason === undefined) halt = error
+        return stop("interrupted")
+      }),
+      isLive
+    )
+  yield* Effect.forkScoped(Effect.flatMap(options.halted, haltBecause))
   yield* Effect.forkScoped(Effect.delay(stop("timeout"), Duration.millis(options.timeoutMs)))
   return inbox.stream
 })

@@ -3,6 +3,7 @@
  * and control groups.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Os from "node:os"
@@ -10,6 +11,7 @@ import * as BubblewrapCheck from "./BubblewrapCheck.js"
 import * as BubblewrapProgram from "./BubblewrapProgram.js"
 import * as Cgroup from "./Cgroup.js"
 import * as CommandLine from "./CommandLine.js"
+import * as Disk from "./Disk.js"
 import * as Host from "./Host.js"
 import { Isolation, type LaunchOptions, type Service } from "./Isolation.js"
 import * as Launch from "./Launch.js"
@@ -39,6 +41,14 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   )
   const cgroups = yield* Effect.cached(Scope.extend(Cgroup.make, scope))
 
+  const temporaryDirectory = options.temporaryDirectory ?? Os.tmpdir()
+  const disks = yield* Effect.cached(Disk.support(temporaryDirectory))
+
+  const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path: string, diskMb?: number) {
+    const user = yield* Users.makeWorkspace(path)
+    if (diskMb !== undefined && Either.isRight(yield* disks)) yield* Disk.make(path, user, Disk.roomOf(diskMb))
+  })
+
   const launch = Effect.fnUntraced(function*(launching: LaunchOptions) {
     return yield* Launch.launch(launching, {
       program: yield* program,
@@ -51,7 +61,9 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   const inspect = BubblewrapCheck.inspect({
     launch,
     support: Effect.map(cgroups, ({ support }) => support),
-    temporaryDirectory: options.temporaryDirectory ?? Os.tmpdir()
+    disks,
+    makeWorkspace,
+    temporaryDirectory
   })
 
   const service: Service = {
@@ -64,7 +76,8 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
       return yield* BubblewrapCheck.check(inspect, [Os.release(), path, version, Host.userId()].join(" "))
     }),
     inspect,
-    makeWorkspace: Users.makeWorkspace,
+    makeWorkspace,
+    openWorkspace: Disk.open,
     launch: Effect.fn("Bubblewrap.launch")((launching: LaunchOptions) =>
       Effect.catchTag(launch(launching), "Unavailable", (error) => error.toSandboxError(launching.sandboxId))
     ),

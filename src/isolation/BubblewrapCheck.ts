@@ -4,6 +4,7 @@
  */
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -16,13 +17,13 @@ import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
 import type { Support } from "./Cgroup.js"
 import * as Diagnosis from "./Diagnosis.js"
+import * as Disk from "./Disk.js"
 import type { Guarantee } from "./Guarantee.js"
 import { type Facts, judge } from "./Guarantees.js"
 import * as Host from "./Host.js"
 import type { AgentProcess, LaunchOptions } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import probeSource from "./probe.py?asset"
-import * as Users from "./Users.js"
 
 /**
  * What the check needs of the isolation that it tries.
@@ -32,6 +33,8 @@ export interface CheckOptions {
     options: LaunchOptions
   ) => Effect.Effect<AgentProcess, SandboxError | Diagnosis.Unavailable, Scope.Scope>
   readonly support: Effect.Effect<Support>
+  readonly disks: Effect.Effect<Disk.Support>
+  readonly makeWorkspace: (path: string, diskMb?: number) => Effect.Effect<void, SandboxError>
   readonly temporaryDirectory: string
 }
 
@@ -39,6 +42,8 @@ const MIB = 1024 * 1024
 
 /** The least that a sandbox may have, so that the limits are soon reached. */
 const RESOURCES = { memoryMb: 64, cpus: 1, processes: 24, tmpMb: 8, openFiles: 256, fileSizeMb: 16 } as const
+
+const DISK_MB = 8
 
 /** How long the program inside may take, in milliseconds; it takes 200. */
 const TIMEOUT = 30_000
@@ -57,7 +62,7 @@ const failed = (what: string) => (cause: unknown): SandboxError =>
   })
 
 /** A folder for the check alone, with a file that everybody on the host may read. */
-const makeFolder = Effect.fnUntraced(function*(parent: string) {
+const makeFolder = Effect.fnUntraced(function*(parent: string, makeWorkspace: CheckOptions["makeWorkspace"]) {
   const prefix = Path.join(parent, `${yield* Owner.nameHere}-check-`)
   const folder = yield* Effect.acquireRelease(
     Effect.tryPromise({ try: () => Fs.mkdtemp(prefix), catch: failed(`make a folder in ${parent}`) }),
@@ -78,7 +83,8 @@ const makeFolder = Effect.fnUntraced(function*(parent: string) {
     catch: failed(`write to ${folder}`)
   })
   const workspace = Path.join(folder, "workspace")
-  yield* Users.makeWorkspace(workspace)
+  yield* makeWorkspace(workspace, DISK_MB)
+  yield* Disk.open(workspace)
   return { agentDirectory, canary, workspace }
 })
 
@@ -119,7 +125,8 @@ const gather = Effect.fnUntraced(function*(
   options: CheckOptions
 ): Effect.fn.Return<Facts, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
   const support = yield* options.support
-  const { agentDirectory, canary, workspace } = yield* makeFolder(options.temporaryDirectory)
+  const disks = yield* options.disks
+  const { agentDirectory, canary, workspace } = yield* makeFolder(options.temporaryDirectory, options.makeWorkspace)
   // As long as a name can be (unix(7)): a shorter one Node fills up with zeros, and it is then another one.
   const socket = `sandbox-sdk-check-${randomBytes(8).toString("hex")}`.padEnd(107, "-")
   yield* listen({ path: `\0${socket}` })
@@ -134,8 +141,10 @@ const gather = Effect.fnUntraced(function*(
     limits: {
       memory: Option.isSome(support.memory),
       processes: Option.isSome(support.processes),
-      cpu: Option.isSome(support.cpu)
+      cpu: Option.isSome(support.cpu),
+      disk: Either.isRight(disks)
     },
+    disk: Disk.roomOf(DISK_MB),
     memory: RESOURCES.memoryMb * MIB,
     processes: RESOURCES.processes,
     sizes: {
@@ -168,6 +177,7 @@ const gather = Effect.fnUntraced(function*(
   const pattern = Option.getOrElse(yield* Host.readText("/proc/sys/kernel/core_pattern"), () => "").trim()
   return {
     support,
+    disks,
     attempts: {
       ...report.attempts,
       "user on the host": [

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Host from "./Host.js"
+import * as Mounts from "./Mounts.js"
 
 /** The controllers that limit a sandbox. */
 const WANTED = ["memory", "pids", "cpu"]
@@ -24,29 +25,8 @@ export interface Tree {
   readonly countsSwap: boolean
 }
 
-interface Mount {
-  readonly root: string
-  readonly path: string
-  readonly type: string
-  readonly controllers: ReadonlyArray<string>
-}
-
-/** Spaces and the like are octal in mountinfo (proc(5)). */
-const unescape = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
-
-const mounts = (mountinfo: string): ReadonlyArray<Mount> =>
-  mountinfo.split("\n").flatMap((line) => {
-    const [before, after] = line.split(" - ")
-    const [, , , root, path] = before?.split(" ") ?? []
-    const [type, , options] = after?.split(" ") ?? []
-    return root === undefined || path === undefined || type === undefined || !type.startsWith("cgroup")
-      ? []
-      : [{ root: unescape(root), path: unescape(path), type, controllers: options?.split(",") ?? [] }]
-  })
-
 /** The folder of a group in a mount: a mount may show only a part of the tree. */
-const place = (mount: Mount, group: string): Option.Option<string> => {
+const place = (mount: Mounts.Mount, group: string): Option.Option<string> => {
   if (mount.root === "/" || group === mount.root || group.startsWith(`${mount.root}/`)) {
     return Option.some(Path.join(mount.path, mount.root === "/" ? group : group.slice(mount.root.length)))
   }
@@ -67,7 +47,7 @@ const mayWrite = (path: string): Effect.Effect<boolean> =>
  * only by who may write to a group above both places, and a group with processes in it cannot hand controllers down
  * (the kernel's cgroup-v2.rst, "No Internal Process Constraint"): hence often the one above.
  */
-const version2 = Effect.fnUntraced(function*(mount: Mount, own: string, without: ReadonlyArray<string>) {
+const version2 = Effect.fnUntraced(function*(mount: Mounts.Mount, own: string, without: ReadonlyArray<string>) {
   const found: Array<Tree> = []
   for (let folder = own;; folder = Path.dirname(folder)) {
     const handed = yield* words(Path.join(folder, "cgroup.subtree_control"))
@@ -85,7 +65,7 @@ const version2 = Effect.fnUntraced(function*(mount: Mount, own: string, without:
  * `/proc/<pid>/mountinfo` and `/proc/<pid>/cgroup` say.
  */
 export const treesOf = Effect.fnUntraced(function*(mountinfo: string, cgroup: string) {
-  const mounted = mounts(mountinfo)
+  const mounted = Mounts.parse(mountinfo)
   const groups = cgroup.split("\n").flatMap((line) => {
     const [, id, controllers, group] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? []
     return id === undefined || controllers === undefined || group === undefined
@@ -97,8 +77,8 @@ export const treesOf = Effect.fnUntraced(function*(mountinfo: string, cgroup: st
   for (const { controllers, group, unified } of groups) {
     const wanted = WANTED.filter((name) => controllers.includes(name))
     if (unified || wanted.length === 0) continue
-    const mount = mounted.find(({ controllers, type }) =>
-      type === "cgroup" && wanted.every((w) => controllers.includes(w))
+    const mount = mounted.find(({ options, type }) =>
+      type === "cgroup" && wanted.every((name) => options.includes(name))
     )
     const parent = mount === undefined ? Option.none() : place(mount, group)
     if (Option.isNone(parent)) continue

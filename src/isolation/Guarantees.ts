@@ -1,8 +1,10 @@
 /**
  * Judges what the attempts from inside a sandbox showed.
  */
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { Support } from "./Cgroup.js"
+import type * as Disk from "./Disk.js"
 import type { Guarantee } from "./Guarantee.js"
 
 /**
@@ -11,6 +13,7 @@ import type { Guarantee } from "./Guarantee.js"
 export interface Facts {
   readonly attempts: { readonly [name: string]: readonly [held: boolean, detail: string] }
   readonly support: Support
+  readonly disks: Disk.Support
 }
 
 interface Promise {
@@ -127,36 +130,47 @@ const PROMISES: ReadonlyArray<Promise> = [
 interface Limit {
   readonly id: string
   readonly title: string
-  readonly enforced: (support: Support) => Option.Option<string>
+  /** On the right by what. */
+  readonly enforced: (facts: Facts) => Either.Either<string, Disk.Unsupported>
   readonly soft: string
   readonly attempts: ReadonlyArray<string>
 }
+
+const DELEGATE = "run the engine as root, or in a group of its own: systemd-run --user --scope -p Delegate=yes COMMAND"
+
+const byGroup = (of: (support: Support) => Option.Option<string>): Limit["enforced"] => ({ support }) =>
+  Either.fromOption(of(support), () => ({ reason: "this user may not make control groups here", fix: DELEGATE }))
 
 const LIMITS: ReadonlyArray<Limit> = [
   {
     id: "memory",
     title: "Memory of a sandbox is limited",
-    enforced: ({ memory }) => memory,
+    enforced: byGroup(({ memory }) => memory),
     soft: "each process alone, by a resource limit",
     attempts: ["limit of memory", "count of kills"]
   },
   {
     id: "process-count",
     title: "The number of processes is limited",
-    enforced: ({ processes }) => processes,
+    enforced: byGroup(({ processes }) => processes),
     soft: "by a resource limit of the user inside",
     attempts: ["limit of processes"]
   },
   {
     id: "processor-time",
     title: "Processor time is limited",
-    enforced: ({ cpu }) => cpu,
+    enforced: byGroup(({ cpu }) => cpu),
     soft: "by nothing but the time limit of a run",
     attempts: ["limit of processor time"]
+  },
+  {
+    id: "disk",
+    title: "What /workspace holds is limited",
+    enforced: ({ disks }) => disks,
+    soft: "watched: what runs is interrupted when there is too much in it",
+    attempts: ["limit of bytes in /workspace", "limit of files in /workspace"]
   }
 ]
-
-const DELEGATE = "run the engine as root, or in a group of its own: systemd-run --user --scope -p Delegate=yes COMMAND"
 
 const judgeAttempts = (facts: Facts, wanted: ReadonlyArray<string | RegExp>) => {
   const found = wanted.flatMap((name) =>
@@ -212,13 +226,13 @@ export const judge = (facts: Facts): ReadonlyArray<Guarantee> => [
     return { id, title, holds, mechanism, ...(holds ? {} : { detail, fix }) }
   }),
   ...LIMITS.map(({ attempts, enforced, id, soft, title }) => {
-    const mechanism = enforced(facts.support)
-    if (Option.isNone(mechanism)) {
-      const detail = "this user may not make control groups here"
-      return { id, title, holds: true, soft: true, mechanism: soft, detail, fix: DELEGATE }
+    const mechanism = enforced(facts)
+    if (Either.isLeft(mechanism)) {
+      const { fix, reason } = mechanism.left
+      return { id, title, holds: true, soft: true, mechanism: soft, detail: reason, fix }
     }
     const { detail, holds } = judgeAttempts(facts, attempts)
-    return { id, title, holds, mechanism: mechanism.value, ...(holds ? {} : { detail, fix: REPORT }) }
+    return { id, title, holds, mechanism: mechanism.right, ...(holds ? {} : { detail, fix: REPORT }) }
   }),
   allowances(facts),
   crashes(facts)

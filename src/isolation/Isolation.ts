@@ -6,7 +6,6 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import type { SandboxError } from "../Errors.js"
-import type { Resources } from "../SandboxInfo.js"
 import type { Guarantee } from "./Guarantee.js"
 import type { Runtimes } from "./Runtimes.js"
 
@@ -21,7 +20,19 @@ export interface LaunchOptions {
   readonly agentDirectory: string
   /** The version of Python that is wanted (`3.11`), for the agent and so for code in Python; by default the newest. */
   readonly pythonVersion?: string | undefined
-  readonly resources: { readonly [K in keyof Resources]-?: Exclude<Resources[K], undefined> }
+  readonly resources: LaunchResources
+}
+
+/**
+ * What all processes of a sandbox may use together, and each of them (`openFiles`, `fileSizeMb`); see `Resources`.
+ */
+export interface LaunchResources {
+  readonly memoryMb: number
+  readonly cpus: number
+  readonly processes: number
+  readonly tmpMb: number
+  readonly openFiles: number
+  readonly fileSizeMb: number
 }
 
 /**
@@ -69,8 +80,16 @@ export interface Service {
    * Tries each guarantee likewise, and tells of each whether it holds, never failing: for a report.
    */
   readonly inspect: Effect.Effect<ReadonlyArray<Guarantee>>
-  /** Makes the folder that will be `/workspace`, owned by the user that the sandbox runs as. */
-  readonly makeWorkspace: (path: string) => Effect.Effect<void, SandboxError>
+  /**
+   * Makes the folder that will be `/workspace`, owned by the user that the sandbox runs as. With `diskMb` it gets a disk
+   * of that size where this host can: then, and only then, the kernel limits what its files take together.
+   */
+  readonly makeWorkspace: (path: string, diskMb?: number) => Effect.Effect<void, SandboxError>
+  /**
+   * Makes a workspace ready for {@link launch} until the scope closes, by when the sandbox must have ended. Gives whether
+   * the kernel limits it. Fails with `start_failed`.
+   */
+  readonly openWorkspace: (path: string) => Effect.Effect<boolean, SandboxError, Scope.Scope>
   /**
    * Starts an agent. It has said nothing yet when this succeeds. Fails with `start_failed` or `isolation_unavailable`.
    */

@@ -132,6 +132,7 @@ const make = Effect.gen(function*() {
     check: Effect.succeed(GUARANTEES),
     inspect: Effect.succeed(GUARANTEES),
     makeWorkspace,
+    openWorkspace: () => Effect.succeed(false),
     launch,
     reap: Effect.zipRight(
       ProcessTree.killAll(ProcessTree.marked(Owner.isDead)),

@@ -237,6 +237,8 @@ export const output = (
     const status = yield* Effect.zipLeft(child.exited, child.closed)
     return { ...status, stdout: yield* stdout, stderr: yield* stderr }
   }).pipe(
+    // Also in a finalizer: what cannot be interrupted cannot time out.
+    Effect.interruptible,
     Effect.timeoutFail({
       duration: options.timeoutMs,
       onTimeout: () =>

@@ -112,8 +112,8 @@ const closedFolder = Effect.fnUntraced(function*(path: string) {
 })
 
 /**
- * Makes the folder of a workspace, with mode 0700 and a user of its own. Fails with `start_failed`: it cannot be made,
- * or that user could not reach it.
+ * Makes the folder of a workspace, with mode 0700 and a user of its own, who is given. Fails with `start_failed`: it
+ * cannot be made, or that user could not reach it.
  */
 export const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path: string) {
   const { gid, uid } = yield* next
@@ -129,8 +129,7 @@ export const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path
         message: `The workspace ${path} could not be made: ${String(cause)}`
       })
   })
-  if (Host.userId() !== 0) return
-  const closed = yield* closedFolder(path)
+  const closed = Host.userId() === 0 ? yield* closedFolder(path) : Option.none()
   if (Option.isSome(closed)) {
     return yield* new SandboxError({
       code: "start_failed",
@@ -139,6 +138,7 @@ export const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path
         `${closed.value}. Allow it (chmod o+x ${closed.value}), or use another folder for the engine's data`
     })
   }
+  return { uid, gid } satisfies User
 })
 
 /**

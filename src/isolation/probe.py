@@ -241,6 +241,27 @@ if options["limits"]["cpu"]:
     inside = [line for line in groups if "/" + options["label"] in line and ("cpu" in line.split(":")[1].split(",") or line.startswith("0::"))]
     record("limit of processor time", inside, groups)
 
+if options["limits"]["disk"]:
+    def fill(limit, step):
+        """How often a step works until the disk is full, and what it fails with."""
+        for count in range(limit + 1):
+            try:
+                step(count)
+            except OSError as failure:
+                return count, failure.errno
+        return limit + 1, None
+
+    with open("/workspace/fill", "wb", buffering=0) as file:
+        count, error = fill(options["disk"]["bytes"] // 65536, lambda count: file.write(bytes(65536)))
+    os.unlink("/workspace/fill")
+    record("limit of bytes in /workspace", error == errno.ENOSPC, "%d of 64 KiB" % count)
+    os.mkdir("/workspace/many")
+    count, error = fill(options["disk"]["files"], lambda count: os.mknod("/workspace/many/%d" % count))
+    for number in range(count):
+        os.unlink("/workspace/many/%d" % number)
+    os.rmdir("/workspace/many")
+    record("limit of files in /workspace", error == errno.ENOSPC, "%d files" % count)
+
 # What must not outlive the sandbox: out of the session, deaf to signals.
 if os.fork() == 0:
     os.setsid()

@@ -47,7 +47,7 @@ describe("decodeArguments", () => {
     [
       create({ templateId: "python", resources: { memory: 1 } }),
       "resources.memory",
-      "createSandbox: resources has no property \"memory\"; it can have memoryMb, cpus, processes, tmpMb, openFiles, fileSizeMb."
+      "createSandbox: resources has no property \"memory\"; it can have memoryMb, cpus, processes, diskMb, tmpMb, openFiles, fileSizeMb, outputMb, runTimeMs, idleTimeMs."
     ],
     [
       create({ templateId: "python", network: "all" }),

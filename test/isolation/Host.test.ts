@@ -99,7 +99,13 @@ describe("an engine on this host", () => {
         expect(guarantees.filter(({ holds }) => !holds)).toEqual([])
         // A handler of crashes is a matter of the host, not of the user.
         const soft = guarantees.filter(({ id, soft }) => soft === true && id !== "crash-handler")
-        expect(soft.map(({ id }) => id)).toEqual(["memory", "process-count", "processor-time", "user-allowances"])
+        expect(soft.map(({ id }) => id)).toEqual([
+          "memory",
+          "process-count",
+          "processor-time",
+          "disk",
+          "user-allowances"
+        ])
         expect(soft.every(({ detail, fix }) => detail !== undefined && fix !== undefined)).toBe(true)
         expect(yield* Effect.promise(() => launched.ended)).toBe(0)
       })

@@ -18,12 +18,15 @@ export const contextOperations = ({ registry }: Parts): ContextOperations => ({
   createCodeContext: Effect.fn("SandboxSDK.createCodeContext")(function*(id, input) {
     const options = yield* decodeCreate(input)
     const cwd = yield* normalizeDirectory("createCodeContext", options.cwd ?? WORKSPACE)
-    const { live, template } = yield* runningSandbox(registry, "createCodeContext", id)
-    return yield* live.contexts.create({
-      language: options.language ?? template.config.language,
-      cwd,
-      env: options.envVars ?? {}
-    })
+    const { live, template, used } = yield* runningSandbox(registry, "createCodeContext", id)
+    return yield* Effect.scoped(Effect.zipRight(
+      used,
+      live.contexts.create({
+        language: options.language ?? template.config.language,
+        cwd,
+        env: options.envVars ?? {}
+      })
+    ))
   }),
   listCodeContexts: Effect.fn("SandboxSDK.listCodeContexts")(function*(id) {
     const { live } = yield* runningSandbox(registry, "listCodeContexts", id)
@@ -31,12 +34,12 @@ export const contextOperations = ({ registry }: Parts): ContextOperations => ({
   }),
   deleteCodeContext: Effect.fn("SandboxSDK.deleteCodeContext")(function*(input) {
     const contextId = yield* requireId("deleteCodeContext", input, "contextId")
-    const { live } = yield* registry.ofContext(yield* CurrentUser, contextId)
-    yield* live.contexts.remove(contextId)
+    const { live, used } = yield* registry.ofContext(yield* CurrentUser, contextId)
+    yield* Effect.scoped(Effect.zipRight(used, live.contexts.remove(contextId)))
   }),
   restartCodeContext: Effect.fn("SandboxSDK.restartCodeContext")(function*(input) {
     const contextId = yield* requireId("restartCodeContext", input, "contextId")
-    const { live } = yield* registry.ofContext(yield* CurrentUser, contextId)
-    return yield* live.contexts.restart(contextId)
+    const { live, used } = yield* registry.ofContext(yield* CurrentUser, contextId)
+    return yield* Effect.scoped(Effect.zipRight(used, live.contexts.restart(contextId)))
   })
 })

@@ -35,8 +35,8 @@ export const fileOperations = ({ registry }: Parts): FileOperations => {
   const at = (operation: string, id: string, path: unknown, field = "path") =>
     Effect.gen(function*() {
       const absolute = yield* normalizePath(operation, path, field)
-      const { live } = yield* runningSandbox(registry, operation, id)
-      return { absolute, files: live.files }
+      const { files } = yield* runningSandbox(registry, operation, id)
+      return { absolute, files }
     })
 
   const read = (operation: string, id: string, path: string) =>

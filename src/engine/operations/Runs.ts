@@ -21,6 +21,7 @@ import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../
 import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import { WORKSPACE } from "../Environment.js"
 import type { RunLimits } from "../LiveSandbox.js"
+import type { Running } from "../Registry.js"
 import type { Parts } from "./Parts.js"
 
 const DEFAULT_TIMEOUT_MS = 60_000
@@ -32,13 +33,15 @@ const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTermi
 const isTerminalEvent = (event: ExecutionEvent): event is TerminalEvent =>
   event._tag === "Stdout" || event._tag === "Stderr" || event._tag === "Started" || event._tag === "Ended"
 
+const MIB = 1024 * 1024
+
 const limitsOf = (
   options: { readonly timeoutMs?: number | undefined; readonly maxOutputSize?: number | undefined },
-  templateTimeoutMs: number | undefined,
+  { limits: { outputMb }, template }: Running,
   maxOutputSize: number
 ): RunLimits => ({
-  timeoutMs: options.timeoutMs ?? templateTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-  maxOutputSize: options.maxOutputSize ?? maxOutputSize
+  timeoutMs: options.timeoutMs ?? template.config.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  maxOutputSize: options.maxOutputSize ?? (outputMb === undefined ? maxOutputSize : outputMb * MIB)
 })
 
 /**
@@ -52,15 +55,15 @@ export const runOperations = ({ registry }: Parts): RunOperations => {
     maxOutputSize: number
   ): Stream.Stream<ExecutionEvent, RequestError> =>
     Stream.unwrapScoped(Effect.gen(function*() {
-      const { busy, live, template } = yield* registry.running(yield* CurrentUser, id)
-      yield* busy
-      return yield* live.runCode(
+      const sandbox = yield* registry.running(yield* CurrentUser, id)
+      yield* sandbox.busy
+      return yield* sandbox.live.runCode(
         options.contextId === undefined
-          ? { language: options.language ?? template.config.language }
+          ? { language: options.language ?? sandbox.template.config.language }
           : { id: options.contextId },
         code,
         options.envs ?? {},
-        limitsOf(options, template.config.timeoutMs, maxOutputSize)
+        limitsOf(options, sandbox, maxOutputSize)
       )
     })).pipe(withRequestTimeout(options.requestTimeoutMs))
 
@@ -74,11 +77,11 @@ export const runOperations = ({ registry }: Parts): RunOperations => {
   ): Stream.Stream<TerminalEvent, RequestError> =>
     Stream.unwrapScoped(Effect.gen(function*() {
       const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
-      const { busy, live, template } = yield* registry.running(yield* CurrentUser, id)
-      yield* busy
-      return yield* live.runCommand(
+      const sandbox = yield* registry.running(yield* CurrentUser, id)
+      yield* sandbox.busy
+      return yield* sandbox.live.runCommand(
         { command, cwd, env: options.envs ?? {}, merge },
-        limitsOf(options, template.config.timeoutMs, maxOutputSize)
+        limitsOf(options, sandbox, maxOutputSize)
       )
     })).pipe(withRequestTimeout(options.requestTimeoutMs), Stream.filter(isTerminalEvent))
 

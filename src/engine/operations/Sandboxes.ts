@@ -19,10 +19,10 @@ const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
 export const sandboxOperations = ({ checkIsolation, checkNetwork, registry, templates }: Parts): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const options = yield* decodeCreate(input)
-    yield* Resources.check(options.resources)
     yield* checkNetwork(options.network)
     const userId = yield* CurrentUser
     const template = yield* templates.get(userId, options.templateId)
+    yield* Resources.check("createSandbox", options.resources, template.config.resources)
     yield* checkIsolation
     return { sandbox: yield* registry.create(userId, options, template) }
   }),

@@ -7,6 +7,7 @@ import { decodeArguments, requireId } from "../../internal/arguments.js"
 import type { TemplateOperations } from "../../internal/groups.js"
 import { GetTemplatesOptions } from "../../Options.js"
 import { TemplateConfig } from "../../Template.js"
+import * as Resources from "../Resources.js"
 import type { Parts } from "./Parts.js"
 
 const decodePage = decodeArguments(GetTemplatesOptions, "getTemplates")
@@ -26,6 +27,7 @@ export const templateOperations = ({ templates }: Parts): TemplateOperations => 
   }),
   createTemplate: Effect.fn("SandboxSDK.createTemplate")(function*(input) {
     const config = yield* decodeConfig(input)
+    yield* Resources.check("createTemplate", config.resources)
     return yield* templates.create(yield* CurrentUser, config)
   }),
   deleteTemplate: Effect.fn("SandboxSDK.deleteTemplate")(function*(id) {

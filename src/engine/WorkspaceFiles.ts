@@ -1,0 +1,49 @@
+/**
+ * The files of a sandbox as the operations use them: each use is noticed, and what the kernel does not limit is limited
+ * here.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Files } from "../agent/Files.js"
+import type { Gauge } from "./DiskWatch.js"
+
+/**
+ * Options of {@link make}.
+ */
+export interface WorkspaceFilesOptions {
+  readonly files: Files
+  /** Of a workspace that is watched. */
+  readonly gauge: Option.Option<Gauge>
+  /** The sandbox is in use for as long as the scope is open. */
+  readonly used: Effect.Effect<void, never, Scope.Scope>
+}
+
+/**
+ * The same operations. Those that write fail with `disk_full` also when a watched workspace has no room for it.
+ */
+export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
+  const using = <A, E>(operation: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.scoped(Effect.zipRight(used, operation))
+
+  const usingStream = <A, E>(stream: Stream.Stream<A, E>): Stream.Stream<A, E> =>
+    Stream.unwrapScoped(Effect.as(used, stream))
+
+  const admitDirectory = Option.match(gauge, { onNone: () => Effect.void, onSome: (each) => each.admitDirectory })
+
+  return {
+    stat: (path) => using(files.stat(path)),
+    list: (path) => using(files.list(path)),
+    remove: (path) => using(files.remove(path)),
+    makeDirectory: (path, parents) => using(Effect.zipRight(admitDirectory, files.makeDirectory(path, parents))),
+    move: (path, to) => using(files.move(path, to)),
+    read: (path) => usingStream(files.read(path)),
+    write: (path, content, options) =>
+      using(Option.match(gauge, {
+        onNone: () => files.write(path, content, options),
+        onSome: ({ admit }) => files.write(path, admit(content), options)
+      })),
+    watch: (path, recursive) => usingStream(files.watch(path, recursive))
+  }
+}
