@@ -5,7 +5,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { SandboxError } from "../Errors.js"
 import * as Disk from "../isolation/Disk.js"
 import { walk } from "./DiskUsage.js"
@@ -25,13 +24,21 @@ export interface Watched {
 }
 
 /**
+ * A file or directory that is being made through the API.
+ */
+export interface Upload {
+  /** Lets so many bytes more through, or fails with `disk_full`. */
+  readonly admit: (bytes: number) => Effect.Effect<void, SandboxError>
+  /** All that was let through is there now, or nowhere. */
+  readonly end: Effect.Effect<void>
+}
+
+/**
  * How full a watched workspace is.
  */
 export interface Gauge {
-  /** Lets content through to a file for as long as there is room; then it fails with `disk_full`. */
-  readonly admit: <E>(content: Stream.Stream<Uint8Array, E>) => Stream.Stream<Uint8Array, E | SandboxError>
-  /** Lets another directory be made, or fails with `disk_full`. */
-  readonly admitDirectory: Effect.Effect<void, SandboxError>
+  /** Something is about to be written. */
+  readonly upload: Effect.Effect<Upload>
 }
 
 /**
@@ -50,18 +57,23 @@ const RATIO = 20
 
 const MIB = 1024 * 1024
 
-/** What a new directory takes. */
-const DIRECTORY: Disk.Room = { bytes: 4096, files: 1 }
+const add = (a: Disk.Room, b: Disk.Room): Disk.Room => ({ bytes: a.bytes + b.bytes, files: a.files + b.files })
+
+const subtract = (a: Disk.Room, b: Disk.Room): Disk.Room => ({ bytes: a.bytes - b.bytes, files: a.files - b.files })
+
+const NOTHING: Disk.Room = { bytes: 0, files: 0 }
 
 interface Entry {
   readonly watched: Watched
   readonly room: Disk.Room
-  /** What was there at the last look, and what has been let through since. */
+  /** What was there at the last look, and what has been let through and arrived since. */
   known: Disk.Room
+  /** What has been let through and arrived, ever: a look may miss what arrives while it goes on. */
+  arrived: Disk.Room
   /** What was there when it was last found to be too much. */
   excess: Disk.Room | undefined
-  /** Bytes that are on their way into files that have no name yet. */
-  pending: number
+  /** What is on its way into files that have no name yet. */
+  pending: Disk.Room
 }
 
 const isOver = (entry: Entry, { bytes, files }: Disk.Room): boolean =>
@@ -74,7 +86,9 @@ const full = ({ room, watched: { diskMb, sandboxId } }: Entry, found: Disk.Room)
     message: found.files > room.files
       ? `The disk of the sandbox is full: /workspace may hold ${room.files} files (one for each 16 KiB of ` +
         `resources.diskMb, which is ${diskMb}). Delete some files.`
-      : `The disk of the sandbox is full: the files in /workspace take ${Math.ceil(found.bytes / MIB)} of ${diskMb} MiB ` +
+      : `The disk of the sandbox is full: the files in /workspace take ${
+        Math.ceil(found.bytes / MIB)
+      } of ${diskMb} MiB ` +
         "(resources.diskMb). Delete some files."
   })
 
@@ -86,11 +100,12 @@ export const make: Effect.Effect<DiskWatch, never, Scope.Scope> = Effect.gen(fun
   const some = yield* Effect.makeLatch(false)
   const clock = yield* Effect.clock
 
-  const look = (entry: Entry): Effect.Effect<Disk.Room> =>
-    Effect.tap(walk(entry.watched.workspace), (found) =>
-      Effect.sync(() => {
-        entry.known = found
-      }))
+  const look = Effect.fnUntraced(function*(entry: Entry) {
+    const before = entry.arrived
+    const found = yield* walk(entry.watched.workspace)
+    entry.known = add(found, subtract(entry.arrived, before))
+    return found
+  })
 
   const judge = Effect.fnUntraced(function*(entry: Entry) {
     const found = yield* look(entry)
@@ -115,40 +130,40 @@ export const make: Effect.Effect<DiskWatch, never, Scope.Scope> = Effect.gen(fun
   })
   yield* Effect.forkScoped(Effect.forever(some.whenOpen(round)))
 
-  /** Succeeds when so much more would fit, having looked anew before it fails. */
-  const require = Effect.fnUntraced(function*(entry: Entry, more: Disk.Room) {
-    const plus = (known: Disk.Room) => ({ bytes: known.bytes + more.bytes, files: known.files + more.files })
-    if (!isOver(entry, plus(entry.known))) return
-    const wanted = plus(yield* look(entry))
+  /** Succeeds when what is on its way fits, having looked anew before it fails. */
+  const requireRoom = Effect.fnUntraced(function*(entry: Entry) {
+    if (!isOver(entry, add(entry.known, entry.pending))) return
+    yield* look(entry)
+    const wanted = add(entry.known, entry.pending)
     if (isOver(entry, wanted)) yield* full(entry, wanted)
   })
 
-  const admit = <E>(
-    entry: Entry,
-    content: Stream.Stream<Uint8Array, E>
-  ): Stream.Stream<Uint8Array, E | SandboxError> => {
-    let mine = 0
-    const arrived = Effect.sync(() => {
-      entry.pending -= mine
-      entry.known = { bytes: entry.known.bytes + mine, files: entry.known.files + 1 }
-    })
-    return content.pipe(
-      Stream.mapEffect((piece) => {
-        mine += piece.length
-        entry.pending += piece.length
-        return Effect.as(require(entry, { bytes: entry.pending, files: 1 }), piece)
-      }),
-      Stream.ensuring(arrived)
-    )
+  const beginUpload = (entry: Entry): Upload => {
+    let mine: Disk.Room = { bytes: 0, files: 1 }
+    entry.pending = add(entry.pending, mine)
+    return {
+      admit: (bytes) =>
+        Effect.suspend(() => {
+          mine = { ...mine, bytes: mine.bytes + bytes }
+          entry.pending = { ...entry.pending, bytes: entry.pending.bytes + bytes }
+          return requireRoom(entry)
+        }),
+      end: Effect.sync(() => {
+        entry.pending = subtract(entry.pending, mine)
+        entry.known = add(entry.known, mine)
+        entry.arrived = add(entry.arrived, mine)
+        mine = NOTHING
+      })
+    }
   }
 
-  const add = (entry: Entry): Effect.Effect<void> =>
+  const enter = (entry: Entry): Effect.Effect<void> =>
     Effect.zipRight(
       Effect.sync(() => entries.add(entry)),
       some.open
     )
 
-  const remove = (entry: Entry): Effect.Effect<void> =>
+  const leave = (entry: Entry): Effect.Effect<void> =>
     Effect.suspend(() => {
       entries.delete(entry)
       return entries.size === 0 ? some.close : Effect.void
@@ -160,21 +175,14 @@ export const make: Effect.Effect<DiskWatch, never, Scope.Scope> = Effect.gen(fun
         const entry: Entry = {
           watched,
           room: Disk.roomOf(watched.diskMb),
-          known: { bytes: 0, files: 0 },
+          known: NOTHING,
+          arrived: NOTHING,
           excess: undefined,
-          pending: 0
+          pending: NOTHING
         }
-        yield* Effect.acquireRelease(add(entry), () => remove(entry))
+        yield* Effect.acquireRelease(enter(entry), () => leave(entry))
         yield* look(entry)
-        return {
-          admit: (content) => admit(entry, content),
-          admitDirectory: Effect.zipRight(
-            require(entry, DIRECTORY),
-            Effect.sync(() => {
-              entry.known = { bytes: entry.known.bytes + DIRECTORY.bytes, files: entry.known.files + DIRECTORY.files }
-            })
-          )
-        } satisfies Gauge
+        return { upload: Effect.sync(() => beginUpload(entry)) } satisfies Gauge
       })
   }
 })

@@ -2,8 +2,8 @@
  * A sandbox that is up: its agent, its contexts, and what it tells when it ends.
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -188,7 +188,8 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       if (end.signal === "SIGXFSZ") {
         return new SandboxError({
           code: "quota_exceeded",
-          message: `${who} was ended because it wrote to a file beyond ${fileSizeMb} MiB (resources.fileSizeMb).${after}`,
+          message:
+            `${who} was ended because it wrote to a file beyond ${fileSizeMb} MiB (resources.fileSizeMb).${after}`,
           sandboxId
         })
       }

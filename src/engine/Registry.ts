@@ -376,8 +376,7 @@ export const make = Effect.fn("Registry.make")(function*(
         : Effect.zipRight(halt(entry), log("A sandbox has been idle for as long as it may be", entry))
     })
 
-  const expire = (now: number) =>
-    Effect.forEach(entries.all(), (entry) => endWhatIsOver(entry, now), { discard: true })
+  const expire = (now: number) => Effect.forEach(entries.all(), (entry) => endWhatIsOver(entry, now), { discard: true })
 
   yield* Effect.addFinalizer(() =>
     Effect.forEach(

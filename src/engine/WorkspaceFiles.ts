@@ -7,7 +7,11 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Files } from "../agent/Files.js"
+import type { SandboxError } from "../Errors.js"
 import type { Gauge } from "./DiskWatch.js"
+
+/** What a new directory takes. */
+const DIRECTORY_BYTES = 4096
 
 /**
  * Options of {@link make}.
@@ -24,26 +28,38 @@ export interface WorkspaceFilesOptions {
  * The same operations. Those that write fail with `disk_full` also when a watched workspace has no room for it.
  */
 export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
-  const using = <A, E>(operation: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  const using = <A, E>(operation: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E> =>
     Effect.scoped(Effect.zipRight(used, operation))
 
   const usingStream = <A, E>(stream: Stream.Stream<A, E>): Stream.Stream<A, E> =>
     Stream.unwrapScoped(Effect.as(used, stream))
 
-  const admitDirectory = Option.match(gauge, { onNone: () => Effect.void, onSome: (each) => each.admitDirectory })
+  /** Something is being written: it is let through piece by piece. */
+  const writing = Option.match(gauge, {
+    onNone: () => Effect.succeed({ admit: (_bytes: number): Effect.Effect<void, SandboxError> => Effect.void }),
+    onSome: ({ upload }) => Effect.acquireRelease(upload, ({ end }) => end)
+  })
 
   return {
     stat: (path) => using(files.stat(path)),
     list: (path) => using(files.list(path)),
     remove: (path) => using(files.remove(path)),
-    makeDirectory: (path, parents) => using(Effect.zipRight(admitDirectory, files.makeDirectory(path, parents))),
+    makeDirectory: (path, parents) =>
+      using(
+        Effect.flatMap(writing, ({ admit }) =>
+          Effect.zipRight(admit(DIRECTORY_BYTES), files.makeDirectory(path, parents)))
+      ),
     move: (path, to) => using(files.move(path, to)),
     read: (path) => usingStream(files.read(path)),
     write: (path, content, options) =>
-      using(Option.match(gauge, {
-        onNone: () => files.write(path, content, options),
-        onSome: ({ admit }) => files.write(path, admit(content), options)
-      })),
+      using(
+        Effect.flatMap(writing, ({ admit }) =>
+          files.write(
+            path,
+            Stream.tap(content, (piece) => admit(piece.length)),
+            options
+          ))
+      ),
     watch: (path, recursive) => usingStream(files.watch(path, recursive))
   }
 }

@@ -2,7 +2,7 @@
  * Judges what the attempts from inside a sandbox showed.
  */
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type { Support } from "./Cgroup.js"
 import type * as Disk from "./Disk.js"
 import type { Guarantee } from "./Guarantee.js"

@@ -286,28 +286,32 @@ describe("a workspace that the kernel does not limit", () => {
       )
     }), 60_000)
 
-  it.scopedLive("stops a sandbox in which something goes on filling it in the background", () =>
-    Effect.gen(function*() {
-      const { data, sandbox: { id } } = yield* plain
-      yield* engine(
-        data,
-        Effect.gen(function*() {
-          const sdk = yield* SandboxSDK
-          const watching = yield* Effect.fork(
-            failsWith(Stream.runDrain(sdk.watchFiles(id)), { code: "disk_full", sandboxId: id })
-          )
-          yield* sdk.runTerminal(
-            id,
-            "(while sleep 0.05; do head -c 1M /dev/zero >> big; done) > /dev/null 2>&1 &"
-          )
-          yield* eventually(Effect.map(sdk.getSandboxStatus(id), (status) => status === "stopped"))
-          yield* Fiber.join(watching)
-          // It comes back, and its files can be deleted.
-          yield* sdk.deleteFile(id, "big")
-          yield* sdk.writeFile(id, "more", "x")
-        })
-      )
-    }), 60_000)
+  it.scopedLive(
+    "stops a sandbox in which something goes on filling it in the background",
+    () =>
+      Effect.gen(function*() {
+        const { data, sandbox: { id } } = yield* plain
+        yield* engine(
+          data,
+          Effect.gen(function*() {
+            const sdk = yield* SandboxSDK
+            const watching = yield* Effect.fork(
+              failsWith(Stream.runDrain(sdk.watchFiles(id)), { code: "disk_full", sandboxId: id })
+            )
+            yield* sdk.runTerminal(
+              id,
+              "(while sleep 0.05; do head -c 1M /dev/zero >> big; done) > /dev/null 2>&1 &"
+            )
+            yield* eventually(Effect.map(sdk.getSandboxStatus(id), (status) => status === "stopped"))
+            yield* Fiber.join(watching)
+            // It comes back, and its files can be deleted.
+            yield* sdk.deleteFile(id, "big")
+            yield* sdk.writeFile(id, "more", "x")
+          })
+        )
+      }),
+    60_000
+  )
 
   it.scopedLive("is that of a sandbox without isolation", () =>
     Effect.gen(function*() {

@@ -3,7 +3,7 @@
  * usable afterwards.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Either, Fiber, Stream, TestClock, TestServices } from "effect"
+import { Chunk, Effect, Either, Fiber, type Scope, Stream, TestClock, TestServices } from "effect"
 import type { ExecutionError, RequestError } from "../../src/Errors.js"
 import { layerLocal } from "../../src/local.js"
 import type { Resources } from "../../src/Resources.js"
@@ -16,8 +16,7 @@ const MIB = 1024 * 1024
 const bytes = (mib: number) => new Uint8Array(mib * MIB).fill(7)
 
 /** Runs Python, and gives what its last expression is. */
-const value = (sandbox: Sandbox, code: string) =>
-  Effect.map(sandbox.runCode(code), ({ execution }) => execution.text)
+const value = (sandbox: Sandbox, code: string) => Effect.map(sandbox.runCode(code), ({ execution }) => execution.text)
 
 /** Python for the name of the error that an action ends with. */
 const ATTEMPT = `
@@ -308,9 +307,9 @@ spent = os.times()
 ]
 
 /** Lets the time of tests pass, so that what waits for a moment goes on; to jump is for the test. */
-const withTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+const withTime = <A, E>(effect: Effect.Effect<A, E, SandboxSDK | Scope.Scope>) =>
   Effect.raceFirst(
-    effect,
+    Effect.provide(Effect.scoped(effect), layerLocal()),
     Effect.forever(
       Effect.zipRight(TestClock.adjust("5 millis"), TestServices.provideLive(Effect.sleep("2 millis")))
     )
@@ -320,7 +319,7 @@ const statusIs = (sandbox: Sandbox, wanted: string) =>
   eventually(Effect.map(sandbox.getSandboxStatus(), (status) => status === wanted))
 
 describe("without being told, a sandbox", () => {
-  it.scoped("is stopped after an hour without use, and not while it is used", () =>
+  it.effect("is stopped after an hour without use, and not while it is used", () =>
     withTime(Effect.gen(function*() {
       const sandbox = yield* Sandbox.make({ templateId: "python" })
       yield* sandbox.runCode("x = 1")
@@ -334,7 +333,9 @@ describe("without being told, a sandbox", () => {
       yield* sandbox.listFiles()
       yield* TestClock.adjust("40 minutes")
       expect((yield* sandbox.runCode("x")).execution.text).toBe("2")
-      const run = yield* Effect.fork(sandbox.runTerminal("until [ -e go ]; do sleep 0.01; done", { timeoutMs: 10 ** 9 }))
+      const run = yield* Effect.fork(
+        sandbox.runTerminal("until [ -e go ]; do sleep 0.01; done", { timeoutMs: 10 ** 9 })
+      )
       yield* statusIs(sandbox, "running")
       yield* TestClock.adjust("5 hours")
       expect(yield* sandbox.getSandboxStatus()).toBe("running")
@@ -344,9 +345,9 @@ describe("without being told, a sandbox", () => {
       expect(yield* sandbox.getSandboxStatus()).toBe("ready")
       yield* TestClock.adjust("1 minute")
       yield* statusIs(sandbox, "stopped")
-    })).pipe(Effect.provide(layerLocal())))
+    })))
 
-  it.scoped("is stopped after a day, however much it is used", () =>
+  it.effect("is stopped after a day, however much it is used", () =>
     withTime(Effect.gen(function*() {
       const sandbox = yield* Sandbox.make({ templateId: "bash" })
       const run = yield* Effect.fork(
@@ -362,9 +363,9 @@ describe("without being told, a sandbox", () => {
       expect(yield* sandbox.runTerminal("echo again")).toBe("again\n")
       yield* TestClock.adjust("50 minutes")
       expect(yield* sandbox.getSandboxStatus()).toBe("ready")
-    })).pipe(Effect.provide(layerLocal())))
+    })))
 
-  it.scoped("that was made with autoStart: false stays stopped, and one with times of 0 stays up", () =>
+  it.effect("that was made with autoStart: false stays stopped, and one with times of 0 stays up", () =>
     withTime(Effect.gen(function*() {
       const manual = yield* Sandbox.make({ templateId: "bash", autoStart: false })
       yield* manual.startSandbox()
@@ -373,7 +374,7 @@ describe("without being told, a sandbox", () => {
       yield* statusIs(manual, "stopped")
       yield* failsWith(manual.runTerminal("echo"), { code: "stopped" })
       expect(yield* lasting.getSandboxStatus()).toBe("ready")
-    })).pipe(Effect.provide(layerLocal())))
+    })))
 })
 
 describe("a template", () => {
