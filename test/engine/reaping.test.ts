@@ -41,7 +41,11 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  child?.kill("SIGKILL")
+  if (child !== undefined && child.exitCode === null && child.signalCode === null) {
+    // In order: a killed one leaves file systems mounted, for the next to unmount.
+    child.kill("SIGTERM")
+    await once(child, "exit")
+  }
   await Fs.rm(folder, { recursive: true, force: true })
 })
 

@@ -5,7 +5,7 @@ import { Context, Deferred, Effect, Fiber, Layer, Option, Ref, type Scope } from
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import type { Network } from "../../src/Options.js"
-import type { Resources } from "../../src/SandboxInfo.js"
+import type { Resources } from "../../src/Resources.js"
 import { SandboxSDK, type Service } from "../../src/SandboxSDK.js"
 import { type Attempt, escaped, judge, type Limit, unclear, type Verdict } from "./Attempt.js"
 import * as Host from "./Host.js"

@@ -4,7 +4,7 @@
 import { Effect, type Scope } from "effect"
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
-import type { Resources } from "../../src/SandboxInfo.js"
+import type { Resources } from "../../src/Resources.js"
 import type { Arena } from "./Arena.js"
 
 /**
