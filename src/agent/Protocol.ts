@@ -102,6 +102,8 @@ export type EngineMessage =
   | {
     readonly op: "configure"
     readonly env: Env
+    /** Whether `file.write` is only answered when the file system of `/workspace` has all of it written out. */
+    readonly syncFiles?: boolean
     readonly limits: {
       /** RLIMIT_NPROC. */
       readonly processes?: number

@@ -161,6 +161,7 @@ class Agent:
             if limits.get(name) is not None and (self.isolated or name != "processes"):
                 limit(what, limits[name])
         limit(resource.RLIMIT_CORE, 0)
+        self.files.sync = header.get("syncFiles") is True
         proxy = header.get("proxy")
         if proxy is not None:
             # More than the engine makes, so that it is the engine that refuses; but files need descriptors as well.

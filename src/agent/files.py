@@ -51,6 +51,7 @@ class Files:
         self.link = link
         self.workspace = Workspace(root)
         self.transfers = {}
+        self.sync = False
 
     def on_message(self, op, header, blob):
         transfer = self.transfers.get(header["id"])

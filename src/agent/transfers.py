@@ -2,9 +2,13 @@
 import os
 import stat
 
+from . import processes
 from .paths import FileFailure, explain
 
 CHUNK = 256 * 1024
+
+# How much of a file is written before it is written out, so that each time takes a moment only.
+SYNC_STEP = 8 * 1024 * 1024
 
 # How the names begin that files have for a moment: before the first one of that name, and before a replacement.
 NEW = b".sandbox-new-"
@@ -69,6 +73,7 @@ class Writing:
         self.prefix = NEW
         self.temporary = None
         self.fd = -1
+        self.unsynced = 0
         try:
             status = place.status()
         except FileNotFoundError:
@@ -103,10 +108,23 @@ class Writing:
         view = memoryview(blob)
         while view:
             view = view[os.write(self.fd, view):]
+        self.unsynced += len(blob)
+        if last or self.unsynced >= SYNC_STEP:
+            self.sync()
         if last:
             self.finish()
         elif blob:
             self.files.link.send({"ev": "file.credit", "id": self.id, "bytes": len(blob)})
+
+    def sync(self):
+        """Where the workspace is a disk of its own, only now is it certain that the host's disk had room for this."""
+        self.unsynced = 0
+        if self.files.sync:
+            try:
+                os.fsync(self.fd)
+            except OSError as error:
+                what = "could not be written to the disk of the machine that the sandbox is on"
+                raise FileFailure("disk_full", "%s %s: %s." % (self.path, what, os.strerror(error.errno))) from None
 
     def finish(self):
         folder = self.place.folder
@@ -122,6 +140,9 @@ class Writing:
             )
         os.rename(self.temporary, self.place.name, src_dir_fd=folder, dst_dir_fd=folder)
         self.temporary = None
+        if self.files.sync:
+            # Its name, and what the file system notes of the room that it takes.
+            processes.libc.syncfs(self.fd)
         info = self.files.describe(self.place)
         self.files.forget(self.id)
         self.files.reply(self.id, info)

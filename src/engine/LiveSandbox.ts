@@ -65,6 +65,8 @@ export interface LiveSandbox {
 export interface LiveOptions extends LaunchOptions {
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
+  /** Whether files that come through the API are written out before they are there; see `configure`. */
+  readonly syncFiles: boolean
   /** The way out; without it there is none. */
   readonly egress: Option.Option<Egress>
   readonly interruptGrace: Duration.Duration
@@ -161,6 +163,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       fileSize: fileSizeMb * MIB,
       ...(agent.memoryLimited ? {} : { dataSize: memoryMb * MIB })
     },
+    ...(options.syncFiles ? { syncFiles: true } : {}),
     ...(Option.isSome(options.egress) ? { proxy: { port: PROXY_PORT, connections: NET_CONNECTIONS } } : {})
   })
 

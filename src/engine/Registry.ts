@@ -93,8 +93,7 @@ export interface RegistryOptions {
 interface Up {
   readonly live: LiveSandbox
   readonly files: Files
-  /** Of a workspace that the kernel does not limit. */
-  readonly gauge: Option.Option<Gauge>
+  readonly gauge: Gauge
   readonly startedAt: number
 }
 
@@ -182,7 +181,7 @@ export const make = Effect.fn("Registry.make")(function*(
   const isolation = yield* Isolation
   const clock = yield* Effect.clock
   const engine = yield* Effect.scope
-  const disks = yield* DiskWatch.make
+  const disks = yield* DiskWatch.make(options.directory.sandboxes)
   const folders = makeSandboxFolders(options.directory.sandboxes)
   const entries = makeOwned<Entry>()
 
@@ -254,6 +253,7 @@ export const make = Effect.fn("Registry.make")(function*(
         ...wanted.initialEnvVars
       },
       cwd: WORKSPACE,
+      syncFiles: limitedByKernel,
       egress,
       interruptGrace: options.interruptGrace,
       recorder: yield* options.meter.of(userId),
@@ -261,9 +261,9 @@ export const make = Effect.fn("Registry.make")(function*(
     }).pipe(Effect.provideService(Isolation, isolation), Scope.extend(scope))
     const onExcess = (error: SandboxError, far: boolean) =>
       Effect.suspend(() => live.haltRuns(error) && !far ? Effect.void : halt(entry, error))
-    const gauge = yield* Effect.unless(
-      Scope.extend(disks.watch({ sandboxId: id, workspace, diskMb: entry.limits.diskMb, onExcess }), scope),
-      () => limitedByKernel
+    const gauge = yield* Scope.extend(
+      disks.watch({ sandboxId: id, workspace, diskMb: entry.limits.diskMb, limitedByKernel, onExcess }),
+      scope
     )
     const files: Files = {
       ...live.files,

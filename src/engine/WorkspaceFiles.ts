@@ -1,13 +1,11 @@
 /**
- * The files of a sandbox as the operations use them: each use is noticed, and what the kernel does not limit is limited
+ * The files of a sandbox as the operations use them: each use is noticed, and what the kernel does not refuse is refused
  * here.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Files } from "../agent/Files.js"
-import type { SandboxError } from "../Errors.js"
 import type { Gauge } from "./DiskWatch.js"
 
 /** What a new directory takes. */
@@ -18,14 +16,13 @@ const DIRECTORY_BYTES = 4096
  */
 export interface WorkspaceFilesOptions {
   readonly files: Files
-  /** Of a workspace that is watched. */
-  readonly gauge: Option.Option<Gauge>
+  readonly gauge: Gauge
   /** The sandbox is in use for as long as the scope is open. */
   readonly used: Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
- * The same operations. Those that write fail with `disk_full` also when a watched workspace has no room for it.
+ * The same operations. Those that write fail with `disk_full` also when the gauge has no room for it.
  */
 export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
   const using = <A, E>(operation: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E> =>
@@ -35,10 +32,7 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
     Stream.unwrapScoped(Effect.as(used, stream))
 
   /** Something is being written: it is let through piece by piece. */
-  const writing = Option.match(gauge, {
-    onNone: () => Effect.succeed({ admit: (_bytes: number): Effect.Effect<void, SandboxError> => Effect.void }),
-    onSome: ({ upload }) => Effect.acquireRelease(upload, ({ end }) => end)
-  })
+  const writing = Effect.acquireRelease(gauge.upload, ({ end }) => end)
 
   return {
     stat: (path) => using(files.stat(path)),

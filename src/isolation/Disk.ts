@@ -102,9 +102,10 @@ const makeImage = Effect.fnUntraced(function*(workspace: string, user: User, roo
 
 /**
  * `noinit_itable`: the kernel need not write zeros into the table of inodes, there are only zeros in a sparse file. Not
- * `discard`: it makes the removal of many small files eight times as slow; see {@link trim}.
+ * `discard`: it makes the removal of many small files eight times as slow; see {@link trim}. `nobarrier`: what is synced
+ * is in the host's memory, and has its room on the host's disk; when it gets there is for the host to say.
  */
-const MOUNT_OPTIONS = "loop,nosuid,nodev,noatime,noinit_itable,errors=remount-ro"
+const MOUNT_OPTIONS = "loop,nosuid,nodev,noatime,noinit_itable,nobarrier,errors=remount-ro"
 
 /** Puts a file system in order that was not unmounted, because the host went down. */
 const repair = Effect.fnUntraced(function*(image: string) {
@@ -149,16 +150,18 @@ const trim = Effect.fnUntraced(function*(workspace: string) {
 
 const failed = (what: string, workspace: string) => (complaint: string): SandboxError =>
   new SandboxError({
-    code: "start_failed",
+    code: /no space left|enospc/i.test(complaint) ? "disk_full" : "start_failed",
     message: `The disk of the workspace ${workspace} could not be ${what}: ${complaint}`
   })
 
 /**
- * Makes the disk of a workspace, whose folder is there. Fails with `start_failed`.
+ * Makes the disk of a workspace, whose folder is there. Fails with `disk_full` and `start_failed`.
  */
 export const make = (workspace: string, user: User, room: Room): Effect.Effect<void, SandboxError> =>
-  makeImage(workspace, user, room).pipe(
-    Effect.mapError(failed("made", workspace)),
+  Effect.zipRight(
+    requireHostRoom(Path.dirname(workspace), MIB),
+    Effect.mapError(makeImage(workspace, user, room), failed("made", workspace))
+  ).pipe(
     Effect.withSpan("Disk.make")
   )
 
@@ -199,6 +202,31 @@ export const used = Effect.fnUntraced(function*(workspace: string): Effect.fn.Re
   }
   return Option.map(yield* Ext4.read(image), ({ usedBytes, usedFiles }) => ({ bytes: usedBytes, files: usedFiles }))
 })
+
+/** What is kept free on the host's disk, in bytes, and as a part of it: the lesser counts. */
+const HOST_RESERVE = { bytes: 128 * MIB, part: 0.02 }
+
+/**
+ * Fails with `disk_full` when the disk of the host that a folder is on has no room for so many bytes, or would be nearly
+ * full with them.
+ */
+export const requireHostRoom = Effect.fnUntraced(function*(folder: string, bytes: number, sandboxId?: string) {
+  const found = yield* Effect.option(Effect.tryPromise(() => Fs.statfs(folder)))
+  if (Option.isNone(found)) return
+  const { bavail, blocks, bsize } = found.value
+  if (bavail * bsize - bytes >= Math.min(HOST_RESERVE.bytes, HOST_RESERVE.part * blocks * bsize)) return
+  return yield* new SandboxError({
+    code: "disk_full",
+    message: "The disk of the machine that the sandbox is on is nearly full. Free some room there.",
+    ...(sandboxId === undefined ? {} : { sandboxId })
+  })
+})
+
+/**
+ * Writes out what the kernel has not yet written of the files of a workspace.
+ */
+export const flush = (workspace: string): Effect.Effect<void> =>
+  Effect.ignore(Mounts.tool("sync", ["--file-system", workspace]))
 
 const unsupported = (reason: string, fix: string): Support => Either.left({ reason, fix })
 

@@ -320,3 +320,37 @@ describe("a workspace that the kernel does not limit", () => {
       yield* sandbox.writeFile("small", bytes(7))
     }).pipe(Effect.provide(layerLocal({ isolation: "none" }))))
 })
+
+describe.runIf(isRoot)("the disk of the host, when it is nearly full,", () => {
+  it.scopedLive("has what sandboxes have written, and stops those that write on", () =>
+    Effect.gen(function*() {
+      const data = yield* makeData
+      yield* Effect.acquireRelease(
+        Effect.sync(() => execFileSync("mount", ["-t", "tmpfs", "-o", "size=64m,mode=0755", "tmpfs", data])),
+        () => Effect.sync(() => execFileSync("umount", ["-l", data]))
+      )
+      yield* engine(
+        data,
+        Effect.gen(function*() {
+          const sdk = yield* SandboxSDK
+          const [{ id: quiet }, { id: loud }] = yield* Effect.all([create(), create()])
+          yield* sdk.runTerminal(quiet, "head -c 1M /dev/zero | tr '\\0' q > f")
+          const waiting = yield* Effect.fork(sdk.runTerminal(quiet, "until [ -e go ]; do sleep 0.05; done"))
+          const { bavail, bsize } = Fs.statfsSync(data)
+          Fs.writeFileSync(`${data}/ballast`, new Uint8Array(bavail * bsize - 2 * MIB))
+          const writing = "x = 1\nimport os, time\nwith open('big', 'ab') as file:\n" +
+            "    while True:\n        file.write(bytes(1 << 17)); file.flush(); os.fsync(file.fileno()); time.sleep(0.5)"
+          const error = yield* failsWith(sdk.runCode(loud, writing), { code: "disk_full", sandboxId: loud })
+          expect(error.message).toContain("The disk of the machine")
+          yield* failsWith(sdk.writeFile(quiet, "more", "x"), { code: "disk_full", sandboxId: quiet })
+          yield* failsWith(sdk.createSandbox({ templateId: "bash" }), { code: "disk_full" })
+          expect((yield* sdk.runCode(loud, "os.unlink('big'); x")).execution.text).toBe("1")
+          Fs.rmSync(`${data}/ballast`)
+          yield* sdk.writeFile(quiet, "go", "")
+          yield* Fiber.join(waiting)
+          yield* sdk.stopSandbox(quiet)
+          expect(yield* sdk.readFile(quiet, "f")).toBe("q".repeat(MIB))
+        })
+      )
+    }), 60_000)
+})

@@ -11,6 +11,8 @@ import { layerLocal } from "../../src/local.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
 import { failsWith } from "../conformance/support.js"
 
+const isRoot = process.getuid?.() === 0
+
 const makeFolder = Effect.acquireRelease(
   Effect.promise(async () => {
     const path = await Fs.mkdtemp(Path.join(Os.tmpdir(), "left-"))
@@ -60,9 +62,12 @@ describe("a folder in which an engine was cut off", () => {
         `sandboxes/${kept}`,
         `sandboxes/${kept}/sandbox.json`,
         `sandboxes/${kept}/workspace`,
-        `sandboxes/${kept}/workspace/kept`,
+        // Where workspaces are no disks of their own, the file is in the folder.
+        `sandboxes/${kept}/workspace${isRoot ? ".img" : "/kept"}`,
         "templates"
       ])
+      const sdk = Effect.flatMap(SandboxSDK, (sdk) => sdk.readFile(kept, "kept"))
+      expect(yield* withEngine(folder, sdk)).toBe("still here")
     }))
 
   it.scopedLive("keeps the files of a sandbox whose record cannot be read", () =>
@@ -88,14 +93,18 @@ describe("a folder in which an engine was cut off", () => {
         // As the engine would have left them, killed in the middle of an upload.
         expect(await Fs.readdir(at(""))).not.toContain("uploads")
         await Fs.writeFile(at("uploads"), "")
-        await Fs.mkdir(at("workspace/deep/down"), { recursive: true })
-        await Fs.chmod(at("workspace/deep"), 0o777)
-        await Fs.writeFile(at(`workspace/${part}`), "half")
-        await Fs.writeFile(at(`workspace/deep/down/${part}`), "half")
         await Fs.mkdir(Path.join(folder, "outside"))
         await Fs.writeFile(Path.join(folder, "outside", part), "not in there")
-        await Fs.symlink(Path.join(folder, "outside"), at("workspace/link"))
-        await Fs.writeFile(at("workspace/deep/.sandbox-new-notes"), "the user's own")
+        const workspace = at("workspace")
+        if (isRoot) execFileSync("mount", ["-o", "loop", at("workspace.img"), workspace])
+        const inside = (name: string) => Path.join(workspace, name)
+        await Fs.mkdir(inside("deep/down"), { recursive: true })
+        await Fs.chmod(inside("deep"), 0o777)
+        await Fs.writeFile(inside(part), "half")
+        await Fs.writeFile(inside(`deep/down/${part}`), "half")
+        await Fs.symlink(Path.join(folder, "outside"), inside("link"))
+        await Fs.writeFile(inside("deep/.sandbox-new-notes"), "the user's own")
+        if (isRoot) execFileSync("umount", [workspace])
       })
       const listing = Effect.gen(function*() {
         const sdk = yield* SandboxSDK
@@ -123,7 +132,7 @@ describe("a folder in which an engine was cut off", () => {
 })
 
 // Only root may mount; elsewhere the same code runs, and its errors are those of the system.
-describe.runIf(process.getuid?.() === 0)("a disk that is full", () => {
+describe.runIf(isRoot)("a disk that is full", () => {
   const makeDisk = Effect.gen(function*() {
     const folder = yield* makeFolder
     yield* Effect.acquireRelease(
