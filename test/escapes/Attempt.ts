@@ -4,7 +4,7 @@
 import { Effect, type Scope } from "effect"
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
-import type { Resources } from "../../src/Resources.js"
+import type { CreateSandboxOptions } from "../../src/Options.js"
 import type { Arena } from "./Arena.js"
 
 /**
@@ -19,6 +19,11 @@ export interface Verdict {
  * The limits that a host may lack the means to enforce; the names are those of the guarantees of `sandbox doctor`.
  */
 export type Limit = "memory" | "process-count" | "processor-time" | "disk" | "user-allowances" | "crash-handler"
+
+/**
+ * What a sandbox may use.
+ */
+export type Resources = Exclude<CreateSandboxOptions["resources"], undefined>
 
 /**
  * One attempt.

@@ -4,6 +4,7 @@
 import type { Attempt, Family } from "../Attempt.js"
 import { archives } from "./archives.js"
 import { descriptors } from "./descriptors.js"
+import { disk } from "./disk.js"
 import { egress } from "./egress.js"
 import { environment } from "./environment.js"
 import { exhaustion } from "./exhaustion.js"
@@ -31,6 +32,7 @@ export const families: ReadonlyArray<Family> = [
   environment,
   injection,
   exhaustion,
+  disk,
   protocol
 ]
 
