@@ -429,7 +429,7 @@ for child in children:
     os.waitpid(child, 0)
 share = (sum(os.times()[:4]) - used) / (time.monotonic() - begun)
 # Half a processor is what it has; without a limit eight burners take all that there are.
-escaped("%.2f processors" % share) if share > 0.9 else held("%.2f processors" % share)
+escaped("%.2f processors" % share) if share > 0.7 else held("%.2f processors" % share)
 `,
       { alone: { cpus: 0.5 }, limit: "processor-time" }
     ),
