@@ -1,8 +1,7 @@
 /**
  * More of the disk than was given. What is written is bounded, so that the host lives on where no limit is kept.
  */
-import { Effect, Either, Schema, Stream } from "effect"
-import { CreateSandboxOptions } from "../../../src/Options.js"
+import { Effect, Stream } from "effect"
 import { escaped, type Family, held, python } from "../Attempt.js"
 
 const { raw } = String
@@ -11,16 +10,9 @@ const DISK_MB = 64
 const WALL = "a disk of its own for each workspace; else the watch over it"
 
 /** Four times that much is tried. */
-const alone = { memoryMb: 256, fileSizeMb: 1024, openFiles: 1024, ...{ diskMb: DISK_MB } }
+const alone = { memoryMb: 256, fileSizeMb: 1024, openFiles: 1024, diskMb: DISK_MB }
 
-const decode = Schema.decodeUnknownEither(CreateSandboxOptions, { onExcessProperty: "error" })
-
-const without = () =>
-  Either.isRight(decode({ templateId: "python", resources: { diskMb: DISK_MB } }))
-    ? undefined
-    : "a sandbox has no limit of its disk"
-
-const options = { alone, without, limit: "disk", ended: "disk" } as const
+const options = { alone, limit: "disk", ended: "disk" } as const
 
 const filling = raw`
 LIMIT, GOAL = ${DISK_MB}, ${4 * DISK_MB}
@@ -128,7 +120,6 @@ escaped("%d files" % made) if failure is None else held("%s after %d files" % (c
       title: "Fill the disk from outside",
       wall: WALL,
       alone,
-      without,
       limit: "disk",
       make: ({ sandboxId, sdk }) =>
         Effect.match(
