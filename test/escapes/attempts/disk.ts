@@ -104,7 +104,7 @@ os.unlink("/workspace/reserved")
       raw`
 made, failure = 0, None
 try:
-    while made < 100000:
+    while made < 20000:
         if made % 1000 == 0:
             os.mkdir("/workspace/%d" % (made // 1000))
         os.close(os.open("/workspace/%d/%d" % (made // 1000, made), os.O_WRONLY | os.O_CREAT))

@@ -13,8 +13,8 @@ const speaking = raw`
 P = H["everywhere"]
 def proxy(*pieces):
     """What comes back for some bytes, with pauses between the pieces."""
-    with socket.create_connection(("127.0.0.1", 3128), timeout=5) as client:
-        client.settimeout(3)
+    with socket.create_connection(("127.0.0.1", 3128), timeout=1) as client:
+        client.settimeout(1)
         answer = b""
         try:
             for piece in pieces:
@@ -37,8 +37,8 @@ def ask(target, *headers):
 def get(url, *headers):
     proxy(("GET %s HTTP/1.1\r\n%s\r\n" % (url, "".join(each + "\r\n" for each in headers))).encode("latin1"))
 def socks(kind, address, port):
-    with socket.create_connection(("127.0.0.1", 3128), timeout=5) as client:
-        client.settimeout(3)
+    with socket.create_connection(("127.0.0.1", 3128), timeout=1) as client:
+        client.settimeout(1)
         answer = b""
         try:
             client.sendall(b"\5\1\0")
@@ -166,7 +166,7 @@ for port in (H["neighbour"]["tcp"], 3128):
 kept = []
 try:
     for _ in range(600):
-        client = socket.create_connection(("127.0.0.1", 3128), timeout=5)
+        client = socket.create_connection(("127.0.0.1", 3128), timeout=1)
         client.setblocking(False)
         client.send(b"CONNECT example.org:443 HTTP/1.1\r\nX: " + b"x" * 1000)
         kept.append(client)
@@ -175,7 +175,7 @@ except OSError as error:
     held("%s after %d" % (code_of(error), len(kept)))
 for client in kept:
     client.close()
-big = socket.create_connection(("127.0.0.1", 3128), timeout=5)
+big = socket.create_connection(("127.0.0.1", 3128), timeout=1)
 sent = 0
 try:
     for _ in range(64):

@@ -180,10 +180,8 @@ for number in range(16):
         break
     report(alive * 32)
 else:
-    # Whoever watches gets a moment.
-    for _ in range(30):
-        time.sleep(0.1)
-        report(sum(1 for each in children if os.path.exists("/proc/%d" % each)) * 32)
+    time.sleep(0.2)
+    report(sum(1 for each in children if os.path.exists("/proc/%d" % each)) * 32)
 for child in children:
     try:
         os.kill(child, signal.SIGKILL)
@@ -282,7 +280,7 @@ def fill():
     made = 0
     for folder in ("/tmp", "/dev/shm", "/run/sandbox"):
         try:
-            while made < 200000:
+            while made < 100000:
                 os.close(os.open("%s/%d" % (folder, made), os.O_WRONLY | os.O_CREAT))
                 made += 1
                 if made % 1000 == 0:
@@ -298,7 +296,7 @@ except BlockingIOError:
     made = 0
 for folder in ("/tmp", "/dev/shm", "/run/sandbox"):
     subprocess.run(["find", folder, "-type", "f", "-delete"], stderr=subprocess.DEVNULL)
-escaped("%d files, which take some 200 MiB" % made) if made >= 199000 else held("%s after %d files" % (
+escaped("%d files, which take some 100 MiB" % made) if made >= 99000 else held("%s after %d files" % (
     signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said, made))
 `,
       { alone: { memoryMb: 64 }, limit: "memory", ended: "memory ran out" }

@@ -354,14 +354,14 @@ for name in (b"a\\r\\nb", b"\\x1b]0;title\\x07", b"\\xff\\xfe", b"n" * 255, b"\\
             "python",
             `os.makedirs("/workspace/deep", exist_ok=True)
 os.chdir("/workspace/deep")
-for _ in range(1500):
+for _ in range(800):
     os.mkdir("d")
     os.chdir("d")
     open("f", "w").close()`
           )
           yield* sdk.deleteFile(id, "deep")
           const { refused } = yield* outcomeOf(sdk.statFile(id, "deep"))
-          return refused === "file_not_found" ? held("deleted, 1500 folders deep") : unclear(`${refused}`)
+          return refused === "file_not_found" ? held("deleted, 800 folders deep") : unclear(`${refused}`)
         })
     )
   ]
