@@ -178,12 +178,14 @@ export const make = Effect.sync((): ActiveService => {
       }),
     cutOff: Effect.withFiberRuntime((fiber) => {
       const request = fibers.get(fiber)
-      return Effect.succeed((why) => {
-        if (request !== undefined) {
-          request.why = why
-        }
-        return Effect.asVoid(Fiber.interrupt(fiber))
-      })
+      return Effect.succeed((why) =>
+        Effect.suspend(() => {
+          if (request !== undefined) {
+            request.why = why
+          }
+          return Effect.asVoid(Fiber.interrupt(fiber))
+        })
+      )
     }),
     reason: Effect.withFiberRuntime((fiber) => {
       const request = fibers.get(fiber)
