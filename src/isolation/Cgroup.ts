@@ -123,8 +123,13 @@ const killIn = (directory: string, tree: Tree): Effect.Effect<void> =>
     Effect.ignore
   )
 
-/** What to write where, for the controllers of a tree. The kernel may refuse one that is marked optional. */
-const settings = (
+/**
+ * What to write where, for the controllers of a tree. The kernel may refuse one that is marked optional.
+ *
+ * `memory.oom.group` stays 0: the kernel ends one process for want of memory, a program of the user's before the agent, and
+ * not the sandbox as a whole.
+ */
+export const settings = (
   tree: Tree,
   limits: Limits
 ): ReadonlyArray<{ readonly file: string; readonly text: string; readonly optional: boolean }> => {
@@ -147,11 +152,12 @@ const settings = (
     ]
 }
 
-/** Lets the groups below one have its controllers (version 2). */
+/** Lets the groups below one have controllers (version 2). */
+const handDown = (directory: string, controllers: ReadonlyArray<string>): Effect.Effect<void, CgroupError> =>
+  write(Path.join(directory, "cgroup.subtree_control"), controllers.map((name) => `+${name}`).join(" "))
+
 const delegate = (directory: string, tree: Tree): Effect.Effect<void, CgroupError> =>
-  tree.version === 1
-    ? Effect.void
-    : write(Path.join(directory, "cgroup.subtree_control"), tree.controllers.map((name) => `+${name}`).join(" "))
+  tree.version === 1 ? Effect.void : handDown(directory, tree.controllers)
 
 const openGroup = Effect.fnUntraced(
   function*(tree: Tree, engine: string, name: string, limits: Limits) {
@@ -234,6 +240,7 @@ const reap = (trees: ReadonlyArray<Tree>): Effect.Effect<void> =>
 const isUsable = (tree: Tree, engine: string): Effect.Effect<boolean> =>
   Effect.gen(function*() {
     const parent = Path.join(tree.parent, engine)
+    if (tree.toEnable !== undefined) yield* handDown(tree.parent, tree.toEnable)
     yield* makeFolder(parent)
     yield* delegate(parent, tree)
   }).pipe(Effect.isSuccess)

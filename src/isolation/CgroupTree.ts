@@ -21,6 +21,8 @@ export interface Tree {
   readonly version: 1 | 2
   readonly parent: string
   readonly controllers: ReadonlyArray<string>
+  /** Those that the folder has, and has to hand down first (version 2). */
+  readonly toEnable?: ReadonlyArray<string>
   /** Whether swap can be limited; a kernel without swap has no file for that. */
   readonly countsSwap: boolean
 }
@@ -28,7 +30,7 @@ export interface Tree {
 /** The folder of a group in a mount: a mount may show only a part of the tree. */
 const place = (mount: Mounts.Mount, group: string): Option.Option<string> => {
   if (mount.root === "/" || group === mount.root || group.startsWith(`${mount.root}/`)) {
-    return Option.some(Path.join(mount.path, mount.root === "/" ? group : group.slice(mount.root.length)))
+    return Option.some(Path.resolve(mount.path, `.${mount.root === "/" ? group : group.slice(mount.root.length)}`))
   }
   return Option.none()
 }
@@ -43,20 +45,33 @@ const mayWrite = (path: string): Effect.Effect<boolean> =>
   Effect.isSuccess(Effect.tryPromise(() => Fs.access(path, Fs.constants.W_OK)))
 
 /**
- * The folder of this process and those above it, nearest first, that hand the controllers down. A process can be moved
- * only by who may write to a group above both places, and a group with processes in it cannot hand controllers down
- * (the kernel's cgroup-v2.rst, "No Internal Process Constraint"): hence often the one above.
+ * The folder of this process and those above it, in which groups may be made: first those that hand all controllers down,
+ * then those that have all of them and might be told to, then those that hand down what is needed; each time the nearest
+ * first. A process can be moved only by who may write to a group above both places, and a group with processes in it cannot
+ * hand controllers down (the kernel's cgroup-v2.rst, "No Internal Process Constraint"): hence often the one above.
  */
 const version2 = Effect.fnUntraced(function*(mount: Mounts.Mount, own: string, without: ReadonlyArray<string>) {
-  const found: Array<Tree> = []
+  const wanted = WANTED.filter((name) => !without.includes(name))
+  const all: Array<Tree> = []
+  const possible: Array<Tree> = []
+  const enough: Array<Tree> = []
   for (let folder = own;; folder = Path.dirname(folder)) {
-    const handed = yield* words(Path.join(folder, "cgroup.subtree_control"))
-    const controllers = WANTED.filter((name) => handed.includes(name) && !without.includes(name))
-    const enough = NEEDED.every((name) => controllers.includes(name))
-    if (enough && (yield* mayWrite(Path.join(folder, "cgroup.procs")))) {
-      found.push({ version: 2, parent: folder, controllers, countsSwap: false })
+    const control = yield* words(Path.join(folder, "cgroup.subtree_control"))
+    const available = yield* words(Path.join(folder, "cgroup.controllers"))
+    const handed = wanted.filter((name) => control.includes(name))
+    const toEnable = wanted.filter((name) => !handed.includes(name) && available.includes(name))
+    const tree: Tree = { version: 2, parent: folder, controllers: handed, countsSwap: false }
+    const isEnough = (controllers: ReadonlyArray<string>) =>
+      wanted.length > 0 && NEEDED.every((name) => !wanted.includes(name) || controllers.includes(name))
+    if (yield* mayWrite(Path.join(folder, "cgroup.procs"))) {
+      if (handed.length === wanted.length && isEnough(handed)) all.push(tree)
+      else {
+        const both = wanted.filter((name) => handed.includes(name) || toEnable.includes(name))
+        if (toEnable.length > 0 && isEnough(both)) possible.push({ ...tree, controllers: both, toEnable })
+        if (isEnough(handed)) enough.push(tree)
+      }
     }
-    if (folder === mount.path || !folder.startsWith(mount.path)) return found
+    if (folder === mount.path || !folder.startsWith(mount.path)) return [...all, ...possible, ...enough]
   }
 })
 

@@ -5,7 +5,8 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { treesOf } from "../../src/isolation/CgroupTree.js"
+import { settings } from "../../src/isolation/Cgroup.js"
+import { type Tree, treesOf } from "../../src/isolation/CgroupTree.js"
 import * as Owner from "../../src/isolation/Owner.js"
 import { discover } from "../../src/isolation/Runtimes.js"
 import * as Spawn from "../../src/isolation/Spawn.js"
@@ -63,25 +64,99 @@ describe("control groups", () => {
     Fs.writeFileSync(path, text)
   }
 
-  it.scoped("of version 2 are made in the nearest group that hands its controllers down", () =>
+  /** A tree of version 2: what each folder has, and what it hands down. */
+  const version2 = (
+    folders: Readonly<Record<string, readonly [has: string, hands: string]>>,
+    own = "0::/app.slice/one.scope\n"
+  ) =>
     Effect.gen(function*() {
       const root = yield* makeFolder
-      const mountinfo = `30 25 0:26 / ${root} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n`
-      for (
-        const [group, controllers] of [["", "cpu io memory pids"], ["app.slice", "memory pids"], [
-          "app.slice/one.scope",
-          ""
-        ]]
-      ) {
-        write(Path.join(root, group ?? "", "cgroup.subtree_control"), controllers ?? "")
-        write(Path.join(root, group ?? "", "cgroup.procs"), "")
+      for (const [folder, [has, hands]] of Object.entries(folders)) {
+        write(Path.join(root, folder, "cgroup.controllers"), has)
+        write(Path.join(root, folder, "cgroup.subtree_control"), hands)
+        write(Path.join(root, folder, "cgroup.procs"), "")
       }
-      const found = yield* treesOf(mountinfo, "0::/app.slice/one.scope\n")
-      expect(found).toEqual([[
-        { version: 2, parent: Path.join(root, "app.slice"), controllers: ["memory", "pids"], countsSwap: false },
-        { version: 2, parent: root, controllers: ["memory", "pids", "cpu"], countsSwap: false }
-      ]])
+      const found = yield* treesOf(`30 25 0:26 / ${root} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n`, own)
+      return found.flat().map(({ parent, ...tree }) => ({ ...tree, parent: Path.relative(root, parent) }))
+    })
+
+  const tree2 = (parent: string, ...controllers: ReadonlyArray<string>) => ({
+    version: 2,
+    parent,
+    controllers,
+    countsSwap: false
+  })
+
+  it.scoped("of version 2 are made in the nearest group that hands all controllers down", () =>
+    Effect.gen(function*() {
+      expect(
+        yield* version2({
+          "": ["cpu io memory pids", "cpu io memory pids"],
+          "app.slice": ["cpu io memory pids", "memory pids cpu"],
+          "app.slice/one.scope": ["memory pids cpu", ""]
+        })
+      ).toEqual([
+        tree2("app.slice", "memory", "pids", "cpu"),
+        tree2("", "memory", "pids", "cpu"),
+        // It has processes, and the kernel will say so.
+        { ...tree2("app.slice/one.scope", "memory", "pids", "cpu"), toEnable: ["memory", "pids", "cpu"] }
+      ])
     }))
+
+  it.scoped("of version 2 are made further up where that gives more, and in one that could give more before less", () =>
+    Effect.gen(function*() {
+      const own = { "app.slice": ["memory pids", "memory pids"], "app.slice/one.scope": ["memory pids", ""] } as const
+      const nearest = tree2("app.slice", "memory", "pids")
+      const scope = { ...tree2("app.slice/one.scope", "memory", "pids"), toEnable: ["memory", "pids"] }
+      expect(yield* version2({ "": ["cpu memory pids", "cpu memory pids"], ...own })).toEqual([
+        tree2("", "memory", "pids", "cpu"),
+        scope,
+        nearest
+      ])
+      expect(yield* version2({ "": ["cpu memory pids", "memory pids"], ...own })).toEqual([
+        scope,
+        { ...tree2("", "memory", "pids", "cpu"), toEnable: ["cpu"] },
+        nearest,
+        tree2("", "memory", "pids")
+      ])
+    }))
+
+  it.scoped("of version 2 take what those of version 1 have left", () =>
+    Effect.gen(function*() {
+      const root = yield* makeFolder
+      for (const [name, text] of [["cgroup.controllers", "memory"], ["cgroup.subtree_control", "memory"]] as const) {
+        write(Path.join(root, "unified", name), text)
+      }
+      write(Path.join(root, "unified/cgroup.procs"), "")
+      const mountinfo = `32 25 0:28 / ${root}/pids rw - cgroup cgroup rw,pids\n` +
+        `33 25 0:29 / ${root}/unified rw - cgroup2 cgroup2 rw\n`
+      expect(yield* treesOf(mountinfo, "5:pids:/\n0::/\n")).toEqual([
+        [{ version: 1, parent: `${root}/pids`, controllers: ["pids"], countsSwap: false }],
+        [{ version: 2, parent: `${root}/unified`, controllers: ["memory"], countsSwap: false }]
+      ])
+    }))
+
+  it("are given limits in the words of their version", () => {
+    const limits = { memoryBytes: 64 * 1024 * 1024, processes: 24, cpus: 0.25 }
+    const controllers = ["memory", "pids", "cpu"]
+    const written = (tree: Tree) => settings(tree, limits).map(({ file, optional, text }) => [file, text, optional])
+    expect(written({ version: 2, parent: "/", controllers, countsSwap: false })).toEqual([
+      ["memory.max", "67108864", false],
+      ["memory.swap.max", "0", true],
+      ["pids.max", "24", false],
+      ["cpu.max", "25000 100000", false]
+    ])
+    expect(written({ version: 1, parent: "/", controllers, countsSwap: true })).toEqual([
+      ["memory.limit_in_bytes", "67108864", false],
+      ["memory.memsw.limit_in_bytes", "67108864", false],
+      ["pids.max", "24", false],
+      ["cpu.cfs_period_us", "100000", false],
+      ["cpu.cfs_quota_us", "25000", false]
+    ])
+    expect(written({ version: 2, parent: "/", controllers: ["pids"], countsSwap: false })).toEqual([
+      ["pids.max", "24", false]
+    ])
+  })
 
   it.scoped("of version 1 are made below the own group, also where a mount shows only a part", () =>
     Effect.gen(function*() {
