@@ -6,6 +6,7 @@
  * much is what the host has no room for: its image grows as it is filled, and what the host's disk cannot take of it would
  * be lost after the program was told that it is written.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -113,7 +114,8 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<DiskWatch, never, Scope.Scope> {
   const entries = new Set<Entry>()
   const some = yield* Effect.makeLatch(false)
-  const clock = yield* Effect.clock
+  // That of the machine, whatever the program goes by: disks fill in its time.
+  const clock = Clock.make()
 
   const look = Effect.fnUntraced(function*(entry: Entry) {
     const before = entry.arrived
@@ -172,7 +174,7 @@ export const make = Effect.fnUntraced(function*(
     const took = clock.unsafeCurrentTimeMillis() - startedAt
     yield* Effect.sleep(Duration.millis(Math.max(PAUSE, took * RATIO)))
   })
-  yield* Effect.forkScoped(Effect.forever(some.whenOpen(round)))
+  yield* Effect.forkScoped(Effect.withClock(Effect.forever(some.whenOpen(round)), clock))
 
   /** Succeeds when what is on its way fits, having looked anew before it fails. */
   const requireRoom = Effect.fnUntraced(function*(entry: Entry) {
