@@ -12,14 +12,14 @@ import { SandboxError } from "../Errors.js"
 import { Isolation } from "../isolation/Isolation.js"
 import { choose } from "../isolation/Runtimes.js"
 import type { CreateSandboxOptions, ListSandboxesOptions, Network } from "../Options.js"
-import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
+import type { SandboxInfo } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { UsageData } from "../Usage.js"
 import type { DataDirectory } from "./DataDirectory.js"
 import { diskUsage } from "./DiskUsage.js"
-import type { Gauge } from "./DiskWatch.js"
 import * as DiskWatch from "./DiskWatch.js"
 import type { Egress } from "./Egress.js"
+import { deadlineOf, describe, type Entry, matches, type State, type Up } from "./Entry.js"
 import { environmentWith, proxyEnvironment, WORKSPACE } from "./Environment.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
@@ -87,81 +87,6 @@ export interface RegistryOptions {
   readonly meter: Meter
   /** The way out of a sandbox that is made with this network; none when there is none. */
   readonly egress: (network: Network | undefined) => Effect.Effect<Option.Option<Egress>>
-}
-
-/** What is up. */
-interface Up {
-  readonly live: LiveSandbox
-  readonly files: Files
-  readonly gauge: Gauge
-  readonly startedAt: number
-}
-
-/** `scope` is that of what is up: closing it stops the sandbox. */
-type State =
-  | { readonly _tag: "Stopped" }
-  | { readonly _tag: "Starting" }
-  | { readonly _tag: "Up"; readonly up: Up; readonly scope: Scope.CloseableScope }
-  | { readonly _tag: "Failed"; readonly error: SandboxError; readonly scope: Scope.CloseableScope }
-  | { readonly _tag: "Stopping"; readonly scope: Scope.CloseableScope }
-
-interface Entry {
-  record: SandboxRecord
-  readonly limits: Resources.Limits
-  state: State
-  activeRuns: number
-  /** How many are using it, and when the last of them began or ended, in milliseconds since the epoch. */
-  uses: number
-  lastUse: number
-  /** Whether it is about to be removed, because its time is over. */
-  ending: boolean
-  removed: boolean
-  /** Held while it starts, stops or is removed. */
-  readonly transition: Effect.Semaphore
-  /** Held while its record is written or removed. */
-  readonly saving: Effect.Semaphore
-}
-
-const statusOf = ({ activeRuns, state }: Entry): SandboxStatus => {
-  switch (state._tag) {
-    case "Stopped":
-    case "Stopping":
-      return "stopped"
-    case "Starting":
-      return "creating"
-    case "Failed":
-      return "error"
-    case "Up":
-      return activeRuns > 0 ? "running" : "ready"
-  }
-}
-
-const describe = (entry: Entry): SandboxInfo => {
-  const { createdAt, expiresAt, id, options, template, updatedAt, userId } = entry.record
-  return {
-    id,
-    userId,
-    ...(options.name === undefined ? {} : { name: options.name }),
-    templateId: template.id,
-    templateConfig: template.config,
-    status: statusOf(entry),
-    createdAt,
-    updatedAt,
-    ...(expiresAt === undefined ? {} : { expiresAt }),
-    ...(options.metadata === undefined ? {} : { metadata: options.metadata })
-  }
-}
-
-const matches = (entry: Entry, options: ListSandboxesOptions): boolean =>
-  (options.status === undefined || options.status === statusOf(entry)) &&
-  Object.entries(options.metadata ?? {}).every(([key, value]) => entry.record.options.metadata?.[key] === value)
-
-/** When the time of a sandbox is over, one way or another. */
-const deadlineOf = ({ ending, lastUse, limits, record, state, uses }: Entry): number => {
-  if (ending) return Infinity
-  const expires = record.expiresAt ?? Infinity
-  if (state._tag !== "Up") return expires
-  return Math.min(expires, state.up.startedAt + limits.runTimeMs, uses > 0 ? Infinity : lastUse + limits.idleTimeMs)
 }
 
 const notFound = (id: string) =>
