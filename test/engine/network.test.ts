@@ -3,7 +3,7 @@
  * gives public addresses.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Layer } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
@@ -383,9 +383,11 @@ answer`)
       const { port } = yield* listening(() =>
         Net.createServer((socket) => {
           socket.on("error", () => {})
-          socket.once("data", (bytes: Buffer) => {
-            if (bytes.toString().includes("break")) {
-              socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart", () => socket.resetAndDestroy())
+          socket.on("data", (bytes: Buffer) => {
+            if (bytes.toString().includes("begin")) {
+              socket.write("HTTP/1.1 200 OK\r\n\r\npart")
+            } else if (bytes.toString().includes("break")) {
+              socket.resetAndDestroy()
             } else {
               socket.on("close", () => Deferred.unsafeDone(closed, Effect.void))
             }
@@ -393,9 +395,19 @@ answer`)
         })
       )
       const sandbox = yield* make(`cut.test:${port}`)
-      expect(yield* sandbox.runTerminal(`curl -sS http://cut.test:${port}/break -o /dev/null 2>&1; echo $?`)).toMatch(
-        /(?:18|56)\n$/
-      )
+      const { execution } = yield* sandbox.runCode(`
+import socket
+seen = []
+for request in (b"CONNECT cut.test:${port} HTTP/1.1", b"GET http://cut.test:${port}/ HTTP/1.1"):
+    client = socket.create_connection(("127.0.0.1", 3128))
+    client.sendall(request + b"\\r\\n\\r\\nbegin")
+    got = b""
+    while not got.endswith(b"part"): got += client.recv(65536)
+    client.sendall(b"break")
+    try: seen.append(client.recv(65536))
+    except ConnectionResetError: seen.append("reset")
+seen`)
+      expect(execution.text).toBe("['reset', 'reset']")
       yield* sandbox.runTerminal(`timeout -s KILL 1 curl -sS http://cut.test:${port}/wait; true`)
       yield* Deferred.await(closed)
     }).pipe(Effect.scoped, Effect.provide(engine())))
@@ -430,6 +442,22 @@ for client in clients: assert b" 200 " in client.recv(100)`
       yield* eventually(Effect.sync(() => open.size === 3))
       yield* sdk.deleteSandbox(sandbox.id)
       yield* eventually(Effect.sync(() => open.size === 0))
+      // Nor do they outlive the agent, when code kills that.
+      const other = yield* make(`open.test:${port}`)
+      const kill = `import os, socket, time
+client = socket.create_connection(("127.0.0.1", 3128))
+client.sendall(b"CONNECT open.test:${port} HTTP/1.1\\r\\n\\r\\n")
+client.recv(100)
+open("connected", "w").close()
+while not os.path.exists("go"): time.sleep(0.01)
+os.kill(os.getppid(), 9)
+time.sleep(60)`
+      const killing = yield* Effect.fork(Effect.exit(other.runCode(kill)))
+      yield* eventually(Effect.sync(() => open.size === 1))
+      yield* other.writeFile("go", "")
+      yield* Fiber.join(killing)
+      expect(yield* other.getSandboxStatus()).toBe("error")
+      yield* eventually(Effect.sync(() => open.size === 0))
     }).pipe(Effect.scoped, Effect.provide(engine())))
 
   it.live("has a limit of connections, which those that are closed do not count against", () =>
@@ -446,7 +474,10 @@ clients = [connect() for _ in range(140)]
 first = [status for _, status in clients].count(b"200")
 for client, _ in clients: client.close()
 import time
-while (last := connect())[1] != b"200": time.sleep(0.05)
+# It takes a moment until a connection has ended on both sides.
+for _ in range(300):
+    while (last := connect())[1] != b"200": time.sleep(0.05)
+    last[0].close()
 first`)
       expect(execution.text).toBe("128")
     }).pipe(Effect.scoped, Effect.provide(engine())))
