@@ -231,6 +231,23 @@ describe("AgentClient", () => {
       return { theirs, violations }
     })
 
+  it.scopedLive("closes all connections as soon as the agent is lost", () =>
+    Effect.gen(function*() {
+      const open = new Set<Net.Socket>()
+      const { port } = yield* listening(() =>
+        Net.createServer((socket) => {
+          open.add(socket)
+          socket.on("close", () => open.delete(socket)).on("error", () => {}).resume()
+        })
+      )
+      const { theirs, violations } = yield* connect(dial)
+      theirs.write(encodeFrame({ ev: "net.open", net: 1, host: "127.0.0.1", port }))
+      yield* eventually(Effect.sync(() => open.size === 1))
+      theirs.end()
+      yield* eventually(Effect.sync(() => open.size === 0))
+      expect(violations).toEqual([undefined])
+    }))
+
   const breaks = (send: (agent: Duplex) => void, options: { readonly dial?: Dial } = { dial }) =>
     Effect.gen(function*() {
       const { theirs, violations } = yield* connect(options.dial)
