@@ -3,7 +3,7 @@
  * usable afterwards.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Either, Fiber, type Scope, Stream, TestClock, TestServices } from "effect"
+import { Cause, Chunk, Effect, Either, Fiber, type Scope, Stream, TestClock, TestServices } from "effect"
 import type { ExecutionError, RequestError } from "../../src/Errors.js"
 import { layerLocal } from "../../src/local.js"
 import type { Resources } from "../../src/Resources.js"
@@ -229,7 +229,7 @@ spent = os.times()
           () =>
             Effect.either(Effect.scoped(Effect.gen(function*() {
               const pull = yield* Stream.toPull(sandbox.readFileStream("one"))
-              yield* Effect.mapError(pull, (error) => error._tag === "Some" ? error.value : new Error("empty"))
+              yield* Effect.mapError(pull, (error) => error._tag === "Some" ? error.value : new Cause.NoSuchElementException("empty"))
               yield* Effect.sleep("1 second")
             }))),
           { concurrency: "unbounded" }

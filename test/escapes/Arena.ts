@@ -1,7 +1,7 @@
 /**
  * Where attempts are made: a service, a host with something to reach, a neighbour, and a sandbox to get out of.
  */
-import { Context, Deferred, Effect, Fiber, Layer, Option, Ref, type Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Fiber, Layer, Option, Ref, type Scope } from "effect"
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import type { Network } from "../../src/Options.js"
@@ -204,6 +204,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
  * The place for attempts, over whatever service there is.
  */
 export class Arenas extends Context.Tag("test/escapes/Arenas")<Arenas, Attempts>() {
-  static readonly layer = (options: Options): Layer.Layer<Arenas, Error, SandboxSDK> =>
-    Layer.scoped(this, Effect.mapError(make(options), (why) => new Error(why)))
+  static readonly layer = (options: Options): Layer.Layer<Arenas, Cause.RuntimeException, SandboxSDK> =>
+    Layer.scoped(this, Effect.mapError(make(options), (why) => new Cause.RuntimeException(why)))
 }

@@ -1,7 +1,7 @@
 /**
  * More of the machine than was given. Each takes a bounded amount, so that the host lives on where a wall is missing.
  */
-import { Effect, Stream } from "effect"
+import { Cause, Effect, Stream } from "effect"
 import { type Attempt, bash, escaped, type Family, held, python, unclear } from "../Attempt.js"
 
 const { raw } = String
@@ -503,7 +503,7 @@ for _ in range(5):
 while True:
     pass`,
               { timeoutMs: 300 }
-            ).pipe(Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error("still running") }))
+            ).pipe(Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Cause.TimeoutException("still running") }))
           )
           const after = yield* afterwards(sandboxId, sdk)
           const count = Number(yield* sdk.runTerminal(sandboxId, "ls -d /proc/[0-9]* | wc -l"))
