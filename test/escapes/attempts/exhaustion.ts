@@ -503,7 +503,12 @@ for _ in range(5):
 while True:
     pass`,
               { timeoutMs: 300 }
-            ).pipe(Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Cause.TimeoutException("still running") }))
+            ).pipe(
+              Effect.timeoutFail({
+                duration: "20 seconds",
+                onTimeout: () => new Cause.TimeoutException("still running")
+              })
+            )
           )
           const after = yield* afterwards(sandboxId, sdk)
           const count = Number(yield* sdk.runTerminal(sandboxId, "ls -d /proc/[0-9]* | wc -l"))
