@@ -229,7 +229,10 @@ spent = os.times()
           () =>
             Effect.either(Effect.scoped(Effect.gen(function*() {
               const pull = yield* Stream.toPull(sandbox.readFileStream("one"))
-              yield* Effect.mapError(pull, (error) => error._tag === "Some" ? error.value : new Cause.NoSuchElementException("empty"))
+              yield* Effect.mapError(
+                pull,
+                (error) => error._tag === "Some" ? error.value : new Cause.NoSuchElementException("empty")
+              )
               yield* Effect.sleep("1 second")
             }))),
           { concurrency: "unbounded" }
