@@ -339,7 +339,7 @@ describe.runIf(isRoot)("the disk of the host, when it is nearly full,", () => {
           const { bavail, bsize } = Fs.statfsSync(data)
           Fs.writeFileSync(`${data}/ballast`, new Uint8Array(bavail * bsize - 2 * MIB))
           const writing = "x = 1\nimport os, time\nwith open('big', 'ab') as file:\n" +
-            "    while True:\n        file.write(bytes(1 << 17)); file.flush(); os.fsync(file.fileno()); time.sleep(0.5)"
+            "    while True:\n        file.write(bytes(1 << 14)); file.flush(); os.fsync(file.fileno()); time.sleep(0.5)"
           const error = yield* failsWith(sdk.runCode(loud, writing), { code: "disk_full", sandboxId: loud })
           expect(error.message).toContain("The disk of the machine")
           yield* failsWith(sdk.writeFile(quiet, "more", "x"), { code: "disk_full", sandboxId: quiet })
