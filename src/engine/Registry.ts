@@ -146,6 +146,15 @@ export const make = Effect.fn("Registry.make")(function*(
 
   const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
     const { id, options: wanted, template, userId } = entry.record
+    if (wanted.network !== undefined && !isolation.ownNetwork) {
+      return yield* new SandboxError({
+        code: "isolation_unavailable",
+        message:
+          "The sandbox was made with a limited network, which isolation \"none\" cannot enforce. Start the engine " +
+          "with isolation \"auto\".",
+        sandboxId: id
+      })
+    }
     const { language, version } = template.config
     const node = choose(
       (yield* isolation.runtimes).node,
@@ -156,15 +165,6 @@ export const make = Effect.fn("Registry.make")(function*(
     const uploads = yield* Uploads.make(folders.folder(id), workspace)
     yield* Scope.addFinalizer(scope, uploads.stopped)
     const egress = yield* options.egress(wanted.network)
-    if (wanted.network !== undefined && !isolation.ownNetwork) {
-      return yield* new SandboxError({
-        code: "isolation_unavailable",
-        message:
-          "The sandbox was made with a limited network, which isolation \"none\" cannot enforce. Start the engine " +
-          "with isolation \"auto\".",
-        sandboxId: id
-      })
-    }
     const live = yield* Live.launch({
       sandboxId: id,
       workspace,

@@ -14,7 +14,7 @@ import { type Dial, makeTunnels, Refusal } from "../../src/agent/Tunnels.js"
 import { Sockets } from "../../src/engine/Sockets.js"
 import { SandboxError } from "../../src/Errors.js"
 import { eventually } from "../conformance/support.js"
-import { listening } from "../support/servers.js"
+import { holding, listening } from "../support/servers.js"
 
 type Sent = Extract<EngineMessage, { readonly net: number }> & { readonly bytes?: number }
 
@@ -190,13 +190,7 @@ describe("Tunnels", () => {
 
   it.live("closes the sockets with its scope, without a word", () =>
     Effect.gen(function*() {
-      const open = new Set<Net.Socket>()
-      const { port } = yield* listening(() =>
-        Net.createServer((socket) => {
-          open.add(socket)
-          socket.on("close", () => open.delete(socket)).on("error", () => {}).resume()
-        })
-      )
+      const { open, port } = yield* holding
       const scope = yield* Scope.make()
       const agent = yield* Scope.extend(start(dial), scope)
       for (const net of [1, 2, 3]) {
@@ -233,13 +227,7 @@ describe("AgentClient", () => {
 
   it.scopedLive("closes all connections as soon as the agent is lost", () =>
     Effect.gen(function*() {
-      const open = new Set<Net.Socket>()
-      const { port } = yield* listening(() =>
-        Net.createServer((socket) => {
-          open.add(socket)
-          socket.on("close", () => open.delete(socket)).on("error", () => {}).resume()
-        })
-      )
+      const { open, port } = yield* holding
       const { theirs, violations } = yield* connect(dial)
       theirs.write(encodeFrame({ ev: "net.open", net: 1, host: "127.0.0.1", port }))
       yield* eventually(Effect.sync(() => open.size === 1))

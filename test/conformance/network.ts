@@ -1,10 +1,9 @@
 import { expect } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Http from "node:http"
-import * as Net from "node:net"
 import { Sandbox } from "../../src/Sandbox.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
-import { listening } from "../support/servers.js"
+import { holding, listening } from "../support/servers.js"
 import type { Part } from "./support.js"
 import { eventually, failsWith, python } from "./support.js"
 
@@ -65,13 +64,7 @@ export const network: Part = (it) => {
 
   it.scoped("closes the connections of a sandbox that is deleted", () =>
     Effect.gen(function*() {
-      const open = new Set<Net.Socket>()
-      const { port } = yield* listening(() =>
-        Net.createServer((socket) => {
-          open.add(socket)
-          socket.on("close", () => open.delete(socket)).on("error", () => {}).resume()
-        })
-      )
+      const { open, port } = yield* holding
       const sdk = yield* SandboxSDK
       const { sandbox } = yield* sdk.createSandbox({ templateId: "bash", network: { allow: [`127.0.0.1:${port}`] } })
       yield* sdk.runCode(

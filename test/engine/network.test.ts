@@ -6,7 +6,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
-import { existsSync } from "node:fs"
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Net from "node:net"
@@ -17,7 +17,7 @@ import { Sandbox } from "../../src/Sandbox.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
 import { eventually, failsWith } from "../conformance/support.js"
 import { certificate } from "../support/certificate.js"
-import { listening } from "../support/servers.js"
+import { holding, listening } from "../support/servers.js"
 
 const ADDRESS = "1.2.3.4"
 
@@ -414,13 +414,7 @@ seen`)
 
   it.live("closes every connection when the sandbox is deleted, or stopped", () =>
     Effect.gen(function*() {
-      const open = new Set<Net.Socket>()
-      const { port } = yield* listening(() =>
-        Net.createServer((socket) => {
-          open.add(socket)
-          socket.on("close", () => open.delete(socket)).on("error", () => {}).resume()
-        })
-      )
+      const { open, port } = yield* holding
       const sdk = yield* SandboxSDK
       const { sandbox } = yield* sdk.createSandbox({
         templateId: "python",
@@ -479,4 +473,24 @@ first`)
       }
       expect(yield* sdk.listSandboxes()).toEqual([])
     }).pipe(Effect.scoped, Effect.provide(layerLocal({ isolation: "none" }))))
+
+  it.live("is not left out where a sandbox that has one is started again without isolation", () =>
+    Effect.gen(function*() {
+      const dataDirectory = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync("/tmp/sandbox-network-")),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+      )
+      chmodSync(dataDirectory, 0o755)
+      const { sandbox } = yield* Effect.flatMap(
+        SandboxSDK,
+        (sdk) => sdk.createSandbox({ templateId: "bash", network: "none" })
+      ).pipe(
+        Effect.provide(layerLocal({ dataDirectory }))
+      )
+      yield* Effect.gen(function*() {
+        const sdk = yield* SandboxSDK
+        const error = yield* failsWith(sdk.runTerminal(sandbox.id, "true"), { code: "isolation_unavailable" })
+        expect(error.message).toContain("isolation \"auto\"")
+      }).pipe(Effect.provide(layerLocal({ dataDirectory, isolation: "none" })))
+    }).pipe(Effect.scoped))
 })

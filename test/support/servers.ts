@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import type * as Http from "node:http"
-import type * as Net from "node:net"
+import * as Net from "node:net"
 
 interface Listens extends Net.Server {
   readonly closeAllConnections?: Http.Server["closeAllConnections"]
@@ -27,3 +27,15 @@ export const listening = <S extends Listens>(make: () => S) =>
         server.closeAllConnections?.()
       })
   )
+
+/** Listens likewise, and reads and forgets what it is sent; `open` are the connections at the moment. */
+export const holding = Effect.suspend(() => {
+  const open = new Set<Net.Socket>()
+  const server = listening(() =>
+    Net.createServer((socket) => {
+      open.add(socket)
+      socket.on("close", () => open.delete(socket)).on("error", () => {}).resume()
+    })
+  )
+  return Effect.map(server, ({ port }) => ({ port, open }))
+})
