@@ -61,6 +61,9 @@ export type SandboxSDKErrorCode = typeof SandboxSDKErrorCode.Type
  * - `template_unavailable`, `language_unavailable`: the machine has no interpreter for it.
  * - `isolation_unavailable`: this host cannot give a guarantee that was asked for.
  * - `start_failed`: the sandbox did not come up.
+ * - `stdin_closed`: the process has no standard input, or does not read it any more.
+ * - `not_a_terminal`: the process has no terminal whose size could be set.
+ * - `process_ended`: the process has ended already.
  * - `outcome_unknown`: a crash hides whether the request took effect.
  * - `protocol_violation`: what came out of the sandbox was not the protocol; the sandbox was ended.
  *
@@ -89,6 +92,9 @@ export const SandboxErrorCode = Schema.Literal(
   "language_unavailable",
   "isolation_unavailable",
   "start_failed",
+  "stdin_closed",
+  "not_a_terminal",
+  "process_ended",
   "outcome_unknown",
   "protocol_violation"
 )

@@ -12,6 +12,7 @@ import evaluate from "./evaluate.py?asset"
 import figures from "./figures.py?asset"
 import files from "./files.py?asset"
 import framing from "./framing.py?asset"
+import inputs from "./inputs.py?asset"
 import kernel from "./kernel.py?asset"
 import javascript from "./kernels/javascript/main.ts?asset"
 import bash from "./kernels/kernel.bash?asset"
@@ -26,6 +27,7 @@ import runs from "./runs.py?asset"
 import shells from "./shells.py?asset"
 import streams from "./streams.py?asset"
 import tables from "./tables.py?asset"
+import terminals from "./terminals.py?asset"
 import times from "./times.py?asset"
 import tracebacks from "./tracebacks.py?asset"
 import transfers from "./transfers.py?asset"
@@ -46,6 +48,7 @@ export const assets: Readonly<Record<string, string>> = {
   "figures.py": figures,
   "files.py": files,
   "framing.py": framing,
+  "inputs.py": inputs,
   "kernel.py": kernel,
   "languages.py": languages,
   "link.py": link,
@@ -57,6 +60,7 @@ export const assets: Readonly<Record<string, string>> = {
   "shells.py": shells,
   "streams.py": streams,
   "tables.py": tables,
+  "terminals.py": terminals,
   "times.py": times,
   "tracebacks.py": tracebacks,
   "transfers.py": transfers,

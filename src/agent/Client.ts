@@ -17,8 +17,10 @@ import { Result } from "../Result.js"
 import type { Files, Pending } from "./Files.js"
 import { makeFiles } from "./Files.js"
 import { encodeFrame, makeFrameParser } from "./Frames.js"
-import type { EngineMessage } from "./Protocol.js"
+import type { EngineMessage, ProcessRequest } from "./Protocol.js"
 import { AgentMessage, NET_WINDOW, OUTPUT_WINDOW } from "./Protocol.js"
+import type { Stdin, StdinPort } from "./Stdin.js"
+import { makeStdin, stdinClosed } from "./Stdin.js"
 import type { Dial } from "./Tunnels.js"
 import { makeTunnels } from "./Tunnels.js"
 
@@ -38,6 +40,8 @@ export type RunEnd =
  * What a run tells while it goes on. `end` is called exactly once, last.
  */
 export interface RunObserver {
+  /** The number of the process inside; told first, of a command with `process`. */
+  readonly started?: (pid: number) => void
   readonly output: (fd: 1 | 2, bytes: Buffer) => void
   /** `bytes` is what it takes of the run's credit. */
   readonly result: (result: Result, bytes: number) => void
@@ -52,6 +56,12 @@ export interface RunHandle {
   readonly allow: (bytes: number) => void
   readonly interrupt: () => void
   readonly kill: () => void
+  /** Sends a signal by its name (`SIGTERM`) to the process group of a command. */
+  readonly signal: (name: string) => void
+  /** Sets the size of the terminal of a command. */
+  readonly resize: (size: { readonly cols: number; readonly rows: number }) => void
+  /** The input of a command with `process`; it takes nothing unless that asked for input or a terminal. */
+  readonly stdin: Stdin
 }
 
 /**
@@ -65,6 +75,7 @@ export type RunRequest =
     readonly cwd: string
     readonly env: Env
     readonly merge: boolean
+    readonly process?: ProcessRequest | undefined
   }
 
 /**
@@ -122,7 +133,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
   options: ClientOptions
 ): Effect.fn.Return<AgentClient, SandboxError, Scope.Scope> {
   const { sandboxId, stream } = options
-  const runs = new Map<number, { readonly observer: RunObserver; credit: number }>()
+  const runs = new Map<number, { readonly observer: RunObserver; credit: number; readonly input: StdinPort }>()
   const opening = new Map<string, Deferred.Deferred<void, SandboxError>>()
   const closing = new Map<string, Deferred.Deferred<void>>()
   const requests = new Map<number, Pending>()
@@ -155,7 +166,10 @@ export const make = Effect.fn("AgentClient.make")(function*(
     for (const waiting of opening.values()) Deferred.unsafeDone(waiting, failure)
     for (const waiting of closing.values()) Deferred.unsafeDone(waiting, Effect.void)
     for (const request of requests.values()) request.failed(error)
-    for (const { observer } of runs.values()) observer.end({ _tag: "Lost", error })
+    for (const run of runs.values()) {
+      run.input.end(error)
+      run.observer.end({ _tag: "Lost", error })
+    }
     for (const map of [opening, closing, requests, runs]) map.clear()
   }
 
@@ -210,6 +224,20 @@ export const make = Effect.fn("AgentClient.make")(function*(
     requests.get(id)?.events?.(events.right, blob.length)
   }
 
+  const noMoreInput = (reason: string): SandboxError => stdinClosed(sandboxId, reason)
+
+  const endRun = (run: number, end: RunEnd): void => {
+    const ended = take(runs, run)
+    ended?.input.end(noMoreInput("it has ended"))
+    ended?.observer.end(end)
+  }
+
+  const onStdinCredit = (run: number, bytes: number): void => {
+    if (runs.get(run)?.input.taken(bytes) === false) {
+      breakOff("that it took more input than it was given")
+    }
+  }
+
   const onMessage = (message: AgentMessage, blob: Buffer): void => {
     switch (message.ev) {
       case "ready":
@@ -219,11 +247,17 @@ export const make = Effect.fn("AgentClient.make")(function*(
       case "error":
         return onError(message.run, blob)
       case "done":
-        return take(runs, message.run)?.observer.end({ _tag: "Done", message })
+        return endRun(message.run, { _tag: "Done", message })
       case "died":
-        return take(runs, message.run)?.observer.end({ _tag: "Died", message })
+        return endRun(message.run, { _tag: "Died", message })
       case "refused":
-        return take(runs, message.run)?.observer.end({ _tag: "Refused", error: refusal(message) })
+        return endRun(message.run, { _tag: "Refused", error: refusal(message) })
+      case "started":
+        return runs.get(message.run)?.observer.started?.(message.pid)
+      case "stdin.credit":
+        return onStdinCredit(message.run, message.bytes)
+      case "stdin.closed":
+        return runs.get(message.run)?.input.end(noMoreInput("it does not read it any more"))
       case "context.ready":
         return settle(take(opening, message.ctx), Effect.void)
       case "context.failed":
@@ -351,22 +385,34 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const start: AgentClient["start"] = (request, observer) =>
     whileHere(() => {
       const run = nextNumber++
-      const open = { observer, credit: OUTPUT_WINDOW }
+      const input = makeStdin(sandboxId, (bytes) =>
+        bytes === undefined ? send({ op: "stdin.end", run }) : send({ op: "stdin.data", run }, bytes))
+      const open = { observer, credit: OUTPUT_WINDOW, input }
       runs.set(run, open)
       if (request._tag === "Code") {
         const { contextId: ctx, env } = request
         send({ op: "run", run, ctx, env, credit: OUTPUT_WINDOW }, Buffer.from(request.code))
       } else {
-        const { cwd, env, merge } = request
-        send({ op: "command", run, cwd, env, merge, credit: OUTPUT_WINDOW }, Buffer.from(request.command))
+        const { cwd, env, merge, process } = request
+        if (process === undefined || !process.stdin && process.pty === undefined) {
+          input.end(noMoreInput("it was started without one"))
+        }
+        send(
+          { op: "command", run, cwd, env, merge, credit: OUTPUT_WINDOW, ...(process === undefined ? {} : { process }) },
+          Buffer.from(request.command)
+        )
       }
       return {
         allow: (bytes) => {
           open.credit += bytes
           send({ op: "credit", run, bytes })
         },
-        interrupt: () => send({ op: "interrupt", run }),
-        kill: () => send({ op: "kill", run })
+        interrupt: () =>
+          send({ op: "interrupt", run }),
+        kill: () => send({ op: "kill", run }),
+        signal: (name) => send({ op: "signal", run, signal: name }),
+        resize: ({ cols, rows }) => send({ op: "resize", run, cols, rows }),
+        stdin: input.stdin
       }
     })
 

@@ -27,6 +27,13 @@
  * `result` that was displayed after some text is sent after that text. The same scheme limits `file.data`, in both
  * directions, and `net.data`.
  *
+ * ## Processes
+ *
+ * A command with `process` is one that is spoken to while it runs: it has a standard input of its own, signals, and
+ * where it is asked for a terminal in place of the three pipes. Its first answer is `started` (or `refused`). The engine may
+ * have `STDIN_WINDOW` bytes of input under way; the agent gives them back (`stdin.credit`) when the program, or the
+ * buffer of its pipe, has taken them. What a terminal shows comes as standard output.
+ *
  * ## Connections
  *
  * A sandbox with a network of named hosts has a proxy on its loopback, in the agent. What a program asks of it becomes a
@@ -49,6 +56,9 @@ export const MAX_BLOB_BYTES = 64 * 1024 * 1024
 /** How many bytes of output a run may have in flight, in bytes. */
 export const OUTPUT_WINDOW = 2 * 1024 * 1024
 
+/** How many bytes of standard input a process may have in flight, in bytes. */
+export const STDIN_WINDOW = 256 * 1024
+
 /** How many bytes of a file may be in flight, in bytes. */
 export const FILE_WINDOW = 2 * 1024 * 1024
 
@@ -69,6 +79,13 @@ export const PROXY_PORT = 3128
 
 type Env = Readonly<Record<string, string>>
 
+/** What makes a command a process that is spoken to. */
+export interface ProcessRequest {
+  readonly args?: ReadonlyArray<string>
+  readonly stdin: boolean
+  readonly pty?: { readonly cols: number; readonly rows: number }
+}
+
 /**
  * What the engine says.
  *
@@ -81,11 +98,18 @@ type Env = Readonly<Record<string, string>>
  *   gone already. A run in it ends with `died`.
  * - `run`: run the code in the blob. `env` is set for this run and put back after it.
  * - `command`: run the shell command in the blob by `bash -c` (`sh -c` without a bash), in a session of its own, with
- *   `/dev/null` as its input. `merge` sends its standard error into standard output, in exact order.
- * - `interrupt`: SIGINT to the process group of the run (for JavaScript, what has the same effect). When an interrupted
+ *   `/dev/null` as its input. `merge` sends its standard error into standard output, in exact order. With `process`:
+ *   `args` is a program (found by the PATH of its environment) and its arguments in place of the shell; with `stdin` it
+ *   reads what `stdin.data` brings; with `pty` it has a terminal of that size, and `stdin` and `merge` mean nothing.
+ * - `interrupt`: SIGINT to the process group of the run (for JavaScript, what has the same effect); a terminal is hung up
+ *   instead (SIGHUP to its leader and to what is in the foreground). When an interrupted
  *   command ends, all that descends from it is killed before its end is told. Unknown runs are ignored, here and in
  *   `kill` and `credit`.
  * - `kill`: SIGKILL to the process group of the run and to all that descends from it.
+ * - `signal`: that signal to the process group of a command; SIGKILL also to all that descends from it.
+ * - `resize`: the size of the terminal of a command.
+ * - `stdin.data`, `stdin.end`: input for a command in the blob; that there is no more (in a terminal, its end-of-file
+ *   character).
  * - `credit`: allow `bytes` more of output of a run.
  * - `file.*`: one request each, answered by `reply` or `failed` with the same `id`. Paths are absolute; what resolves to
  *   a place outside `/workspace` is refused (`path_outside_workspace`).
@@ -132,9 +156,14 @@ export type EngineMessage =
     readonly env: Env
     readonly merge: boolean
     readonly credit: number
+    readonly process?: ProcessRequest
   }
   | { readonly op: "interrupt"; readonly run: number }
   | { readonly op: "kill"; readonly run: number }
+  | { readonly op: "signal"; readonly run: number; readonly signal: string }
+  | { readonly op: "resize"; readonly run: number; readonly cols: number; readonly rows: number }
+  | { readonly op: "stdin.data"; readonly run: number }
+  | { readonly op: "stdin.end"; readonly run: number }
   | { readonly op: "credit"; readonly run: number; readonly bytes: number }
   | { readonly op: "file.stat"; readonly id: number; readonly path: string }
   | { readonly op: "file.list"; readonly id: number; readonly path: string }
@@ -205,6 +234,9 @@ const failure = {
  * - `done`: `count` is the number of the run in its context, from 1; `exitCode` is there for commands, and for bash.
  *   `duration` is in microseconds. `exited` when the interpreter has ended with the run (`exit` in bash); `context.exit`
  *   follows.
+ * - `started`: the number of the process inside, once it runs; only for a command with `process`.
+ * - `stdin.credit`: so many bytes of its input have been taken.
+ * - `stdin.closed`: nobody can read its input any more; what was under way is lost.
  * - `died`: how the process ended; `outOfMemory` when the interpreter said itself that memory ran out.
  * - `net.open`: a program wants a connection to that host and port.
  */
@@ -222,6 +254,9 @@ export const AgentMessage = Schema.Union(
   }),
   Schema.Struct({ ev: Schema.Literal("died"), ...run, ...exit, outOfMemory: Schema.optional(Schema.Boolean) }),
   Schema.Struct({ ev: Schema.Literal("refused"), ...run, ...failure }),
+  Schema.Struct({ ev: Schema.Literal("started"), ...run, pid: Schema.Int.pipe(Schema.positive()) }),
+  Schema.Struct({ ev: Schema.Literal("stdin.credit"), ...run, bytes: Schema.Int.pipe(Schema.positive()) }),
+  Schema.Struct({ ev: Schema.Literal("stdin.closed"), ...run }),
   Schema.Struct({ ev: Schema.Literal("ready"), pid: Schema.Number, version: Schema.Number }),
   Schema.Struct({ ev: Schema.Literal("context.ready"), ctx: Schema.String, pid: Schema.Number }),
   Schema.Struct({ ev: Schema.Literal("context.failed"), ctx: Schema.String, ...failure }),

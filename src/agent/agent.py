@@ -83,15 +83,15 @@ class Agent:
             if exited is not None:
                 exited(code)
 
-    def spawn(self, arguments, env, cwd, actions, mark):
-        """Starts a program in a session of its own."""
+    def spawn(self, arguments, env, cwd, actions, mark, program=None):
+        """Starts a program in a session of its own; the first argument is the program when it is not given."""
         here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.chdir(self.real(cwd))
             self.marks.wear(mark)
             self.score.raised()
             return os.posix_spawn(
-                arguments[0],
+                program or arguments[0],
                 arguments,
                 env,
                 file_actions=actions,
@@ -211,6 +211,31 @@ class Agent:
         if job is not None:
             job.kill(header["run"])
 
+    def on_signal(self, header, blob):
+        job = self.jobs.get(header["run"])
+        if isinstance(job, Command):
+            job.signal(header["signal"])
+
+    def on_resize(self, header, blob):
+        job = self.jobs.get(header["run"])
+        if isinstance(job, Command):
+            job.resize(header["cols"], header["rows"])
+
+    def input_of(self, header):
+        """What leads to the standard input of a run, if it has one."""
+        job = self.jobs.get(header["run"])
+        return job.input if isinstance(job, Command) else None
+
+    def on_stdin_data(self, header, blob):
+        stdin = self.input_of(header)
+        if stdin is not None:
+            stdin.put(blob)
+
+    def on_stdin_end(self, header, blob):
+        stdin = self.input_of(header)
+        if stdin is not None:
+            stdin.finish()
+
     def on_credit(self, header, blob):
         run = self.runs.get(header["run"])
         if run is not None:
@@ -231,9 +256,20 @@ class Agent:
             self.egress.pump()
 
 
-OPERATIONS = frozenset(
-    ("configure", "context.open", "context.close", "run", "command", "interrupt", "kill", "credit")
-)
+OPERATIONS = frozenset((
+    "configure",
+    "context.open",
+    "context.close",
+    "run",
+    "command",
+    "interrupt",
+    "kill",
+    "signal",
+    "resize",
+    "stdin.data",
+    "stdin.end",
+    "credit"
+))
 
 
 def limit(what, value):

@@ -1,4 +1,4 @@
-"""Runs: the two pipes of each, read under credit, and the order of what is said about it."""
+"""Runs: the two pipes of each, or its terminal, read under credit, and the order of what is said about it."""
 import errno
 import fcntl
 import os
@@ -7,6 +7,7 @@ import termios
 import time
 
 from .loop import READ
+from .terminals import TERMINAL_BUFFER, is_terminal_end
 
 CHUNK = 256 * 1024
 PIPE_SIZE = 1024 * 1024
@@ -38,8 +39,20 @@ def make_fifo(path):
     return reader
 
 
+def read_output(fd, most):
+    """What a pipe or a terminal has, at most so many bytes: none at its end. Raises BlockingIOError when it is empty."""
+    try:
+        return os.read(fd, most)
+    except OSError as error:
+        if is_terminal_end(error):
+            return b""
+        raise
+
+
 def available(fd):
-    """How many bytes wait in a pipe."""
+    """How many bytes wait in a pipe. Of a terminal the kernel tells a part only, but a read comes after all of them."""
+    if os.isatty(fd):
+        return TERMINAL_BUFFER
     return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
 
 
@@ -111,7 +124,7 @@ class Run:
         if fd is None:
             return False
         try:
-            data = os.read(fd, min(self.credit, CHUNK, most))
+            data = read_output(fd, min(self.credit, CHUNK, most))
         except BlockingIOError:
             return False
         if not data:
@@ -194,7 +207,7 @@ class Sink:
 
     def read(self, events=0):
         try:
-            data = os.read(self.fd, CHUNK)
+            data = read_output(self.fd, CHUNK)
         except BlockingIOError:
             return False
         if not data:

@@ -43,6 +43,9 @@ export const sandboxErrorStatus = {
   language_unavailable: 422,
   isolation_unavailable: 501,
   start_failed: 503,
+  stdin_closed: 409,
+  not_a_terminal: 409,
+  process_ended: 409,
   outcome_unknown: 500,
   protocol_violation: 422
 } as const satisfies Record<SandboxErrorCode, number>

@@ -8,7 +8,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { Duplex } from "node:stream"
-import type { EngineMessage } from "../../src/agent/Protocol.js"
+import type { EngineMessage, ProcessRequest } from "../../src/agent/Protocol.js"
 import { AgentMessage, MAX_BLOB_BYTES, MAX_HEADER_BYTES, OUTPUT_WINDOW } from "../../src/agent/Protocol.js"
 import type { Language } from "../../src/CodeContext.js"
 import { ErrorInfo } from "../../src/Execution.js"
@@ -202,6 +202,10 @@ export class Agent {
             order.push(`error:${error.name}`)
             break
           }
+          case "started":
+          case "stdin.credit":
+          case "stdin.closed":
+            break
           case "done":
           case "died":
           case "refused":
@@ -245,6 +249,7 @@ export class Agent {
       readonly merge?: boolean
       readonly cwd?: string
       readonly credit?: number
+      readonly process?: ProcessRequest
     } = {}
   ): number {
     const run = this.number()
@@ -254,7 +259,8 @@ export class Agent {
       cwd: options.cwd ?? "/workspace",
       env: options.env ?? {},
       merge: options.merge ?? false,
-      credit: options.credit ?? OUTPUT_WINDOW
+      credit: options.credit ?? OUTPUT_WINDOW,
+      ...(options.process === undefined ? {} : { process: options.process })
     }, command)
     return run
   }
