@@ -131,6 +131,26 @@ export const retries = Metric.counter("sandbox_retries_total", {
   incremental: true
 })
 
+/**
+ * Requests that were answered with the answer to an earlier one with the same `Idempotency-Key`. Counted by the server.
+ *
+ * @category metrics
+ */
+export const replays = Metric.counter("sandbox_replayed_requests_total", {
+  description: "Requests that were answered with the answer to an earlier one with the same key.",
+  incremental: true
+})
+
+/**
+ * Streams of events that were taken up again after a break. Tags: `component`, `operation`.
+ *
+ * @category metrics
+ */
+export const resumptions = Metric.counter("sandbox_resumed_streams_total", {
+  description: "Streams of events that were taken up again after a break.",
+  incremental: true
+})
+
 const queueSeconds = Metric.histogram(
   "sandbox_queue_seconds",
   seconds,
@@ -192,6 +212,8 @@ export interface Service {
   ) => Effect.Effect<void>
   /** Counts one more try of a request. */
   readonly retried: (operation: string) => Effect.Effect<void>
+  /** Counts a stream that was taken up again. */
+  readonly resumed: (operation: string) => Effect.Effect<void>
   /** A sandbox was made. Telling it twice counts once. */
   readonly sandboxCreated: (id: string) => Effect.Effect<void>
   /** A sandbox is gone. One that was not counted is not. */
@@ -278,6 +300,7 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
           yield* touch
         }),
       retried: (operation) => Metric.increment(tagged(retries, { component, operation })),
+      resumed: (operation) => Metric.increment(tagged(resumptions, { component, operation })),
       sandboxCreated: (id) =>
         Effect.suspend(() => {
           if (sandboxes.has(id)) {

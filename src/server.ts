@@ -15,10 +15,10 @@ import * as Logging from "./Logging.js"
 import type { SandboxSDK } from "./SandboxSDK.js"
 import { type ApiKey, ApiKeys, type ApiKeysService, type KnownKey } from "./server/ApiKeys.js"
 import { layerServer } from "./server/Server.js"
-import { ServerAddress, type ServerLimits, type ServerOptions } from "./server/Settings.js"
+import { type IdempotencyOptions, ServerAddress, type ServerLimits, type ServerOptions } from "./server/Settings.js"
 
 export { type ApiKey, ApiKeys, type ApiKeysService, type KnownKey, layerServer, ServerAddress }
-export type { ServerLimits, ServerOptions }
+export type { IdempotencyOptions, ServerLimits, ServerOptions }
 
 /**
  * Settings of {@link serve}: those of the server and of the engine behind it.
@@ -95,6 +95,7 @@ export const serve = async (options: ServeOptions = {}): Promise<RunningServer> 
   } = options
   const runtime = ManagedRuntime.make(
     layerServer({
+      idempotency: { directory: dataDirectory },
       ...server,
       apiKeys: apiKeys.map(keyOf),
       metricsKey: typeof metricsKey === "string" ? Redacted.make(metricsKey) : metricsKey

@@ -162,7 +162,13 @@ export const command = Command.make(
         yield* Effect.flatMap(Keys.make(apiKeys), (keys) => Effect.flatMap(keys.list, loadTemplates))
         const server = yield* Layer.build(
           Layer.provide(
-            layerServer({ host: options.host, port: options.port, apiKeys, metricsKey }),
+            layerServer({
+              host: options.host,
+              port: options.port,
+              apiKeys,
+              metricsKey,
+              idempotency: { directory: Option.getOrUndefined(options.data) }
+            }),
             Layer.succeed(SandboxSDK, service)
           )
         )

@@ -8,14 +8,18 @@ import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Api } from "../Api.js"
+import * as Fields from "../api/Headers.js"
 import { type RequestError, SandboxSDKError } from "../Errors.js"
 import * as Logging from "../Logging.js"
 import * as Metrics from "../Metrics.js"
@@ -30,6 +34,12 @@ import { randomKey } from "./Key.js"
 interface Extras {
   readonly headers?: Headers.Input | undefined
   readonly body?: HttpBody.HttpBody | undefined
+}
+
+/** A request with its key, which it keeps when it is made again. */
+interface Prepared {
+  readonly key: string | undefined
+  readonly extras: Extras
 }
 
 class CurrentExtras extends Context.Reference<CurrentExtras>()("sandbox-sdk/remote/CurrentExtras", {
@@ -47,24 +57,40 @@ const addExtras = (request: HttpClientRequest.HttpClientRequest) =>
     return body === undefined ? withHeaders : HttpClientRequest.setBody(withHeaders, body)
   })
 
-const prepare = (http: HttpClient.HttpClient, settings: typeof SandboxConfig.Service) =>
+/** What a server has told of itself: whether it knows requests again by their keys. */
+interface Manners {
+  honoursKeys: boolean | undefined
+}
+
+const saysSo = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
+  headers[Fields.IDEMPOTENCY] === "honoured"
+
+const prepare = (http: HttpClient.HttpClient, settings: typeof SandboxConfig.Service, manners: Manners) =>
   http.pipe(
     HttpClient.mapRequest(HttpClientRequest.bearerToken(settings.apiKey)),
-    HttpClient.mapRequestEffect(addExtras)
+    HttpClient.mapRequestEffect(addExtras),
+    // Something else on the way may have answered in its place: that says nothing.
+    HttpClient.tap((response) =>
+      Effect.sync(() => {
+        if (saysSo(response)) {
+          manners.honoursKeys = true
+        }
+      })
+    )
   )
 
 /** The whole answer, decoded. */
-const deriveUnary = (http: HttpClient.HttpClient, settings: typeof SandboxConfig.Service, peer: Peer) =>
+const deriveUnary = (http: HttpClient.HttpClient, peer: Peer) =>
   HttpApiClient.makeWith(Api, {
     baseUrl: peer.url,
-    httpClient: HttpClient.transformResponse(prepare(http, settings), Effect.flatMap(requireSuccess(peer)))
+    httpClient: HttpClient.transformResponse(http, Effect.flatMap(requireSuccess(peer)))
   })
 
 /** The answer as soon as it begins. The connection is closed with the scope. */
-const deriveStreaming = (http: HttpClient.HttpClient, settings: typeof SandboxConfig.Service, peer: Peer) =>
+const deriveStreaming = (http: HttpClient.HttpClient, peer: Peer) =>
   HttpApiClient.makeWith(Api, {
     baseUrl: peer.url,
-    httpClient: prepare(http, settings).pipe(
+    httpClient: http.pipe(
       HttpClient.withScope,
       HttpClient.transformResponse((answer) =>
         answer.pipe(
@@ -105,6 +131,8 @@ export interface RequestKind {
   readonly key?: string | undefined
   /** Whether the limits that the client sets itself do not hold for it. */
   readonly unlimited?: boolean | undefined
+  /** Header fields beside these. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   /** Whether it is never made again, whatever went wrong. */
   readonly onlyOnce?: boolean | undefined
 }
@@ -115,6 +143,11 @@ export interface RequestKind {
 export interface Client {
   readonly peer: Peer
   readonly metrics: Metrics.Service
+  /**
+   * Has what the request with this key runs stopped. When this ends, all of that is gone; or the server could not be
+   * asked for some seconds, and it ends with the time for which it goes on without a client.
+   */
+  readonly stop: (operation: string, key: string) => Effect.Effect<void>
   /** Makes a request and gives its answer. */
   readonly request: <A>(
     kind: RequestKind,
@@ -131,6 +164,11 @@ export interface Client {
   /** Makes a request and gives the bytes of its answer, all of them; a broken answer is asked for again. */
   readonly download: (kind: RequestKind, send: (api: Streaming) => Opening) => Effect.Effect<Uint8Array, RequestError>
 }
+
+/** How long the answer is waited for: longer than the grace of an interrupt and a kill together. */
+const CONFIRMATION_TIMEOUT = Duration.seconds(15)
+
+const isLate = (error: RequestError): boolean => error._tag === "TimeoutError" && error.operation === "request"
 
 const hasEffect = (kind: RequestKind): boolean => kind.effect !== "none"
 
@@ -160,10 +198,12 @@ const redacting = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E,
 export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpClient | Scope.Scope> = Effect.gen(
   function*() {
     const settings = yield* SandboxConfig
-    const http = yield* HttpClient.HttpClient
+    const manners: Manners = { honoursKeys: undefined }
+    const http = prepare(yield* HttpClient.HttpClient, settings, manners)
+    const scope = yield* Effect.scope
     const peer: Peer = { url: settings.serverUrl, timeout: settings.timeout }
-    const unary = yield* deriveUnary(http, settings, peer)
-    const streaming = yield* deriveStreaming(http, settings, peer)
+    const unary = yield* deriveUnary(http, peer)
+    const streaming = yield* deriveStreaming(http, peer)
     const metrics = yield* Metrics.make({ component: "client" })
     const limiter = yield* RateLimit.make(settings.rateLimit ?? {})
     const policy = (yield* Retry.CurrentPolicy) ?? Retry.policy(settings)
@@ -172,36 +212,89 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
     const withinTimeout = <A, R>(request: Effect.Effect<A, RequestError, R>): Effect.Effect<A, RequestError, R> =>
       Effect.timeoutFail(request, { duration: Duration.millis(settings.timeout), onTimeout: () => tooSlow(peer) })
 
-    const withExtras = (kind: RequestKind) =>
-      Effect.map(hasEffect(kind) && kind.key === undefined ? randomKey : Effect.succeed(kind.key), (key): Extras => ({
-        headers: {
-          ...(kind.accept === undefined ? {} : { accept: kind.accept }),
-          ...(key === undefined ? {} : { "idempotency-key": key })
-        },
-        body: kind.body
+    const prepared = (kind: RequestKind): Effect.Effect<Prepared> =>
+      Effect.map(hasEffect(kind) && kind.key === undefined ? randomKey : Effect.succeed(kind.key), (key) => ({
+        key,
+        extras: {
+          headers: {
+            ...(kind.accept === undefined ? {} : { accept: kind.accept }),
+            ...(key === undefined ? {} : { "idempotency-key": key }),
+            ...kind.headers
+          },
+          body: kind.body
+        }
       }))
+
+    /** Learns whether the server knows requests again by their keys. */
+    const learn = Effect.tap(
+      withinTimeout(Effect.mapError(unary.service.health({ withResponse: true }), fold(peer))),
+      ([, response]) =>
+        Effect.sync(() => {
+          manners.honoursKeys = saysSo(response)
+        })
+    )
+
+    const stop: Client["stop"] = (operation, key) =>
+      withinTimeout(Effect.mapError(unary.code.stop({ path: { key } }), fold(peer))).pipe(
+        redacting,
+        Effect.tapError((error) => log("debug", `${operation} may not have been stopped: ${error.message}`)),
+        // A finalizer cannot be interrupted, but what cannot be interrupted cannot time out either.
+        Effect.interruptible,
+        Effect.timeoutOption(CONFIRMATION_TIMEOUT),
+        Effect.ignore
+      )
+
+    /**
+     * Who no longer waits for what a request does wants it stopped: it would go on without its connection. A server that
+     * has not answered in time is told so in passing. (What can be repeated need not be, and an upload ends by itself.)
+     */
+    const abandon =
+      ({ effect, onlyOnce, operation }: RequestKind, { key }: Prepared) => (exit: Exit.Exit<unknown, RequestError>) =>
+        key === undefined || effect !== "once" || onlyOnce === true || Exit.isSuccess(exit)
+          ? Effect.void
+          : Cause.isInterrupted(exit.cause)
+          ? stop(operation, key)
+          : Option.exists(Cause.failureOption(exit.cause), isLate)
+          ? Effect.forkIn(stop(operation, key), scope)
+          : Effect.void
 
     /** Makes the request, and makes it again; each time with the same extras. */
     const attempts = <A, R>(
       kind: RequestKind,
+      { extras }: Prepared,
       attempt: Effect.Effect<A, RequestError, R>
-    ): Effect.Effect<A, RequestError, R> =>
-      Effect.flatMap(withExtras(kind), (extras) => {
-        const once = attempt.pipe(
-          Effect.provideService(CurrentExtras, extras),
-          redacting,
-          Effect.tapError((error) => log("debug", `${kind.operation} failed: ${error.message}`, kind))
-        )
-        return kind.onlyOnce === true ? once : Retry.retry(once, {
-          idempotent: kind.effect !== "once",
-          policy,
-          beforeRetry: (attempt) =>
-            log("warn", `${kind.operation} is tried again (${attempt}).`, kind).pipe(
-              Effect.zipRight(metrics.retried(kind.operation)),
-              Effect.zipRight(limiter.again)
-            )
+    ): Effect.Effect<A, RequestError, R> => {
+      let uncertain: RequestError | undefined
+      const tried = attempt.pipe(
+        Effect.provideService(CurrentExtras, extras),
+        Effect.tapError((error) => {
+          uncertain = Retry.isRetryable(error, { idempotent: false }) ? uncertain : error
+          return log("debug", `${kind.operation} failed: ${error.message}`, kind)
         })
-      }).pipe(Effect.tap(() => log("debug", `${kind.operation} was answered.`, kind)))
+      )
+      // One that may have been carried out is made again only where it is known not to be carried out twice.
+      const once = Effect.suspend(() => {
+        const failed = uncertain
+        return failed === undefined || kind.effect !== "once" || manners.honoursKeys === true
+          ? tried
+          : Effect.zipRight(
+            Effect.mapError(learn, () => failed),
+            Effect.suspend(() => manners.honoursKeys === true ? tried : Effect.fail(failed))
+          )
+      }).pipe(redacting)
+      const answered = kind.onlyOnce === true ? once : Retry.retry(once, {
+        get idempotent() {
+          return kind.effect !== "once" || manners.honoursKeys !== false
+        },
+        policy,
+        beforeRetry: (attempt) =>
+          log("warn", `${kind.operation} is tried again (${attempt}).`, kind).pipe(
+            Effect.zipRight(metrics.retried(kind.operation)),
+            Effect.zipRight(limiter.again)
+          )
+      })
+      return Effect.tap(answered, () => log("debug", `${kind.operation} was answered.`, kind))
+    }
 
     const open = (kind: RequestKind, send: (api: Streaming) => Opening) =>
       send(streaming).pipe(
@@ -224,22 +317,37 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         (error) => error.reason === "EmptyBody" ? Stream.empty : Stream.fail(brokenAnswer(peer, error.cause))
       )
 
+    const request = <A>(kind: RequestKind, send: (api: Unary) => Effect.Effect<A, Trouble>) =>
+      Effect.flatMap(prepared(kind), (prepared) => {
+        const attempt = Effect.mapError(send(unary), fold(peer))
+        const answered = Effect.onExit(
+          attempts(kind, prepared, kind.limitTime?.(attempt) ?? withinTimeout(attempt)),
+          abandon(kind, prepared)
+        )
+        return kind.unlimited === true ? answered : limiter.limit(answered)
+      })
+
     return {
       peer,
       metrics,
-      request: (kind, send) => {
-        const answered = attempts(kind, (kind.limitTime ?? withinTimeout)(Effect.mapError(send(unary), fold(peer))))
-        return kind.unlimited === true ? answered : limiter.limit(answered)
-      },
+      stop,
+      request,
       stream: (kind, send) =>
-        limiter.limitStream(Stream.unwrapScoped(Effect.map(attempts(kind, open(kind, send)), bytesOf))),
-      download: (kind, send) =>
-        limiter.limit(attempts(
-          kind,
-          Effect.scoped(Effect.flatMap(open(kind, send), (response) => Stream.runCollect(bytesOf(response)))).pipe(
-            Effect.map((pieces) => concat([...pieces]))
+        limiter.limitStream(
+          Stream.unwrapScoped(
+            Effect.flatMap(
+              prepared(kind),
+              (prepared) => Effect.map(attempts(kind, prepared, open(kind, send)), bytesOf)
+            )
           )
-        ))
+        ),
+      download: (kind, send) =>
+        Effect.flatMap(prepared(kind), (prepared) => {
+          const whole = Effect.flatMap(open(kind, send), (response) => Stream.runCollect(bytesOf(response)))
+          return limiter.limit(
+            attempts(kind, prepared, Effect.map(Effect.scoped(whole), (pieces) => concat([...pieces])))
+          )
+        })
     }
   }
 )

@@ -3,7 +3,6 @@
  * asked, and answers once everything that the request has started is gone.
  */
 import * as Chunk from "effect/Chunk"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -11,9 +10,6 @@ import * as Stream from "effect/Stream"
 import type { RequestError } from "../Errors.js"
 import type { Client } from "./Client.js"
 import { randomKey } from "./Key.js"
-
-/** How long the answer is waited for: longer than the grace of an interrupt and a kill together. */
-const CONFIRMATION_TIMEOUT = Duration.seconds(15)
 
 /**
  * Streams made with a key, so that whoever leaves one before its last record has stopped what it runs when that is over.
@@ -25,15 +21,6 @@ export const stoppable =
   (open: (key: string) => Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
     Stream.unwrap(Effect.map(randomKey, (key) => {
       let over = false
-      const confirm = client.request(
-        { operation, effect: "none", onlyOnce: true, unlimited: true },
-        (api) => api.code.stop({ path: { key } })
-      ).pipe(
-        // A finalizer cannot be interrupted, but what cannot be interrupted cannot time out either.
-        Effect.interruptible,
-        Effect.timeoutOption(CONFIRMATION_TIMEOUT),
-        Effect.ignore
-      )
       return open(key).pipe(
         Stream.mapChunks((chunk) => {
           over ||= Option.exists(Chunk.last(chunk), isLast)
@@ -41,7 +28,7 @@ export const stoppable =
         }),
         // A failure is the server's word that it is over, or comes from a connection that has gone anyway.
         Stream.ensuringWith((exit) =>
-          over || (Exit.isFailure(exit) && !Exit.isInterrupted(exit)) ? Effect.void : confirm
+          over || (Exit.isFailure(exit) && !Exit.isInterrupted(exit)) ? Effect.void : client.stop(operation, key)
         )
       )
     }))

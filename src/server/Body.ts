@@ -103,7 +103,10 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, Problem> =>
     })
   })
 
-const readJson = (source: IncomingMessage, { maxJsonBytes, timeoutMs }: BodyLimits): Effect.Effect<unknown, Problem> =>
+const readBytes = (
+  source: IncomingMessage,
+  { maxJsonBytes, timeoutMs }: BodyLimits
+): Effect.Effect<Uint8Array, Problem> =>
   Effect.gen(function*() {
     const type = source.headers["content-type"]
     if (type !== undefined && !isJson(type)) {
@@ -112,24 +115,42 @@ const readJson = (source: IncomingMessage, { maxJsonBytes, timeoutMs }: BodyLimi
         headers: { accept: "application/json" }
       })
     }
-    const bytes = yield* readAll(source, maxJsonBytes).pipe(
+    return yield* readAll(source, maxJsonBytes).pipe(
       Effect.timeoutFail({ duration: timeoutMs, onTimeout: () => tooSlow(timeoutMs) })
     )
-    return yield* parse(bytes)
   })
 
 /**
- * The request, with a body that is read as JSON within the limits, whatever its type says that it is.
+ * A request whose body is read as JSON within the limits, whatever its type says that it is.
  */
-export const limited = (
-  request: HttpServerRequest.HttpServerRequest,
-  limits: BodyLimits
-): HttpServerRequest.HttpServerRequest => {
-  const json = Effect.suspend(() => Effect.orDie(readJson(NodeHttpServerRequest.toIncomingMessage(request), limits)))
+export interface Limited {
+  readonly request: HttpServerRequest.HttpServerRequest
+  /** The bytes of that body. They are kept until the body is read. */
+  readonly bytes: Effect.Effect<Uint8Array, Problem>
+}
+
+/**
+ * The request, limited.
+ */
+export const limited = (request: HttpServerRequest.HttpServerRequest, limits: BodyLimits): Limited => {
+  let kept: Uint8Array | undefined
+  const bytes = Effect.suspend(() =>
+    kept === undefined ? readBytes(NodeHttpServerRequest.toIncomingMessage(request), limits) : Effect.succeed(kept)
+  )
+  const json = Effect.orDie(Effect.flatMap(bytes, (body) => {
+    kept = undefined
+    return parse(body)
+  }))
   const bodies = new Set<PropertyKey>(["json", "text", "arrayBuffer", "urlParamsBody", "multipart"])
-  return new Proxy(request, {
-    get: (target, key): unknown => bodies.has(key) ? json : Reflect.get(target, key, target)
-  })
+  return {
+    request: new Proxy(request, {
+      get: (target, key): unknown => bodies.has(key) ? json : Reflect.get(target, key, target)
+    }),
+    bytes: Effect.tap(bytes, (body) =>
+      Effect.sync(() => {
+        kept = body
+      }))
+  }
 }
 
 /**

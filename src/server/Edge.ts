@@ -14,12 +14,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { statusOf } from "../Api.js"
+import * as Headers from "../api/Headers.js"
 import type { SandboxSDKError } from "../Errors.js"
 import { Active } from "./Active.js"
 import { answerCause, answerProblem, encodeError } from "./Answer.js"
 import { ApiKeys } from "./ApiKeys.js"
 import * as Body from "./Body.js"
 import { problem } from "./Problem.js"
+import * as Repeats from "./Repeats.js"
 import { methodsOf } from "./Routes.js"
 import { type Complete, Settings } from "./Settings.js"
 
@@ -27,7 +29,8 @@ type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
 /** Fields of answers that a web page may read. */
-const EXPOSED = "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset"
+const EXPOSED = "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, idempotent-replayed, " +
+  `${Headers.IDEMPOTENCY}, ${Headers.HEARTBEAT}`
 
 const originHeaders = (request: Request, { cors }: Complete): Readonly<Record<string, string>> | undefined => {
   const origin = request.headers["origin"]
@@ -144,6 +147,7 @@ export const layer = HttpApiBuilder.middleware(
     const settings = yield* Settings
     const active = yield* Active
     const keys = yield* ApiKeys
+    const repeats = yield* Repeats.make
 
     const refusal = (request: Request): Effect.Effect<Response | undefined> =>
       Effect.gen(function*() {
@@ -168,17 +172,22 @@ export const layer = HttpApiBuilder.middleware(
       Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
         const start = yield* Clock.currentTimeMillis
+        const answered = Effect.catchAllCause(app, (cause) =>
+          Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause))
         const response = yield* Effect.flatMap(refusal(request), (refused) =>
           refused === undefined
-            ? Effect.provideService(app, HttpServerRequest.HttpServerRequest, Body.limited(request, settings.bodies))
+            ? repeats.answer(Body.limited(request, settings.bodies), answered)
             : Effect.succeed(refused)).pipe(
             active.during,
-            Effect.catchAllCause((cause) => Effect.flatMap(active.reason, (reason) => answer(request, reason(), cause)))
+            Effect.catchAllCause((cause) =>
+              Effect.flatMap(active.reason, (reason) => answer(request, reason(), cause))
+            )
           )
         Body.drain(request)
         yield* tell(request, response, start)
         return HttpServerResponse.setHeaders(abandonable(response), {
           "x-content-type-options": "nosniff",
+          [Headers.IDEMPOTENCY]: "honoured",
           ...originHeaders(request, settings),
           ...(active.isEnding() ? { connection: "close" } : {})
         })

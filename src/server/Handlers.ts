@@ -9,7 +9,7 @@ import { CurrentUser } from "../CurrentUser.js"
 import type { Service } from "../SandboxSDK.js"
 import { Active } from "./Active.js"
 import { OpenStreams } from "./OpenStreams.js"
-import { problem } from "./Problem.js"
+import { type Problem, problem } from "./Problem.js"
 
 /** The answer to what gives nothing back. */
 export const done = { success: true } as const
@@ -44,25 +44,32 @@ export const openStream = Effect.flatMap(
 )
 
 /** What a request is called that a user has given a key: no other user can mean the same. */
-const nameOf = (userId: string, key: string) => `${userId}\n${key}`
+export const nameOf = (userId: string, key: string) => `${userId}\n${key}`
 
 const MAX_KEY_LENGTH = 255
 
 const isKey = (key: string): boolean => key !== "" && key.length <= MAX_KEY_LENGTH
 
 /**
+ * The `Idempotency-Key` of a request, if it has one.
+ */
+export const keyOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string | undefined, Problem> => {
+  const key = request.headers["idempotency-key"]
+  return key === undefined || isKey(key)
+    ? Effect.succeed(key)
+    : Effect.fail(
+      problem(400, `Idempotency-Key must have 1 to ${MAX_KEY_LENGTH} characters.`, { field: "idempotency-key" })
+    )
+}
+
+/**
  * Lets the request be stopped by its `Idempotency-Key`, if it has one.
  */
 export const stoppable = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function*() {
-    const key = request.headers["idempotency-key"]
+    const key = yield* Effect.orDie(keyOf(request))
     const { userId } = yield* Caller
     const { name } = yield* Active
-    if (key !== undefined && !isKey(key)) {
-      return yield* Effect.die(
-        problem(400, `Idempotency-Key must have 1 to ${MAX_KEY_LENGTH} characters.`, { field: "idempotency-key" })
-      )
-    }
     yield* key === undefined ? Effect.void : name(nameOf(userId, key))
   })
 

@@ -25,7 +25,10 @@ const bearer = Effect.map(
   ({ headers }) => Redacted.make(/^Bearer +(\S+) *$/i.exec(headers["authorization"] ?? "")?.[1] ?? "")
 )
 
-const known = (keys: ApiKeys["Type"]) =>
+/**
+ * Whose API key a request bears. Fails with `SandboxSDKError` `unauthorized`.
+ */
+export const known = (keys: ApiKeys["Type"]) =>
   Effect.flatMap(keys.required, (required) =>
     required
       ? Effect.flatMap(bearer, keys.verify)
@@ -39,7 +42,10 @@ const holder = (keys: ApiKeys["Type"], active: Active["Type"]) =>
       keys.required
     ))
 
-const tellBudget = (info: RateLimitInfo | undefined) =>
+/**
+ * Lets the answer say how many requests are left.
+ */
+export const tellBudget = (info: RateLimitInfo | undefined) =>
   info === undefined ?
     Effect.void :
     HttpApp.appendPreResponseHandler((_, response) =>

@@ -23,6 +23,7 @@ import * as Files from "./handlers/Files.js"
 import * as Sandboxes from "./handlers/Sandboxes.js"
 import * as Service from "./handlers/Service.js"
 import * as Templates from "./handlers/Templates.js"
+import * as Idempotency from "./Idempotency.js"
 import * as NodeServer from "./NodeServer.js"
 import * as OpenStreams from "./OpenStreams.js"
 import * as Security from "./Security.js"
@@ -138,6 +139,7 @@ export const layerServer = (
       Layer.succeed(Settings, settings),
       Layer.effect(Active.Active, Active.make),
       Quotas.layer(quotasOf(options.quotas)),
+      Idempotency.layer(settings.idempotency, settings.idempotency.directory),
       OpenStreams.layer(settings.openStreams)
     )
     return address(server).pipe(

@@ -6,6 +6,7 @@ import type * as Redacted from "effect/Redacted"
 import type { QuotaLimits } from "../Quotas.js"
 import type { ApiKey } from "./ApiKeys.js"
 import type { BodyLimits } from "./Body.js"
+import type { IdempotencyLimits } from "./Idempotency.js"
 
 /**
  * Limits of what a client may send, and hold open.
@@ -31,6 +32,25 @@ export interface ServerLimits {
   readonly maxConnections?: number | undefined
   /** Answers that are streams, of one user at a time: 1000 by default. */
   readonly openStreams?: number | undefined
+}
+
+/**
+ * How requests with an `Idempotency-Key` are remembered, so that one that is made again is not carried out again.
+ *
+ * @category models
+ */
+export interface IdempotencyOptions {
+  /**
+   * A folder that outlives the server: the next one knows the requests of this one by it. Without it, it does not, which is
+   * right where the sandboxes end with the server. {@link serve} takes its `dataDirectory`.
+   */
+  readonly directory?: string | undefined
+  /** Keys of each user: 100000 by default. The oldest are forgotten first. */
+  readonly maxKeys?: number | undefined
+  /** Bytes of answers, of each user: 16 MiB by default. Of older ones, only that they were given is remembered. */
+  readonly maxBytes?: number | undefined
+  /** Milliseconds for which a request is remembered after its end: an hour by default. */
+  readonly maxAgeMs?: number | undefined
 }
 
 /**
@@ -69,6 +89,19 @@ export interface ServerOptions {
   readonly cors?: "any" | ReadonlyArray<string> | undefined
   /** How long running requests may take to end when the server does, in milliseconds: 5000 by default. */
   readonly graceMs?: number | undefined
+  /** How requests with an `Idempotency-Key` are remembered. */
+  readonly idempotency?: IdempotencyOptions | undefined
+  /**
+   * How long what a request with an `Idempotency-Key` has started goes on when its client is gone, in milliseconds: 30000 by
+   * default. Within that time a client whose connection broke can come back. A request without a key ends with its
+   * connection.
+   */
+  readonly detachGraceMs?: number | undefined
+  /**
+   * How long an answer that is a stream is silent at most, in milliseconds: 5000 by default. Then a sign of life is sent: a
+   * comment (server-sent events), a blank line (NDJSON).
+   */
+  readonly heartbeatMs?: number | undefined
 }
 
 /**
@@ -99,6 +132,9 @@ export interface Complete {
   readonly metricsKey: Redacted.Redacted | undefined
   readonly cors: "any" | ReadonlyArray<string>
   readonly graceMs: number
+  readonly idempotency: IdempotencyLimits & { readonly directory: string | undefined }
+  readonly detachGraceMs: number
+  readonly heartbeatMs: number
 }
 
 /**

@@ -32,7 +32,15 @@ const Checked = Schema.Struct({
   })),
   metrics: Schema.optional(Schema.Literal("key", "open", "off")),
   cors: Schema.optional(Schema.Union(Schema.Literal("any"), Schema.Array(Schema.String))),
-  graceMs: whole(0, MAX_MS, "milliseconds")
+  graceMs: whole(0, MAX_MS, "milliseconds"),
+  idempotency: Schema.optional(Schema.Struct({
+    directory: Schema.optional(Schema.NonEmptyString.annotations({ description: "the path of a folder" })),
+    maxKeys: whole(1, 10_000_000, "keys"),
+    maxBytes: whole(0, Number.MAX_SAFE_INTEGER, "bytes"),
+    maxAgeMs: whole(1_000, Number.MAX_SAFE_INTEGER, "milliseconds")
+  })),
+  detachGraceMs: whole(0, MAX_MS, "milliseconds"),
+  heartbeatMs: whole(10, MAX_MS, "milliseconds")
 })
 
 const decode = decodeArguments(Checked, "layerServer")
@@ -52,9 +60,17 @@ export const complete = (options: ServerOptions): Effect.Effect<Complete, Sandbo
         message: "layerServer: metricsKey must be one or more visible ASCII characters, without spaces."
       })
     }
-    const { cors, graceMs = 5_000, host = "127.0.0.1", limits = {}, metrics = "key", port = 3_000 } = yield* decode(
-      checked
-    )
+    const {
+      cors,
+      detachGraceMs = 30_000,
+      graceMs = 5_000,
+      heartbeatMs = 5_000,
+      host = "127.0.0.1",
+      idempotency = {},
+      limits = {},
+      metrics = "key",
+      port = 3_000
+    } = yield* decode(checked)
     const hasKeys = apiKeys.length > 0
     if (!hasKeys && !LOOPBACK.test(host)) {
       return yield* new SandboxSDKError({
@@ -72,6 +88,14 @@ export const complete = (options: ServerOptions): Effect.Effect<Complete, Sandbo
       metrics,
       metricsKey,
       graceMs,
+      detachGraceMs,
+      heartbeatMs,
+      idempotency: {
+        directory: idempotency.directory,
+        maxKeys: idempotency.maxKeys ?? 100_000,
+        maxBytes: idempotency.maxBytes ?? 16 * 1024 * 1024,
+        maxAgeMs: idempotency.maxAgeMs ?? 3_600_000
+      },
       cors: cors ?? (hasKeys ? "any" : []),
       bodies: {
         maxJsonBytes: limits.maxJsonBytes ?? 32 * 1024 * 1024,

@@ -103,7 +103,70 @@ describe("what goes over the wire", () => {
       const error = yield* runCode.pipe(Effect.flip, Effect.provide(remote(server.url)))
       expect(error).toMatchObject({ _tag: "ConnectionError", url: server.url })
       expect(error).not.toHaveProperty("sent")
-      expect(server.received).toHaveLength(1)
+      // It asks whether the server would know the run again, and gets no answer.
+      expect(server.received.map(({ method, path }) => `${method} ${path}`)).toEqual([
+        "POST /api/sandboxes/sbx_1/execute",
+        "GET /health",
+        "GET /health",
+        "GET /health"
+      ])
+
+      // It knows no keys, and says so by not saying anything.
+      const plain = yield* rawServer((socket, { path }) => {
+        if (path === "/health") {
+          reply(socket, 200, JSON.stringify({ status: "ok", uptime: 1 }))
+        } else {
+          socket.destroy()
+        }
+      })
+      const same = yield* runCode.pipe(Effect.flip, Effect.provide(remote(plain.url)))
+      expect(same).toMatchObject({ _tag: "ConnectionError", url: plain.url })
+      expect(plain.received.map(({ method }) => method)).toEqual(["POST", "GET"])
+    }))
+
+  it.scopedLive("makes a request again that may have been carried out, when the server knows it again by its key", () =>
+    Effect.gen(function*() {
+      const keys = { "content-type": "application/json", "sandbox-idempotency": "honoured" }
+      for (const known of [false, true]) {
+        const server = yield* rawServer((socket, { method, path }, index) => {
+          if (path === "/health") {
+            reply(socket, 200, JSON.stringify({ status: "ok", uptime: 1 }), keys)
+          } else if (method === "GET") {
+            reply(socket, 200, JSON.stringify(info), keys)
+          } else if (index <= 2) {
+            socket.destroy()
+          } else {
+            reply(socket, 200, JSON.stringify({ sandbox: info }), keys)
+          }
+        })
+        yield* Effect.gen(function*() {
+          const sdk = yield* SandboxSDK
+          yield* Effect.when(sdk.getSandbox(id), () => known)
+          expect(yield* sdk.createSandbox({ templateId: "python" })).toEqual({ sandbox: info })
+        }).pipe(Effect.provide(remote(server.url)))
+        // Whether it does is asked for once, if it has not been told yet.
+        expect(server.received.map(({ method }) => method)).toEqual(
+          known ? ["GET", "POST", "POST", "POST"] : ["POST", "GET", "POST", "POST"]
+        )
+        const sent = server.received.filter(({ method }) => method === "POST")
+        expect(new Set(sent.map(({ headers }) => headers["idempotency-key"])).size).toBe(1)
+      }
+    }))
+
+  it.scopedLive("stops what a request does when its caller is interrupted", () =>
+    Effect.gen(function*() {
+      const server = yield* rawServer((socket, { path }) => {
+        if (path.endsWith("/stop")) {
+          reply(socket, 200, JSON.stringify({ stopped: true }))
+        }
+      })
+      yield* Effect.gen(function*() {
+        const fiber = yield* Effect.fork(use((sdk) => sdk.createSandbox({ templateId: "python" })))
+        yield* Effect.repeat(Effect.sleep("5 millis"), { until: () => server.received.length > 0 })
+        yield* Fiber.interrupt(fiber)
+        const [create, stop] = server.received
+        expect(stop?.path).toBe(`/api/requests/${create?.headers["idempotency-key"]}/stop`)
+      }).pipe(Effect.provide(remote(server.url)))
     }))
 
   it.scopedLive("asks again for what changes nothing, with no key; and gives up after maxRetries", () =>

@@ -1,0 +1,498 @@
+/**
+ * Requests that are made again. A client that has no answer cannot know whether its request was carried out; so it makes
+ * it again with the same `Idempotency-Key`, and gets the answer to the first, whether that is still being carried out or
+ * has ended, also from the next server over the same data folder. Nothing is carried out twice.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
+import { SandboxError, SandboxSDKError } from "../Errors.js"
+import { replays } from "../Metrics.js"
+import { type IdempotencyJournal, type JournalRecord, open } from "./IdempotencyJournal.js"
+
+/**
+ * Which request this is: `fingerprint` stands for all of it that may not differ when it is made again.
+ */
+export interface Keyed {
+  readonly user: string
+  readonly key: string
+  readonly fingerprint: string
+}
+
+/**
+ * The key of the request that is being answered, if it has one and can have an effect.
+ */
+export class CurrentKey extends Context.Reference<CurrentKey>()("sandbox-sdk/server/CurrentKey", {
+  defaultValue: (): Keyed | undefined => undefined
+}) {}
+
+/**
+ * An answer as it can be given again.
+ */
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+}
+
+/**
+ * How carrying out a request has ended: with an answer to keep (`Kept`), with one that says that nothing was done
+ * (`Released`), or in the middle of it (`Unknown`).
+ */
+export interface Outcome {
+  readonly _tag: "Kept" | "Released" | "Unknown"
+  readonly answer: Answer
+}
+
+/**
+ * The answer to a request, and whether it is the answer to an earlier one.
+ */
+export interface Answered {
+  readonly answer: Answer
+  readonly replayed: boolean
+}
+
+/**
+ * What became of a run whose answer is a stream: another request has made it (`Known`), or this one is to (`Fresh`).
+ */
+export type RunClaim =
+  | { readonly _tag: "Known"; readonly executionId: string }
+  | {
+    readonly _tag: "Fresh"
+    /** The run is there, and this is its id. */
+    readonly begun: (executionId: string) => void
+    /** It has ended: from now on it is known for a while only. */
+    readonly ended: () => void
+    /** It was refused, and nothing has been done. Does nothing once it has begun. */
+    readonly release: Effect.Effect<void>
+  }
+
+/**
+ * Limits of what is kept of each user.
+ */
+export interface IdempotencyLimits {
+  /** How many keys. The oldest are forgotten first. */
+  readonly maxKeys: number
+  /** Bytes of answers. Of the oldest, only that they were given is kept. */
+  readonly maxBytes: number
+  /** How long after its end a request is known, in milliseconds. */
+  readonly maxAgeMs: number
+}
+
+/**
+ * How a request is carried out once.
+ */
+export interface OnceOptions {
+  /** How long it goes on when nobody waits for its answer, in milliseconds. */
+  readonly graceMs: number
+  /** Whether carrying it out twice does no harm, so that it need not be noted at any price. */
+  readonly repeatable: boolean
+  /** Whether it can only be carried out by who came last: the others cannot give it a body any more. */
+  readonly newest: boolean
+}
+
+/**
+ * What is known of requests.
+ */
+export interface IdempotencyService {
+  /**
+   * Carries a request out, unless one with its key was or is being: then its answer is waited for. It is carried out in a
+   * fiber of its own, and goes on when who waits for it leaves; it is interrupted when nobody has come back for `graceMs`.
+   *
+   * Fails with `SandboxSDKError` `invalid_argument` when another request had the key, with `SandboxError`
+   * `outcome_unknown` when it is not known what became of the first, and with `disk_full` or `start_failed`, before
+   * anything is done, when the request cannot be noted; one that is `repeatable` is carried out all the same then.
+   */
+  readonly once: <R>(
+    keyed: Keyed,
+    options: OnceOptions,
+    carryOut: Effect.Effect<Outcome, never, R>
+  ) => Effect.Effect<Answered, SandboxSDKError | SandboxError, R>
+  /** Claims a key for a run. Fails as `once` does. */
+  readonly run: (keyed: Keyed) => Effect.Effect<RunClaim, SandboxSDKError | SandboxError>
+  /** The run that a request of this user with this key has made. */
+  readonly executionOf: (user: string, key: string) => string | undefined
+}
+
+/**
+ * The tag.
+ */
+export class Idempotency extends Context.Tag("sandbox-sdk/server/Idempotency")<Idempotency, IdempotencyService>() {}
+
+/** The largest answer that is kept. */
+const MAX_ANSWER_BYTES = 1024 * 1024
+
+type State =
+  | {
+    readonly _tag: "Running"
+    /** `undefined` once the request has been released: whoever waits carries it out itself then. */
+    readonly outcome: Deferred.Deferred<Answer | undefined>
+    fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+    waiting: number
+  }
+  | { readonly _tag: "Starting"; readonly executionId: Deferred.Deferred<string | undefined> }
+  | { readonly _tag: "Run"; readonly executionId: string; readonly hasEnded: boolean }
+  | { readonly _tag: "Done"; readonly answer: Answer }
+  /** Carried out, its answer is not kept. */
+  | { readonly _tag: "Gone"; readonly status: number }
+  | { readonly _tag: "Unknown" }
+
+interface Entry extends Keyed {
+  at: number
+  state: State
+}
+
+type Running = Extract<State, { readonly _tag: "Running" }>
+
+const anotherRequest = new SandboxSDKError({
+  code: "invalid_argument",
+  field: "idempotency-key",
+  message:
+    "This Idempotency-Key was used for another request: each request needs a key of its own, and keeps it when it " +
+    "is made again."
+})
+
+/**
+ * What a request is told whose first did not come to its end.
+ */
+export const outcomeUnknown = new SandboxError({
+  code: "outcome_unknown",
+  message:
+    "This request was begun before and did not come to its end: the server ended, or stopped it because nobody " +
+    "waited for it any more. How far it had come nobody knows, so it is not carried out again: look at what is there, and " +
+    "make it with another Idempotency-Key if it is still to be done."
+})
+
+const gone = (status: number) =>
+  new SandboxError({
+    code: "outcome_unknown",
+    message:
+      `This request was carried out before, and answered with status ${status}; the rest of that answer is not kept ` +
+      "any more."
+  })
+
+const isOver = ({ state }: Entry): boolean =>
+  state._tag === "Run" ? state.hasEnded : state._tag !== "Running" && state._tag !== "Starting"
+
+const sizeOf = ({ state }: Entry): number => state._tag === "Done" ? state.answer.body.length : 0
+
+/** What is kept of one user: entries in the order in which they ended. */
+interface Kept {
+  readonly entries: Map<string, Entry>
+  bytes: number
+}
+
+const recordOf = ({ at, fingerprint, key, state, user }: Entry): JournalRecord | undefined => {
+  switch (state._tag) {
+    case "Done":
+      return { _tag: "Done", user, key, fingerprint, at, ...state.answer }
+    case "Gone":
+      return { _tag: "Done", user, key, fingerprint, at, status: state.status, headers: {} }
+    default:
+      return { _tag: "Begun", user, key, fingerprint, at }
+  }
+}
+
+/** What the next server knows of a request. */
+const stateOf = (record: Exclude<JournalRecord, { readonly _tag: "Released" }>): State =>
+  record._tag === "Begun"
+    ? { _tag: "Unknown" }
+    : record.body === undefined
+    ? { _tag: "Gone", status: record.status }
+    : { _tag: "Done", answer: { status: record.status, headers: record.headers, body: record.body } }
+
+const makeStore = ({ maxAgeMs, maxBytes, maxKeys }: IdempotencyLimits) => {
+  const users = new Map<string, Kept>()
+
+  const ofUser = (user: string): Kept => {
+    const kept = users.get(user) ?? { entries: new Map<string, Entry>(), bytes: 0 }
+    users.set(user, kept)
+    return kept
+  }
+
+  const remove = (entry: Entry): void => {
+    const kept = users.get(entry.user)
+    if (kept?.entries.get(entry.key) === entry) {
+      kept.entries.delete(entry.key)
+      kept.bytes -= sizeOf(entry)
+      if (kept.entries.size === 0) {
+        users.delete(entry.user)
+      }
+    }
+  }
+
+  /** Forgets what is too old, or too much. */
+  const bound = (user: string, now: number): void => {
+    const kept = ofUser(user)
+    for (const entry of kept.entries.values()) {
+      const isTooOld = entry.at + maxAgeMs <= now || kept.entries.size > maxKeys
+      if (!isTooOld && kept.bytes <= maxBytes) {
+        break
+      }
+      if (isOver(entry) && isTooOld) {
+        remove(entry)
+      } else if (entry.state._tag === "Done" && kept.bytes > maxBytes) {
+        kept.bytes -= sizeOf(entry)
+        entry.state = { _tag: "Gone", status: entry.state.answer.status }
+      }
+    }
+  }
+
+  return {
+    find: (user: string, key: string): Entry | undefined => users.get(user)?.entries.get(key),
+    /** Adds one, or puts it last again with another state. */
+    put: (entry: Entry, state: State, now: number): void => {
+      remove(entry)
+      entry.state = state
+      entry.at = now
+      const kept = ofUser(entry.user)
+      kept.entries.set(entry.key, entry)
+      kept.bytes += sizeOf(entry)
+      bound(entry.user, now)
+    },
+    remove,
+    all: function*(): Iterable<Entry> {
+      for (const { entries } of users.values()) {
+        yield* entries.values()
+      }
+    }
+  }
+}
+
+/**
+ * Makes the service.
+ *
+ * @param directory where a journal is kept, so that the next server knows the requests of this one.
+ */
+export const make = (
+  limits: IdempotencyLimits,
+  directory?: string
+): Effect.Effect<IdempotencyService, SandboxSDKError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const clock = yield* Effect.clock
+    const store = makeStore(limits)
+    const current = function*(): Iterable<JournalRecord> {
+      for (const entry of store.all()) {
+        const record = recordOf(entry)
+        if (record !== undefined) {
+          yield record
+        }
+      }
+    }
+    const journal: IdempotencyJournal | undefined = directory === undefined
+      ? undefined
+      : yield* open(directory, current)
+    for (const record of journal?.records ?? []) {
+      const { key, user } = record
+      const found = store.find(user, key)
+      if (record._tag === "Released") {
+        if (found !== undefined) {
+          store.remove(found)
+        }
+      } else {
+        const { at, fingerprint } = record
+        store.put(found ?? { user, key, fingerprint, at, state: { _tag: "Unknown" } }, stateOf(record), at)
+      }
+    }
+
+    const note = (record: JournalRecord) => journal === undefined ? Effect.void : journal.append(record)
+
+    /** What can be noted no more is not the client's business: the next server says `outcome_unknown`, and that is true. */
+    const noteIfPossible = (record: JournalRecord | undefined) =>
+      record === undefined ? Effect.void : Effect.catchAll(note(record), ({ message }) => Effect.logWarning(message))
+
+    const begin = (keyed: Keyed, state: State, repeatable: boolean) =>
+      Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        const entry: Entry = { ...keyed, at: now, state }
+        store.put(entry, state, now)
+        yield* note({ _tag: "Begun", ...keyed, at: now }).pipe(
+          Effect.tapError(() => repeatable ? Effect.void : Effect.sync(() => store.remove(entry))),
+          Effect.catchAll((error) => repeatable ? Effect.void : Effect.fail(error))
+        )
+        return entry
+      })
+
+    const release = (entry: Entry) =>
+      Effect.zipRight(
+        Effect.sync(() => store.remove(entry)),
+        noteIfPossible({ _tag: "Released", user: entry.user, key: entry.key })
+      )
+
+    const conclude = (entry: Entry, { outcome }: Running, { _tag, answer }: Outcome) =>
+      Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        if (_tag === "Released") {
+          yield* release(entry)
+        } else if (_tag === "Unknown") {
+          store.put(entry, { _tag: "Unknown" }, now)
+        } else {
+          store.put(
+            entry,
+            answer.body.length > Math.min(MAX_ANSWER_BYTES, limits.maxBytes)
+              ? { _tag: "Gone", status: answer.status }
+              : { _tag: "Done", answer },
+            now
+          )
+          yield* noteIfPossible(recordOf(entry))
+        }
+        yield* Deferred.succeed(outcome, _tag === "Released" ? undefined : answer)
+        return answer
+      })
+
+    /** Nobody waits any more: unless somebody comes back in time, it is not for anybody. */
+    const abandon = (state: Running, graceMs: number) =>
+      Effect.sleep(graceMs).pipe(
+        Effect.zipRight(
+          Effect.suspend(() =>
+            state.waiting === 0 && state.fiber !== undefined ? Fiber.interruptFork(state.fiber) : Effect.void
+          )
+        ),
+        Effect.interruptible,
+        Effect.forkIn(scope)
+      )
+
+    const waitFor = <A>(state: Running, graceMs: number, result: Effect.Effect<A>): Effect.Effect<A> =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          state.waiting += 1
+        }),
+        () => Effect.interruptible(result),
+        (_, exit) =>
+          Effect.suspend(() => {
+            state.waiting -= 1
+            return state.waiting === 0 && Exit.isFailure(exit) ? abandon(state, graceMs) : Effect.void
+          })
+      )
+
+    /** What is known of a request; `undefined` when nothing is. */
+    const lookUp = (keyed: Keyed) =>
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now): Effect.Effect<Entry | undefined, SandboxSDKError | SandboxError> => {
+          const entry = store.find(keyed.user, keyed.key)
+          if (entry === undefined || (isOver(entry) && entry.at + limits.maxAgeMs <= now)) {
+            return Effect.succeed(undefined)
+          }
+          if (entry.fingerprint !== keyed.fingerprint) {
+            return Effect.fail(anotherRequest)
+          }
+          switch (entry.state._tag) {
+            case "Unknown":
+              return Effect.fail(outcomeUnknown)
+            case "Gone":
+              return Effect.fail(gone(entry.state.status))
+            default:
+              return Effect.succeed(entry)
+          }
+        }
+      )
+
+    const replayed = (answer: Answer) => Effect.as(Metric.increment(replays), { answer, replayed: true })
+
+    const once: IdempotencyService["once"] = (keyed, options, carryOut) =>
+      Effect.gen(function*() {
+        const entry = yield* lookUp(keyed)
+        if (entry === undefined) {
+          const state: Running = {
+            _tag: "Running",
+            outcome: yield* Deferred.make<Answer | undefined>(),
+            fiber: undefined,
+            waiting: 0
+          }
+          const fresh = yield* Effect.tapError(
+            begin(keyed, state, options.repeatable),
+            () => Deferred.succeed(state.outcome, undefined)
+          )
+          const fiber = yield* carryOut.pipe(
+            Effect.flatMap((outcome) => conclude(fresh, state, outcome)),
+            Effect.uninterruptible,
+            Effect.forkIn(scope)
+          )
+          state.fiber = fiber
+          return { answer: yield* waitFor(state, options.graceMs, Fiber.join(fiber)), replayed: false }
+        }
+        const { state } = entry
+        switch (state._tag) {
+          case "Done":
+            return yield* replayed(state.answer)
+          case "Running": {
+            if (options.newest && state.fiber !== undefined) {
+              yield* Fiber.interrupt(state.fiber)
+            }
+            const answer = yield* waitFor(state, options.graceMs, Deferred.await(state.outcome))
+            return yield* answer === undefined ? once(keyed, options, carryOut) : replayed(answer)
+          }
+          default:
+            return yield* anotherRequest
+        }
+      }).pipe(Effect.uninterruptible)
+
+    const run: IdempotencyService["run"] = (keyed) =>
+      Effect.gen(function*() {
+        const entry = yield* lookUp(keyed)
+        if (entry === undefined) {
+          const executionId = yield* Deferred.make<string | undefined>()
+          const fresh = yield* Effect.tapError(
+            begin(keyed, { _tag: "Starting", executionId }, false),
+            () => Deferred.succeed(executionId, undefined)
+          )
+          const claim: RunClaim = {
+            _tag: "Fresh",
+            begun: (id) => {
+              store.put(fresh, { _tag: "Run", executionId: id, hasEnded: false }, fresh.at)
+              Deferred.unsafeDone(executionId, Effect.succeed(id))
+            },
+            ended: () => {
+              if (fresh.state._tag === "Run") {
+                store.put(fresh, { ...fresh.state, hasEnded: true }, clock.unsafeCurrentTimeMillis())
+              }
+            },
+            release: Effect.suspend(() =>
+              fresh.state._tag === "Run"
+                ? Effect.void
+                : Effect.zipRight(release(fresh), Deferred.succeed(executionId, undefined))
+            )
+          }
+          return claim
+        }
+        const { state } = entry
+        switch (state._tag) {
+          case "Run":
+            return yield* Effect.as(
+              Metric.increment(replays),
+              { _tag: "Known", executionId: state.executionId } as const
+            )
+          case "Starting": {
+            const executionId = yield* Effect.interruptible(Deferred.await(state.executionId))
+            return yield* executionId === undefined
+              ? run(keyed)
+              : Effect.as(Metric.increment(replays), { _tag: "Known", executionId } as const)
+          }
+          default:
+            return yield* anotherRequest
+        }
+      }).pipe(Effect.uninterruptible)
+
+    return {
+      once,
+      run,
+      executionOf: (user, key) => {
+        const state = store.find(user, key)?.state
+        return state?._tag === "Run" ? state.executionId : undefined
+      }
+    }
+  })
+
+/**
+ * The service as a layer.
+ */
+export const layer = (limits: IdempotencyLimits, directory?: string): Layer.Layer<Idempotency, SandboxSDKError> =>
+  Layer.scoped(Idempotency, make(limits, directory))
