@@ -28,6 +28,15 @@ const write = (socket: Duplex, { error, status }: Problem): void => {
 
 const codeOf = (error: Error): unknown => "code" in error ? error.code : undefined
 
+/**
+ * Whether the connection has ended in the middle of a request. A gateway whose client has gone, or whose own connection
+ * broke, would pass an answer on as the word about the whole request, and nobody would make it again.
+ */
+const isBreak = (error: Error): boolean => {
+  const code = codeOf(error)
+  return code === "ECONNRESET" || code === "HPE_INVALID_EOF_STATE"
+}
+
 const problemOf = (error: Error, { maxHeaderBytes }: Complete): Problem => {
   switch (codeOf(error)) {
     case "HPE_HEADER_OVERFLOW":
@@ -54,7 +63,7 @@ export const make = (settings: Complete): Server => {
   })
   server.maxConnections = settings.maxConnections
   server.on("clientError", (error: Error, socket: Duplex) => {
-    if (socket.writable && codeOf(error) !== "ECONNRESET") {
+    if (socket.writable && !isBreak(error)) {
       write(socket, problemOf(error, settings))
     } else {
       socket.destroy()

@@ -10,8 +10,8 @@ import * as Path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, expect, it } from "vitest"
-import { makeRandom, type Random } from "../server/requests.js"
 import { clientOf, eventually } from "../server/support.js"
+import { makeRandom, type Random } from "../support/random.js"
 import { groupsOf, mountsOf, processesIn } from "../support/traces.js"
 
 const SEED = Number(process.env["SEED"] ?? 20261123)

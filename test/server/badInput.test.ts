@@ -6,7 +6,8 @@ import { Agent, request as send } from "node:http"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { AnySandboxSDKError } from "../../src/Errors.js"
 import type { RunningServer } from "../../src/server.js"
-import { makeRandom, makeRequests, type Wrong } from "./requests.js"
+import { makeRandom } from "../support/random.js"
+import { makeRequests, type Wrong } from "./requests.js"
 import { ALICE, BOB, clientOf, start } from "./support.js"
 
 const SEED = Number(process.env["SEED"] ?? 20261122)
