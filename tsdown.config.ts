@@ -61,7 +61,7 @@ export default defineConfig([
         return `promise/${name}.${format === "cjs" ? "cjs" : "js"}`
       }
     }),
-    deps: { alwaysBundle: [/^effect(\/|$)/, /^@effect\//], neverBundle: [/^node:/], onlyBundle: false }
+    deps: { alwaysBundle: [/^effect(\/|$)/, /^@effect\//], neverBundle: [/^node:/, "dockerode"], onlyBundle: false }
   },
   {
     // The declarations of all entries in one build: they share each type, whichever entry it is imported from.
@@ -89,6 +89,7 @@ export default defineConfig([
     target: "node20",
     outDir: "dist/cli",
     outputOptions: { comments: withoutDocs },
-    deps: { alwaysBundle: [/.*/], neverBundle: [/^node:/], onlyBundle: false }
+    // All but the client of Docker: it is an optional dependency, larger than everything else together.
+    deps: { alwaysBundle: [/^(?!dockerode$).*/], neverBundle: [/^node:/, "dockerode"], onlyBundle: false }
   }
 ])

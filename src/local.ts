@@ -13,6 +13,7 @@ import type { SandboxError } from "./Errors.js"
 import { type SandboxSDKError } from "./Errors.js"
 import { decodeArguments } from "./internal/arguments.js"
 import * as Bubblewrap from "./isolation/Bubblewrap.js"
+import * as Docker from "./isolation/Docker.js"
 import { Isolation } from "./isolation/Isolation.js"
 import * as None from "./isolation/None.js"
 import { requiring } from "./isolation/Require.js"
@@ -20,13 +21,20 @@ import type { SandboxSDK } from "./SandboxSDK.js"
 
 export { doctor, inspect } from "./isolation/Doctor.js"
 export { Guarantee } from "./isolation/Guarantee.js"
-export { Bubblewrap, Isolation, layerEngine, NetworkPolicy, None }
+export { Bubblewrap, Docker, Isolation, layerEngine, NetworkPolicy, None }
 export type { EngineOptions }
 
-const IsolationName = Schema.Literal("auto", "bubblewrap", "none")
+const IsolationName = Schema.Literal("auto", "bubblewrap", "docker", "none")
+
+const ContainerOptions = Schema.Struct({
+  address: Schema.optional(Schema.NonEmptyString),
+  image: Schema.optional(Schema.NonEmptyString),
+  runtime: Schema.optional(Schema.NonEmptyString)
+})
 
 const Options = Schema.Struct({
   isolation: Schema.optional(IsolationName),
+  docker: Schema.optional(ContainerOptions),
   dataDirectory: Schema.optional(Schema.NonEmptyString),
   interruptGraceMs: Schema.optional(Schema.Int.pipe(Schema.between(0, 600_000))),
   require: Schema.optional(Schema.Array(Schema.NonEmptyString)),
@@ -41,11 +49,19 @@ const Options = Schema.Struct({
 export interface LocalOptions {
   /**
    * What separates sandboxes from this machine. `"auto"` (the default) is the strongest that this host proves to have;
-   * where there is none, `createSandbox` fails with `isolation_unavailable` and says what to install. `"none"` separates
+   * where there is none, `createSandbox` fails with `isolation_unavailable` and says what to install. `"docker"`: each
+   * sandbox is a container of a Docker Engine. `"none"` separates
    * nothing: the code can do whatever this process can. It is only ever used when it is asked for by this name, and
    * says so in a warning.
    */
   readonly isolation?: typeof IsolationName.Type | undefined
+  /**
+   * The Docker Engine, or Podman's imitation of one, for sandboxes in containers: those of a template with a `dockerImage`,
+   * and with `isolation: "docker"` all of them. `address` is where it listens (`unix:///var/run/docker.sock`,
+   * `tcp://host:2375`; by default what `DOCKER_HOST` names), `image` the one of templates that name none
+   * (`python:3-slim`), `runtime` its container runtime (`runsc`). It is asked for nothing before a sandbox needs it.
+   */
+  readonly docker?: typeof ContainerOptions.Type | undefined
   /**
    * A folder in which sandboxes, with their files, outlive the engine: the next one finds them there, stopped. It belongs
    * to one engine at a time. Without it everything is removed when the engine ends.
@@ -99,11 +115,15 @@ export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, Sand
   Layer.unwrapEffect(
     Effect.map(
       decodeOptions(options),
-      ({ dataDirectory, interruptGraceMs, isolation = "auto", network, require: required = [] }) => {
+      ({ dataDirectory, docker, interruptGraceMs, isolation = "auto", network, require: required = [] }) => {
         const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
         return Layer.provide(
           layerEngine({ dataDirectory, interruptGrace, network }),
-          requiring(required)(isolation === "none" ? None.layer : Bubblewrap.layer())
+          requiring(required)(
+            isolation === "docker"
+              ? Docker.layer(docker)
+              : Docker.withImages(docker)(isolation === "none" ? None.layer : Bubblewrap.layer())
+          )
         )
       }
     )

@@ -1,7 +1,9 @@
 """The agent of a sandbox: it starts interpreters and commands, carries their output, and works on files.
 
 It is started as `python3 -I agent.py`, speaks the frames of `framing` on descriptor 3, and ends when that is closed,
-taking everything that it started along.
+taking everything that it started along. With `--stdio` it speaks them on its standard input and output instead, which are
+then out of reach for all that it starts. With `--no-python` it runs by a Python that is not the sandbox's, and code in
+Python is refused.
 """
 import gc
 import os
@@ -29,12 +31,14 @@ from sandbox_agent.loop import READ, Loop  # noqa: E402
 from sandbox_agent.paths import PUBLIC  # noqa: E402
 
 LINK = 3
+STDIO = "--stdio"
+NO_PYTHON = "--no-python"
 VERSION = 1
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT, signal.SIGTSTP)
 
 
 class Agent:
-    def __init__(self):
+    def __init__(self, incoming, outgoing):
         self.pid = os.getpid()
         self.folder = FOLDER
         self.private = os.environ.get("SANDBOX_RUN", "/run/sandbox")
@@ -49,7 +53,7 @@ class Agent:
         processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
         self.loop = Loop()
         self.await_children()
-        self.link = Link(self.loop, LINK, self.on_message, self.end, self.on_room)
+        self.link = Link(self.loop, incoming, outgoing, self.on_message, self.end, self.on_room)
         # Without isolation, the workspace has the path that it has on the host; then limits on the processes of a user
         # would count those outside of the sandbox too.
         self.isolated = "SANDBOX_WORKSPACE" not in os.environ
@@ -171,10 +175,12 @@ class Agent:
     def on_context_open(self, header, blob):
         name = header["ctx"]
         kind = make_context(header["language"])
+        if header["language"] == "python" and NO_PYTHON in sys.argv:
+            kind = None
         if name in self.contexts or kind is None:
             if kind is None:
                 failure = {"code": "language_unavailable", "field": "language"}
-                failure["message"] = "There is no interpreter for %s." % header["language"]
+                failure["message"] = "There is no interpreter for %s in the sandbox." % header["language"]
             else:
                 failure = {"code": "start_failed", "message": "The context %s is open already." % name}
             self.link.send(dict(failure, ev="context.failed", ctx=name))
@@ -280,11 +286,26 @@ def limit(what, value):
     resource.setrlimit(what, (value, value))
 
 
+def link_descriptors():
+    """The descriptors to read from and to write to, which no program that is started will have."""
+    if STDIO not in sys.argv:
+        processes.close_from(LINK + 1)
+        os.set_inheritable(LINK, False)
+        return LINK, LINK
+    processes.close_from(LINK)
+    # What anything prints from here on is for a diagnosis.
+    incoming, outgoing = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return incoming, outgoing
+
+
 def main():
-    processes.close_from(LINK + 1)
-    os.set_inheritable(LINK, False)
+    incoming, outgoing = link_descriptors()
     os.umask(0o022)
-    agent = Agent()
+    agent = Agent(incoming, outgoing)
     agent.link.send({"ev": "ready", "pid": os.getpid(), "version": VERSION})
     gc.freeze()
     agent.loop.run()

@@ -14,9 +14,11 @@ MAX_ENGINE_BLOB = 256 * 1024 * 1024
 
 
 class Link:
-    def __init__(self, loop, fd, on_message, on_end, on_room):
+    def __init__(self, loop, fd, out, on_message, on_end, on_room):
         self.loop = loop
         self.fd = fd
+        # The same descriptor, or another one.
+        self.out = out
         self.on_message = on_message
         self.on_end = on_end
         self.on_room = on_room
@@ -25,6 +27,7 @@ class Link:
         self.congested = False
         self.decoder = Decoder(MAX_HEADER, MAX_ENGINE_BLOB)
         os.set_blocking(fd, False)
+        os.set_blocking(out, False)
         loop.watch(fd, READ, self.ready)
 
     def send(self, header, blob=b""):
@@ -45,7 +48,7 @@ class Link:
         try:
             while queue:
                 batch = [queue[i] for i in range(min(len(queue), 64))]
-                written = os.writev(self.fd, batch)
+                written = os.writev(self.out, batch)
                 self.queued -= written
                 while written:
                     size = len(queue[0])
@@ -58,14 +61,22 @@ class Link:
             pass
         except OSError:
             self.on_end()
-        self.loop.watch(self.fd, READ | WRITE if queue else READ, self.ready)
+        if self.out == self.fd:
+            self.loop.watch(self.fd, READ | WRITE if queue else READ, self.ready)
+        elif queue:
+            self.loop.watch(self.out, WRITE, self.ready_to_write)
+        else:
+            self.loop.unwatch(self.out)
+
+    def ready_to_write(self, events):
+        self.write()
+        if self.congested and self.queued < SHORT:
+            self.congested = False
+            self.on_room()
 
     def ready(self, events):
         if events & WRITE:
-            self.write()
-            if self.congested and self.queued < SHORT:
-                self.congested = False
-                self.on_room()
+            self.ready_to_write(events)
         if events & ~WRITE:
             self.read()
 

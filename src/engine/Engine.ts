@@ -57,13 +57,17 @@ export const make = Effect.fn("Engine.make")(function*(
     egress: (network) => Egress.make(network, policy, sockets),
     interruptGrace: Duration.decode(options.interruptGrace ?? Duration.seconds(2))
   })
-  const templates = yield* Templates.make(isolation.runtimes, makeTemplateStore(directory.templates))
+  const templates = yield* Templates.make(
+    isolation.runtimes,
+    makeTemplateStore(directory.templates),
+    (image) => Effect.flatMap(isolation.forImage(image), ({ check, runtimes }) => Effect.zipRight(check, runtimes))
+  )
   const parts = {
     registry,
     templates,
-    checkIsolation: isolation.check,
-    checkNetwork: (wanted: Network | undefined) =>
-      Effect.flatMap(sockets.ownAddresses, (own) => check(wanted, { policy, own, enforced: isolation.ownNetwork }))
+    isolation,
+    checkNetwork: (wanted: Network | undefined, enforced: boolean) =>
+      Effect.flatMap(sockets.ownAddresses, (own) => check(wanted, { policy, own, enforced }))
   }
 
   const sandboxes = sandboxOperations(parts)

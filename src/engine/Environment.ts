@@ -13,19 +13,24 @@ const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /**
  * The environment, with the folder of this Node first on the search path, unless it is found there anyway. Programs that
- * the user has installed (`pip install --user`) come before all others.
+ * the user has installed (`pip install --user`) come before all others. `variables` are those that the image sets.
  */
-export const environmentWith = (node: string | undefined): Readonly<Record<string, string>> => {
+export const environmentWith = (
+  node: string | undefined,
+  variables: Readonly<Record<string, string>> = {}
+): Readonly<Record<string, string>> => {
+  const searchPath = variables["PATH"] ?? systemPath
   const folder = node === undefined ? undefined : Path.posix.dirname(node)
-  const found = folder === undefined || systemPath.split(":").includes(folder) ? [] : [folder]
+  const found = folder === undefined || searchPath.split(":").includes(folder) ? [] : [folder]
   return {
-    PATH: [`${WORKSPACE}/.local/bin`, ...found, systemPath].join(":"),
-    HOME: WORKSPACE,
-    USER: "user",
-    LOGNAME: "user",
     SHELL: "/bin/bash",
     LANG: "C.UTF-8",
-    TERM: "dumb"
+    TERM: "dumb",
+    ...variables,
+    PATH: [`${WORKSPACE}/.local/bin`, ...found, searchPath].join(":"),
+    HOME: WORKSPACE,
+    USER: "user",
+    LOGNAME: "user"
   }
 }
 

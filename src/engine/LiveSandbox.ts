@@ -158,7 +158,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   client.configure({
     env: options.env,
     limits: {
-      processes,
+      ...(agent.sharesUser === true ? {} : { processes }),
       openFiles,
       fileSize: fileSizeMb * MIB,
       ...(agent.memoryLimited ? {} : { dataSize: memoryMb * MIB })

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Files } from "../agent/Files.js"
 import { SandboxError } from "../Errors.js"
-import { Isolation } from "../isolation/Isolation.js"
+import { Isolation, ofTemplate } from "../isolation/Isolation.js"
 import { choose } from "../isolation/Runtimes.js"
 import type { CreateSandboxOptions, ListSandboxesOptions, Network } from "../Options.js"
 import type { SandboxInfo } from "../SandboxInfo.js"
@@ -103,7 +103,7 @@ const notFound = (id: string) =>
 export const make = Effect.fn("Registry.make")(function*(
   options: RegistryOptions
 ): Effect.fn.Return<Registry, SandboxError, Isolation | Scope.Scope> {
-  const isolation = yield* Isolation
+  const machine = yield* Isolation
   const clock = yield* Effect.clock
   const engine = yield* Effect.scope
   const disks = yield* DiskWatch.make(options.directory.sandboxes)
@@ -146,6 +146,7 @@ export const make = Effect.fn("Registry.make")(function*(
 
   const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
     const { id, options: wanted, template, userId } = entry.record
+    const isolation = yield* ofTemplate(machine, template)
     if (wanted.network !== undefined && !isolation.ownNetwork) {
       return yield* new SandboxError({
         code: "isolation_unavailable",
@@ -172,7 +173,7 @@ export const make = Effect.fn("Registry.make")(function*(
       pythonVersion: language === "python" ? version : undefined,
       resources: entry.limits,
       env: {
-        ...environmentWith(node?.path),
+        ...environmentWith(node?.path, yield* isolation.variables),
         ...(Option.isSome(egress) ? proxyEnvironment(wanted.network) : {}),
         ...template.config.defaultEnvVars,
         ...wanted.initialEnvVars
@@ -351,6 +352,7 @@ export const make = Effect.fn("Registry.make")(function*(
     yield* requireRoom(userId, template)
     const entry = add(record)
     return yield* Effect.gen(function*() {
+      const isolation = yield* ofTemplate(machine, template)
       yield* folders.create(record, (path) => isolation.makeWorkspace(path, entry.limits.diskMb))
       if (createOptions.autoStart !== false) {
         yield* alone(entry)(bringUp(entry))

@@ -72,16 +72,32 @@ const builtIn = (family: Family, runtime: Runtime, now: number): SandboxTemplate
 })
 
 /** What a template can say and this engine cannot do. */
-const unsupported = ["dockerImage", "dependencies", "installCommand", "startCommand"] as const
+const unsupported = ["dependencies", "installCommand", "startCommand"] as const
 
 const isPrefix = (wanted: string, version: string): boolean => version === wanted || version.startsWith(`${wanted}.`)
+
+/**
+ * Refuses another version than the image has. One that has none at all is taken: commands and files work there, and a run of
+ * code says what is missing.
+ */
+const requireInImage = (config: TemplateConfig, found: ReadonlyArray<Runtime>): Effect.Effect<void, SandboxError> =>
+  found.length === 0 || found.some(({ version }) => isPrefix(config.version, version)) ? Effect.void : Effect.fail(
+    new SandboxError({
+      code: "template_unavailable",
+      field: "config.version",
+      message: `The image "${config.dockerImage ?? ""}" has no ${config.language} ${config.version}; it has ` +
+        `${found.map(({ version }) => version).join(", ")}.`
+    })
+  )
 
 /**
  * Makes the templates of an engine.
  */
 export const make = Effect.fn("Templates.make")(function*(
   runtimes: Effect.Effect<Runtimes>,
-  store: TemplateStore
+  store: TemplateStore,
+  /** What there is in an image of containers, which is fetched and tried for that. */
+  ofImage: (image: string) => Effect.Effect<Runtimes, SandboxError>
 ): Effect.fn.Return<Templates, SandboxError> {
   const startedAt = yield* Clock.currentTimeMillis
   const own = makeOwned<SandboxTemplate>()
@@ -135,6 +151,17 @@ export const make = Effect.fn("Templates.make")(function*(
       : { ...newest, config: { ...newest.config, language: alias.language } }
   })
 
+  const requireHere = Effect.fnUntraced(function*(config: TemplateConfig, family: Family | undefined) {
+    const templates = yield* ofMachine
+    const runtime = templates.find((template) =>
+      template.config.language === family?.language && isPrefix(config.version, template.config.version)
+    )
+    if (runtime === undefined) {
+      const what = `The template "${config.name}" (${config.language} ${config.version})`
+      return yield* unavailable(what, family?.debianPackage ?? config.language, templates)
+    }
+  })
+
   const create: Templates["create"] = Effect.fnUntraced(function*(userId, config) {
     const impossible = unsupported.find((field) => config[field] !== undefined)
     if (impossible !== undefined) {
@@ -145,13 +172,11 @@ export const make = Effect.fn("Templates.make")(function*(
       })
     }
     const family = families.find((family) => family.id === aliases[config.language]?.family)
-    const templates = yield* ofMachine
-    const runtime = templates.find((template) =>
-      template.config.language === family?.language && isPrefix(config.version, template.config.version)
-    )
-    if (runtime === undefined) {
-      const what = `The template "${config.name}" (${config.language} ${config.version})`
-      return yield* unavailable(what, family?.debianPackage ?? config.language, templates)
+    if (config.dockerImage === undefined) {
+      yield* requireHere(config, family)
+    } else {
+      const found = yield* ofImage(config.dockerImage)
+      yield* requireInImage(config, family === undefined ? [] : found[family.runtime])
     }
     const now = yield* Clock.currentTimeMillis
     const template: SandboxTemplate = {

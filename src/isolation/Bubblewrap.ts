@@ -3,21 +3,21 @@
  * and control groups.
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Os from "node:os"
-import * as BubblewrapCheck from "./BubblewrapCheck.js"
 import * as BubblewrapProgram from "./BubblewrapProgram.js"
 import * as Cgroup from "./Cgroup.js"
+import * as Check from "./Check.js"
 import * as CommandLine from "./CommandLine.js"
 import * as Disk from "./Disk.js"
 import * as Host from "./Host.js"
-import { Isolation, type LaunchOptions, type Service } from "./Isolation.js"
+import { Isolation, type LaunchOptions, noImages, type Service } from "./Isolation.js"
 import * as Launch from "./Launch.js"
 import * as Remember from "./Remember.js"
 import * as Runtimes from "./Runtimes.js"
 import * as Users from "./Users.js"
+import * as Workspace from "./Workspace.js"
 
 /**
  * How to find and try bubblewrap.
@@ -27,6 +27,17 @@ export interface BubblewrapOptions {
   readonly path?: string | undefined
   /** Where the check makes its short-lived folder; the system's folder for temporary files by default. */
   readonly temporaryDirectory?: string | undefined
+}
+
+const WALL: Check.Wall = {
+  name: "bubblewrap",
+  user: () => Effect.succeed([1000, 1000]),
+  hidden: ["/etc/shadow", "/root", "/home", "/var", "/sys", "/run/docker.sock", "/proc/kcore", "/dev/mem"],
+  variables: ["PATH", "HOME", "LANG", "PWD"],
+  sizes: { "/": 1024 * 1024 },
+  groupsByName: true,
+  local: true,
+  mechanisms: {}
 }
 
 const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
@@ -44,10 +55,7 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   const temporaryDirectory = options.temporaryDirectory ?? Os.tmpdir()
   const disks = yield* Effect.cached(Disk.support(temporaryDirectory))
 
-  const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path: string, diskMb?: number) {
-    const user = yield* Users.makeWorkspace(path)
-    if (diskMb !== undefined && Either.isRight(yield* disks)) yield* Disk.make(path, user, Disk.roomOf(diskMb))
-  })
+  const makeWorkspace = Workspace.make(disks)
 
   const launch = Effect.fnUntraced(function*(launching: LaunchOptions) {
     return yield* Launch.launch(launching, {
@@ -58,7 +66,8 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
     })
   })
 
-  const inspect = BubblewrapCheck.inspect({
+  const inspect = Check.inspect({
+    wall: WALL,
     launch,
     support: Effect.map(cgroups, ({ support }) => support),
     disks,
@@ -69,11 +78,13 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   const service: Service = {
     name: "bubblewrap",
     ownNetwork: true,
+    variables: Effect.succeed({}),
+    forImage: noImages,
     // Without a user to try them as, nothing can be said of them: the check tells why.
     runtimes: Effect.orElseSucceed(found, () => ({ python: [], node: [], bash: [] })),
     check: Effect.gen(function*() {
       const { path, version } = yield* Effect.mapError(program, (error) => error.toSandboxError())
-      return yield* BubblewrapCheck.check(inspect, [Os.release(), path, version, Host.userId()].join(" "))
+      return yield* Check.check(inspect, [Os.release(), path, version, Host.userId()].join(" "))
     }),
     inspect,
     makeWorkspace,

@@ -21,7 +21,8 @@ export const DESCRIPTORS = {
 } as const
 
 /** Where the agent and the kernels are inside. */
-export const AGENT_PATH = "/opt/sandbox/agent.py"
+export const AGENT_FOLDER = "/opt/sandbox"
+export const AGENT_PATH = `${AGENT_FOLDER}/agent.py`
 
 /** What commands are looked for in, inside. */
 export const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -93,7 +94,7 @@ export interface Options {
 }
 
 /** Room for shared memory: it counts as memory, so that a small sandbox gets little. */
-const sharedMemoryMb = (memoryMb: number): number => Math.max(1, Math.min(64, Math.floor(memoryMb / 8)))
+export const sharedMemoryMb = (memoryMb: number): number => Math.max(1, Math.min(64, Math.floor(memoryMb / 8)))
 
 /**
  * The arguments, which bubblewrap reads from a descriptor: on its command line every process inside would see them, with
@@ -132,7 +133,7 @@ export const make = (options: Options): ReadonlyArray<string> => [
   ...["--perms", "1777", "--size", String(options.tmpMb * MIB), "--tmpfs", "/tmp"],
   ...["--perms", "0700", "--size", String(MIB), "--tmpfs", "/run/sandbox"],
   ...["--bind", options.workspace, "/workspace"],
-  ...["--ro-bind", options.agentDirectory, "/opt/sandbox"],
+  ...["--ro-bind", options.agentDirectory, AGENT_FOLDER],
   ...["--remount-ro", "/dev", "--remount-ro", "/"],
   ...["--chdir", "/workspace"],
   ...["--seccomp", String(DESCRIPTORS.seccomp)],

@@ -218,12 +218,17 @@ const crashes = ({ attempts }: Facts): Guarantee => {
 }
 
 /**
- * Each guarantee, with whether it holds.
+ * By which means something is promised, by the ids of what is promised.
  */
-export const judge = (facts: Facts): ReadonlyArray<Guarantee> => [
+export type Mechanisms = Readonly<Record<string, string>>
+
+/**
+ * Each guarantee, with whether it holds. `mechanisms` are those that differ from bubblewrap's.
+ */
+export const judge = (facts: Facts, mechanisms: Mechanisms = {}): ReadonlyArray<Guarantee> => [
   ...PROMISES.map(({ attempts, fix = REPORT, id, mechanism, title }) => {
     const { detail, holds } = judgeAttempts(facts, attempts)
-    return { id, title, holds, mechanism, ...(holds ? {} : { detail, fix }) }
+    return { id, title, holds, mechanism: mechanisms[id] ?? mechanism, ...(holds ? {} : { detail, fix }) }
   }),
   ...LIMITS.map(({ attempts, enforced, id, soft, title }) => {
     const mechanism = enforced(facts)

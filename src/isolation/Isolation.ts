@@ -2,10 +2,10 @@
  * Isolation: how a sandbox's agent is started behind a wall, and what that wall guarantees on this host.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
-import type { SandboxError } from "../Errors.js"
+import { SandboxError } from "../Errors.js"
 import type { Guarantee } from "./Guarantee.js"
 import type { Runtimes } from "./Runtimes.js"
 
@@ -55,6 +55,11 @@ export interface AgentProcess {
   readonly outOfMemoryKills: Effect.Effect<number>
   /** Whether memory is limited for all processes together; where not, the agent limits each by itself. */
   readonly memoryLimited: boolean
+  /**
+   * Whether it runs as a user that has other processes too, so that a limit on the processes of a user would count these.
+   * Then the group of its processes is limited, and nothing else.
+   */
+  readonly sharesUser?: boolean
   /** The end of what the agent and the isolation wrote to standard error: for the message of a failed start. */
   readonly diagnostics: Effect.Effect<string>
 }
@@ -63,7 +68,7 @@ export interface AgentProcess {
  * One way to isolate.
  */
 export interface Service {
-  readonly name: "bubblewrap" | "none"
+  readonly name: "bubblewrap" | "docker" | "none"
   /**
    * Whether a sandbox has a network of its own, with nothing in it but its loopback: only then can be limited what it
    * reaches.
@@ -71,6 +76,13 @@ export interface Service {
   readonly ownNetwork: boolean
   /** The interpreters that a sandbox will find inside. */
   readonly runtimes: Effect.Effect<Runtimes>
+  /** The environment that its image sets for a sandbox; without an image it is empty. */
+  readonly variables: Effect.Effect<Readonly<Record<string, string>>>
+  /**
+   * The isolation of sandboxes whose template names an image of containers; everything it gives and does is for that image.
+   * Fails with `isolation_unavailable` where there is none for images.
+   */
+  readonly forImage: (image: string) => Effect.Effect<Service, SandboxError>
   /**
    * Tries each guarantee on this host by a real sandbox. Succeeds with what enforces each when all hold.
    * Fails with `isolation_unavailable` and the command that would help, when one does not. A success is remembered.
@@ -101,6 +113,29 @@ export interface Service {
 }
 
 /**
- * The tag; layers are in `Bubblewrap` and `None`.
+ * {@link Service.forImage} of an isolation that knows nothing of images.
+ */
+export const noImages: Service["forImage"] = (image) =>
+  Effect.fail(
+    new SandboxError({
+      code: "isolation_unavailable",
+      field: "dockerImage",
+      message:
+        `This engine has no isolation for images of containers, and cannot start one of "${image}". Use layerLocal, ` +
+        "or put Docker.withImages around the layer of its isolation."
+    })
+  )
+
+/**
+ * The isolation of sandboxes of a template: where it names an image, that of the image.
+ */
+export const ofTemplate = (
+  isolation: Service,
+  { config }: { readonly config: { readonly dockerImage?: string | undefined } }
+): Effect.Effect<Service, SandboxError> =>
+  config.dockerImage === undefined ? Effect.succeed(isolation) : isolation.forImage(config.dockerImage)
+
+/**
+ * The tag; layers are in `Bubblewrap`, `Docker` and `None`.
  */
 export class Isolation extends Context.Tag("sandbox-sdk/Isolation")<Isolation, Service>() {}

@@ -6,7 +6,6 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { constants } from "node:os"
 import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
 import type { Program } from "./BubblewrapProgram.js"
@@ -14,11 +13,12 @@ import type { Cgroups, Group } from "./Cgroup.js"
 import * as CommandLine from "./CommandLine.js"
 import { DESCRIPTORS } from "./CommandLine.js"
 import * as Diagnosis from "./Diagnosis.js"
-import type { AgentProcess, ExitStatus, LaunchOptions } from "./Isolation.js"
+import type { AgentProcess, LaunchOptions } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
 import * as Runtimes from "./Runtimes.js"
 import * as Seccomp from "./Seccomp.js"
+import { statusOf } from "./Signals.js"
 import * as Spawn from "./Spawn.js"
 import * as Users from "./Users.js"
 
@@ -78,14 +78,6 @@ const readInfo = (stream: Duplex): Effect.Effect<number, string> =>
     Effect.map((info) => info["child-pid"]),
     Effect.timeoutFail({ duration: START_TIMEOUT, onTimeout: () => `it was not there after ${START_TIMEOUT} ms` })
   )
-
-const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
-
-/** bubblewrap ends with 128 and the number of the signal that ended its command. */
-const statusOf = ({ exitCode, signal }: ExitStatus): ExitStatus => {
-  const name = exitCode === null ? undefined : signalNames.get(exitCode - 128)
-  return name === undefined ? { exitCode, signal } : { exitCode: null, signal: name }
-}
 
 /**
  * Ends a sandbox by its first process: when that dies, the kernel kills all others in its namespace and lets it go only

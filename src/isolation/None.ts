@@ -12,7 +12,7 @@ import { SandboxError } from "../Errors.js"
 import * as Cgroup from "./Cgroup.js"
 import type { Guarantee } from "./Guarantee.js"
 import * as Host from "./Host.js"
-import { type AgentProcess, Isolation, type LaunchOptions, type Service } from "./Isolation.js"
+import { type AgentProcess, Isolation, type LaunchOptions, noImages, type Service } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
 import * as ProcessTree from "./ProcessTree.js"
@@ -128,6 +128,8 @@ const make = Effect.gen(function*() {
   const service: Service = {
     name: "none",
     ownNetwork: false,
+    variables: Effect.succeed({}),
+    forImage: noImages,
     runtimes: found,
     check: Effect.succeed(GUARANTEES),
     inspect: Effect.succeed(GUARANTEES),

@@ -96,7 +96,7 @@ const candidates = Effect.fnUntraced(function*(wholeHost: boolean) {
 })
 
 /** Newest first. */
-const byVersion: Order.Order<Runtime> = Order.reverse(
+export const byVersion: Order.Order<Runtime> = Order.reverse(
   Order.mapInput(Order.array(Order.number), (runtime: Runtime) => runtime.version.split(".").map(Number))
 )
 

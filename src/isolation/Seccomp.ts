@@ -17,7 +17,7 @@ type Numbers = readonly [x64: number | null, arm64: number | null]
 /**
  * Calls that fail with EPERM, with their number on each machine (asm/unistd_64.h, asm-generic/unistd.h).
  */
-const REFUSED: Readonly<Record<string, Numbers>> = {
+export const REFUSED: Readonly<Record<string, Numbers>> = {
   // Mounts and roots: the walls themselves.
   mount: [165, 40],
   umount2: [166, 39],
@@ -108,7 +108,7 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
 }
 
 /** Calls that are refused, or not, by their arguments. */
-const CHECKED = {
+export const CHECKED = {
   clone: [56, 220],
   clone3: [435, 435],
   ioctl: [16, 29],
@@ -127,25 +127,25 @@ const X32_BIT = 0x40000000
 const AUDIT_ARCHITECTURE = { x64: 0xc000003e, arm64: 0xc00000b7 } as const
 
 /** linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
-const CLONE_NAMESPACES = 0x7e020000
+export const CLONE_NAMESPACES = 0x7e020000
 
 /**
  * asm-generic/ioctls.h: TIOCSTI types into a terminal, TIOCLINUX pastes into a console, TIOCSETD has the kernel load a
  * driver for a line discipline, whichever the number names.
  */
-const TERMINAL_REQUESTS = [0x5412, 0x541c, 0x5423] as const
+export const TERMINAL_REQUESTS = [0x5412, 0x541c, 0x5423] as const
 
 /** What Docker allows too (personality(2)): Linux and its 32-bit and Linux 2.6 dresses, and asking. */
-const PERSONALITIES = [0, 0x8, 0x20000, 0x20008, 0xffffffff] as const
+export const PERSONALITIES = [0, 0x8, 0x20000, 0x20008, 0xffffffff] as const
 
-const AF_UNIX = 1
-const AF_INET = 2
-const AF_INET6 = 10
-const AF_NETLINK = 16
-const NETLINK_ROUTE = 0
+export const AF_UNIX = 1
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const AF_NETLINK = 16
+export const NETLINK_ROUTE = 0
 
 /** The default, ICMP, TCP, UDP and ICMPv6: the rest is kernel modules that would be loaded on demand. */
-const INTERNET_PROTOCOLS = [0, 1, 6, 17, 58] as const
+export const INTERNET_PROTOCOLS = [0, 1, 6, 17, 58] as const
 
 /** linux/seccomp.h; errno(3) numbers are the same on both machines. */
 const ALLOW = 0x7fff0000

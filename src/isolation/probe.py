@@ -1,6 +1,7 @@
 """Tries, from inside a sandbox, what must not work and what must.
 
-It stands in the place of the agent: one line of JSON comes in on descriptor 3, one JSON object goes out. Each attempt is
+It stands in the place of the agent: one line of JSON comes in on descriptor 3 (with `--stdio`: on standard input), one JSON
+object goes out. Each attempt is
 `name: [held, detail]`; `held` is true when the wall, or the promise, held.
 """
 import ctypes
@@ -12,9 +13,13 @@ import signal
 import socket
 import stat
 import sys
+import time
 
-channel = os.fdopen(3, "r+b", buffering=0)
-options = json.loads(channel.readline())
+if "--stdio" in sys.argv:
+    incoming, outgoing = os.fdopen(0, "rb", buffering=0), os.fdopen(1, "wb", buffering=0)
+else:
+    incoming = outgoing = os.fdopen(3, "r+b", buffering=0)
+options = json.loads(incoming.readline())
 libc = ctypes.CDLL(None, use_errno=True)
 attempts = {}
 
@@ -32,7 +37,8 @@ def refused(name, action, *expected):
     """Holds when the action fails, by one of the expected errors where some are named."""
     try:
         got = action()
-        record(name, False, "worked: %r" % (got,))
+        # What is hidden may be there, with nothing in it.
+        record(name, got in (b"", []), "worked: %r" % (got,))
     except OSError as error:
         ok = not expected or error.errno in expected
         record(name, ok, error.strerror)
@@ -94,8 +100,9 @@ def namespaced_clone(flags):
 
 # Who it is, and what it may do.
 status = dict(line.split(":\t", 1) for line in read("/proc/self/status").decode().splitlines() if ":\t" in line)
-record("user", os.getresuid() == (1000,) * 3 and os.getresgid() == (1000,) * 3, os.getresuid())
-record("groups", set(os.getgroups()) <= {1000}, os.getgroups())
+uid, gid = options["user"]
+record("user", os.getresuid() == (uid,) * 3 and os.getresgid() == (gid,) * 3 and uid != 0, os.getresuid())
+record("groups", set(os.getgroups()) <= {gid}, os.getgroups())
 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
     record(name, int(status[name], 16) == 0, status[name])
 record("NoNewPrivs", status["NoNewPrivs"] == "1", status["NoNewPrivs"])
@@ -131,7 +138,9 @@ for name, on_x64, on_arm64, args in (
 refused("call clone3", lambda: call(435, pointer, 88), errno.ENOSYS)
 refused("call of the future", lambda: call(600), errno.ENOSYS)
 if x64:
-    refused("call by x32", lambda: call(0x40000000 | 39), errno.ENOSYS)
+    # Refused, or the end of who tries.
+    result = in_child(lambda: call(0x40000000 | 39))
+    record("call by x32", result != 0, "worked")
 refused("terminal injection", lambda: fcntl.ioctl(3, 0x5412, b"x"), errno.EPERM)
 refused("call for a line discipline", lambda: fcntl.ioctl(3, 0x5423, b"\0\0\0\0"), errno.EPERM)
 for name, flag in (("user", 0x10000000), ("mount", 0x20000), ("pid", 0x20000000), ("network", 0x40000000)):
@@ -141,7 +150,7 @@ for name, family in (("VSOCK", 40), ("ALG", 38), ("PACKET", 17), ("XDP", 44), ("
 refused("netlink beyond routes", lambda: socket.socket(16, socket.SOCK_RAW, 15).close(), errno.EPROTONOSUPPORT)
 
 # The host's files.
-secrets = [options["canary"], "/etc/shadow", "/root", "/home", "/var", "/sys", "/run/docker.sock", "/proc/kcore", "/dev/mem"]
+secrets = options["hidden"]
 around = ["/proc/1/root" + options["canary"], "/proc/1/cwd/../.." + options["canary"], "/proc/1/mem"]
 for path in secrets + around:
     refused("read " + path, lambda: os.listdir(path) if os.path.isdir(path) else read(path, 64))
@@ -158,7 +167,7 @@ for path in (
 
 # Devices, the terminal, descriptors, the environment.
 known = {
-    "console", "core", "fd", "full", "null", "ptmx", "pts", "random", "shm",
+    "console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm",
     "stderr", "stdin", "stdout", "tty", "urandom", "zero",
 }
 record("devices", set(os.listdir("/dev")) <= known, sorted(set(os.listdir("/dev")) - known))
@@ -174,13 +183,14 @@ for name in os.listdir("/proc/self/fd"):
     if int(name) > 3 and not (stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3)):
         leaked.append(os.readlink("/proc/self/fd/" + name))
 record("descriptors", not leaked, leaked)
-record("environment", set(os.environ) <= {"PATH", "HOME", "LANG", "PWD"}, sorted(os.environ))
+variables = set(options["variables"])
+record("environment", set(os.environ) <= variables, sorted(set(os.environ) - variables))
 try:
     first = read("/proc/1/environ")
 except OSError:
     first = b""
-allowed = (b"", b"PATH", b"HOME", b"LANG", b"PWD")
-record("environment of the first process", all(each.split(b"=")[0] in allowed for each in first.split(b"\0")))
+names = {each.split(b"=")[0].decode("utf-8", "replace") for each in first.split(b"\0") if each}
+record("environment of the first process", names <= variables, sorted(names - variables))
 
 # Other processes.
 visible = [int(name) for name in os.listdir("/proc") if name.isdigit()]
@@ -237,7 +247,29 @@ if options["limits"]["memory"]:
 
     result = in_child(hog)
     record("limit of memory", os.WIFSIGNALED(result) and os.WTERMSIG(result) == signal.SIGKILL, result)
-if options["limits"]["cpu"]:
+if options["limits"]["cpu"] and not options["groupsByName"]:
+    def spin():
+        end = time.monotonic() + 0.6
+        while time.monotonic() < end:
+            pass
+
+    # Twice what it may have. On a machine with nothing to spare they would get no more either.
+    before = os.times()
+    started = time.monotonic()
+    spinning = []
+    for _ in range(2 * max(1, int(options["cpus"]))):
+        pid = os.fork()
+        if pid == 0:
+            spin()
+            os._exit(0)
+        spinning.append(pid)
+    for pid in spinning:
+        os.waitpid(pid, 0)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    share = used / (time.monotonic() - started)
+    record("limit of processor time", share <= options["cpus"] * 1.3, "%.2f of a processor" % share)
+elif options["limits"]["cpu"]:
     inside = [line for line in groups if "/" + options["label"] in line and ("cpu" in line.split(":")[1].split(",") or line.startswith("0::"))]
     record("limit of processor time", inside, groups)
 
@@ -274,7 +306,7 @@ if os.fork() == 0:
 
 open("/workspace/probe", "w").close()
 report = {"attempts": attempts, "namespace": os.readlink("/proc/self/ns/pid")}
-channel.write(json.dumps(report).encode() + b"\n")
+outgoing.write(json.dumps(report).encode() + b"\n")
 # Until the engine has seen enough, and ends this.
-channel.read()
+incoming.read()
 sys.exit(0)

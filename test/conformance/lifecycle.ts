@@ -137,11 +137,12 @@ export const lifecycle: Part = (it) => {
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK
       const short = yield* Sandbox.make({ templateId: "bash", expiryTime: 600 })
-      const long = yield* Sandbox.make({ templateId: "bash", expiryTime: 600 })
+      // Long enough to be made and extended where that takes a while.
+      const long = yield* Sandbox.make({ templateId: "bash", expiryTime: 5_000 })
       const extended = yield* long.extendSandbox(3_600_000)
       expect(extended.expiresAt).toBeGreaterThan(Date.now() + 3_000_000)
       yield* eventually(Effect.map(Effect.option(sdk.getSandbox(short.id)), (option) => option._tag === "None"))
-      yield* Effect.sleep("100 millis")
+      yield* eventually(Effect.sync(() => Date.now() > extended.createdAt + 5_500))
       expect(yield* long.getSandboxStatus()).toBe("ready")
       yield* failsWith(long.extendSandbox(0), { _tag: "SandboxSDKError", field: "ms" })
     }))

@@ -73,11 +73,6 @@ export const templates: Part = (it) => {
       const sdk = yield* SandboxSDK
       const base = { name: "x", language: "python" as const, version: "3" }
       yield* failsWith(sdk.createTemplate({ ...base, version: "2.4" }), { code: "template_unavailable" })
-      yield* failsWith(sdk.createTemplate({ ...base, dockerImage: "python:3.11" }), {
-        _tag: "SandboxSDKError",
-        code: "unsupported",
-        field: "config.dockerImage"
-      })
       const { id } = yield* sdk.getTemplate("python")
       yield* failsWith(sdk.deleteTemplate(id), { _tag: "SandboxSDKError", code: "forbidden" })
     }))

@@ -15,6 +15,7 @@ export const bundle = async (entry: string, folder: string): Promise<string> => 
     entryPoints: [entry],
     outfile,
     bundle: true,
+    external: ["dockerode"],
     platform: "node",
     target: "node20",
     format: "cjs",

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
 import type { RequestError, SandboxSDKError } from "../../Errors.js"
 import { requireId } from "../../internal/arguments.js"
+import type { Service as Isolation } from "../../isolation/Isolation.js"
 import type { Network } from "../../Options.js"
 import type { Registry, Running } from "../Registry.js"
 import type { Templates } from "../Templates.js"
@@ -15,10 +16,10 @@ import type { Templates } from "../Templates.js"
 export interface Parts {
   readonly registry: Registry
   readonly templates: Templates
-  /** Tries the isolation before the first sandbox is made. */
-  readonly checkIsolation: Effect.Effect<unknown, RequestError>
-  /** Fails when no sandbox can be made that is limited to this. */
-  readonly checkNetwork: (network: Network | undefined) => Effect.Effect<void, SandboxSDKError>
+  /** That of sandboxes whose template names no image. */
+  readonly isolation: Isolation
+  /** Fails when no sandbox can be made that is limited to this; `enforced`: whether its isolation could keep it to that. */
+  readonly checkNetwork: (network: Network | undefined, enforced: boolean) => Effect.Effect<void, SandboxSDKError>
 }
 
 /**

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
 import type { SandboxOperations } from "../../internal/groups.js"
+import { ofTemplate } from "../../isolation/Isolation.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
 import * as Resources from "../Resources.js"
 import type { Parts } from "./Parts.js"
@@ -16,14 +17,20 @@ const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
 /**
  * Makes the operations.
  */
-export const sandboxOperations = ({ checkIsolation, checkNetwork, registry, templates }: Parts): SandboxOperations => ({
+export const sandboxOperations = (
+  { checkNetwork, isolation: machine, registry, templates }: Parts
+): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const options = yield* decodeCreate(input)
-    yield* checkNetwork(options.network)
     const userId = yield* CurrentUser
-    const template = yield* templates.get(userId, options.templateId)
+    const template = yield* templates.get(userId, options.templateId).pipe(
+      // Where no sandbox can be started at all, nothing can be told of interpreters: that is what has to be mended first.
+      Effect.tapError(({ code }) => code === "template_unavailable" ? machine.check : Effect.void)
+    )
+    const isolation = yield* ofTemplate(machine, template)
+    yield* checkNetwork(options.network, isolation.ownNetwork)
     yield* Resources.check("createSandbox", options.resources, template.config.resources)
-    yield* checkIsolation
+    yield* isolation.check
     return { sandbox: yield* registry.create(userId, options, template) }
   }),
   getSandbox: Effect.fn("SandboxSDK.getSandbox")(function*(id) {

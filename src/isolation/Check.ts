@@ -1,8 +1,7 @@
 /**
- * Tries what bubblewrap promises, on this host, by a real sandbox with the same command line, filter and control groups as
- * every other. A program inside attempts what must not work; what it saw decides, never what was asked for.
+ * Tries what an isolation promises, on this host, by a real sandbox that is started like every other. A program inside
+ * attempts what must not work; what it saw decides, never what was asked for.
  */
-import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -19,7 +18,7 @@ import type { Support } from "./Cgroup.js"
 import * as Diagnosis from "./Diagnosis.js"
 import * as Disk from "./Disk.js"
 import type { Guarantee } from "./Guarantee.js"
-import { type Facts, judge } from "./Guarantees.js"
+import { type Facts, judge, type Mechanisms } from "./Guarantees.js"
 import * as Host from "./Host.js"
 import type { AgentProcess, LaunchOptions } from "./Isolation.js"
 import * as Owner from "./Owner.js"
@@ -29,6 +28,7 @@ import probeSource from "./probe.py?asset"
  * What the check needs of the isolation that it tries.
  */
 export interface CheckOptions {
+  readonly wall: Wall
   readonly launch: (
     options: LaunchOptions
   ) => Effect.Effect<AgentProcess, SandboxError | Diagnosis.Unavailable, Scope.Scope>
@@ -36,6 +36,27 @@ export interface CheckOptions {
   readonly disks: Effect.Effect<Disk.Support>
   readonly makeWorkspace: (path: string, diskMb?: number) => Effect.Effect<void, SandboxError>
   readonly temporaryDirectory: string
+}
+
+/**
+ * What differs from one isolation to another.
+ */
+export interface Wall {
+  readonly name: string
+  /** The user and group that code runs as, as seen from inside. */
+  readonly user: (workspace: string) => Effect.Effect<readonly [uid: number, gid: number], SandboxError>
+  /** Files and folders of the host that must be out of sight, and what of them an image may have of its own. */
+  readonly hidden: ReadonlyArray<string>
+  /** The variables that the first process may have. */
+  readonly variables: ReadonlyArray<string>
+  /** The folders in memory, apart from `/tmp`, that must have a limit, in bytes. */
+  readonly sizes: Readonly<Record<string, number>>
+  /** Whether the control group can be seen from inside by the name of the sandbox. */
+  readonly groupsByName: boolean
+  /** Whether sandboxes run on this very machine, so that it can be looked at from outside. */
+  readonly local: boolean
+  /** By which means what is promised, where that is another than bubblewrap's. */
+  readonly mechanisms: Mechanisms
 }
 
 const MIB = 1024 * 1024
@@ -147,8 +168,13 @@ const gather = Effect.fnUntraced(function*(
     disk: Disk.roomOf(DISK_MB),
     memory: RESOURCES.memoryMb * MIB,
     processes: RESOURCES.processes,
+    cpus: RESOURCES.cpus,
+    user: yield* options.wall.user(workspace),
+    hidden: [canary, ...options.wall.hidden],
+    variables: options.wall.variables,
+    groupsByName: options.wall.groupsByName,
     sizes: {
-      "/": MIB,
+      ...options.wall.sizes,
       "/tmp": RESOURCES.tmpMb * MIB,
       "/dev/shm": RESOURCES.memoryMb / 8 * MIB,
       "/run/sandbox": MIB
@@ -187,11 +213,23 @@ const gather = Effect.fnUntraced(function*(
       // A pattern that begins like this is a program, which the kernel starts outside of every sandbox (core(5)).
       "crash handler": [!pattern.startsWith("|"), pattern],
       "user number of its own": [Option.exists(owner, ({ uid }) => uid !== Host.userId()), "by the owner of its files"],
-      ...question.limits.memory ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
+      ...question.limits.memory && options.wall.local ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
       "processes that outlived the sandbox": [left.length === 0, left.join(", ")]
     }
   }
 })
+
+/**
+ * What is told of an isolation that starts no sandbox at all.
+ */
+export const cannotStart = (mechanism: string, detail: string, fix?: string): ReadonlyArray<Guarantee> => [{
+  id: "sandbox",
+  title: "A sandbox can be started",
+  holds: false,
+  mechanism,
+  detail,
+  ...(fix === undefined ? {} : { fix })
+}]
 
 /**
  * Tries everything and tells of each guarantee whether it holds. It never fails: what keeps a sandbox from starting is
@@ -200,17 +238,15 @@ const gather = Effect.fnUntraced(function*(
 export const inspect = (options: CheckOptions): Effect.Effect<ReadonlyArray<Guarantee>> =>
   gather(options).pipe(
     Effect.scoped,
-    Effect.map(judge),
+    Effect.map((facts) => judge(facts, options.wall.mechanisms)),
     Effect.catchAll((error) =>
-      Effect.succeed(Array.of<Guarantee>({
-        id: "sandbox",
-        title: "A sandbox can be started",
-        holds: false,
-        mechanism: "bubblewrap",
-        ...(error._tag === "Unavailable" ? { detail: error.reason, fix: error.fix } : { detail: error.message })
-      }))
+      Effect.succeed(
+        error._tag === "Unavailable"
+          ? cannotStart(options.wall.name, error.reason, error.fix)
+          : cannotStart(options.wall.name, error.message)
+      )
     ),
-    Effect.withSpan("Bubblewrap.inspect")
+    Effect.withSpan("Isolation.inspect")
   )
 
 /** What has been found to hold in this process, by kernel, program and user. */
@@ -240,4 +276,4 @@ export const check = (
     }
     proven.set(key, guarantees)
     return guarantees
-  }).pipe(Effect.withSpan("Bubblewrap.check"))
+  }).pipe(Effect.withSpan("Isolation.check"))

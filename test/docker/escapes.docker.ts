@@ -1,0 +1,11 @@
+import { Effect } from "effect"
+import { Docker, doctor, layerLocal } from "../../src/local.js"
+import { softLimits } from "../escapes/soft.js"
+import { escapes } from "../escapes/suite.js"
+import { IMAGES } from "./images.js"
+
+const docker = { image: IMAGES.full }
+
+escapes("out of a container", layerLocal({ isolation: "docker", docker }), {
+  soft: Effect.map(Effect.provide(doctor, Docker.layer(docker)), softLimits)
+})
