@@ -58,7 +58,9 @@ export const start = Effect.fn("Docker.start")(function*(
 ): Effect.fn.Return<Started, DockerFailure, Scope.Scope> {
   const sockets: Array<Duplex> = []
   // Before it is made: whether the request that makes it was heard, nobody knows when it is cut short.
-  yield* Effect.addFinalizer(() => Effect.zipRight(remove(connection, name), Effect.sync(() => sockets.forEach((socket) => socket.destroy()))))
+  yield* Effect.addFinalizer(() =>
+    Effect.zipRight(remove(connection, name), Effect.sync(() => sockets.forEach((socket) => socket.destroy())))
+  )
   const container = yield* connection.ask(
     "make a container",
     (docker, abortSignal) => docker.createContainer({ ...options, name, abortSignal })
