@@ -32,3 +32,11 @@ export const SEGMENT = "sandbox-segment"
  * @category headers
  */
 export const READER = "sandbox-reader"
+
+/**
+ * In an answer that is the content of a file: how many bytes the file had when it began. With fewer, it has broken off:
+ * where it says `Connection: close`, there are clients of HTTP (undici) that take what has come for all of it.
+ *
+ * @category headers
+ */
+export const FILE_SIZE = "sandbox-file-size"

@@ -312,10 +312,25 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       )
 
     const bytesOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> =>
-      Stream.catchAll(
-        response.stream,
-        (error) => error.reason === "EmptyBody" ? Stream.empty : Stream.fail(brokenAnswer(peer, error.cause))
-      )
+      Stream.suspend(() => {
+        const least = Number(response.headers[Fields.FILE_SIZE] ?? 0)
+        let count = 0
+        const bytes = Stream.catchAll(
+          response.stream,
+          (error) => error.reason === "EmptyBody" ? Stream.empty : Stream.fail(brokenAnswer(peer, error.cause))
+        )
+        return Stream.concat(
+          Stream.mapChunks(bytes, (pieces) => {
+            for (const piece of pieces) {
+              count += piece.length
+            }
+            return pieces
+          }),
+          Stream.suspend(() =>
+            count < least ? Stream.fail(brokenAnswer(peer, new Error(`${count} of ${least} bytes came`))) : Stream.empty
+          )
+        )
+      })
 
     const request = <A>(kind: RequestKind, send: (api: Unary) => Effect.Effect<A, Trouble>) =>
       Effect.flatMap(prepared(kind), (prepared) => {

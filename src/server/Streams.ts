@@ -159,7 +159,8 @@ export const records = <A>(
 export const bytes = (
   request: HttpServerRequest.HttpServerRequest,
   stream: Stream.Stream<Uint8Array, RequestError>,
-  contentType: string
+  contentType: string,
+  headers: Readonly<Record<string, string>> = {}
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope> =>
   Effect.map(begin(stream, FIRST_RECORD_MS), (pieces) => {
     const response = NodeHttpServerRequest.toServerResponse(request)
@@ -170,6 +171,6 @@ export const bytes = (
             response.destroy()
           }
         })),
-      { contentType, headers: { "cache-control": "no-store" } }
+      { contentType, headers: { "cache-control": "no-store", ...headers } }
     )
   })

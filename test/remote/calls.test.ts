@@ -310,6 +310,21 @@ describe("calls", () => {
       }).pipe(Effect.provide(remote(cut.url)))
     }))
 
+  it.scopedLive("know a file that was cut off where HTTP does not tell, and ask for it again", () =>
+    Effect.gen(function*() {
+      // undici takes what has come for all of it where the connection was to be closed anyway.
+      const server = yield* rawServer((socket, _, index) => {
+        socket.write(
+          "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\nsandbox-file-size: 6\r\n\r\n" +
+            (index === 0 ? "3\r\nabc\r\n" : "6\r\nabcdef\r\n0\r\n\r\n")
+        )
+        socket.end()
+      })
+      const read = Effect.flatMap(SandboxSDK, (sdk) => sdk.readFile(id, "f"))
+      expect(yield* Effect.provide(read, remote(server.url))).toBe("abcdef")
+      expect(server.received.length).toBe(2)
+    }))
+
   it.scopedLive("give an empty file as no bytes", () =>
     Effect.gen(function*() {
       const server = yield* rawServer((socket) =>

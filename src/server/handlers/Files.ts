@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { Api, BYTES, Caller, NDJSON } from "../../Api.js"
+import { FILE_SIZE } from "../../api/Headers.js"
 import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
@@ -61,7 +62,10 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
       .handle("download", ({ path: { id }, request, urlParams: { path } }) =>
         about(id)(Effect.gen(function*() {
           yield* openStream
-          return yield* Streams.bytes(request, yield* streamAsCaller(sdk.readFileStream(id, path)), BYTES)
+          const { size } = yield* sdk.statFile(id, path)
+          return yield* Streams.bytes(request, yield* streamAsCaller(sdk.readFileStream(id, path)), BYTES, {
+            [FILE_SIZE]: String(size)
+          })
         })))
       .handle("upload", ({ path: { id }, request, urlParams: { createParents, path } }) =>
         about(id)(
