@@ -6,6 +6,7 @@ import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { Code } from "./api/Code.js"
 import { Contexts } from "./api/Contexts.js"
+import { Executions } from "./api/Executions.js"
 import { Files } from "./api/Files.js"
 import { tidy } from "./api/OpenApi.js"
 import { Sandboxes } from "./api/Sandboxes.js"
@@ -41,13 +42,14 @@ export {
  * The interface.
  *
  * A derived client (`HttpApiClient.make(Api, …)`) has a function for each route but for what streams: `code.*` with an
- * `Accept` header, `files.watch`, `files.download` and `files.upload` are to be sent and read with the `HttpClient`.
+ * `Accept` header, `executions.events`, `files.watch`, `files.download` and `files.upload` are to be sent and read with the `HttpClient`.
  *
  * @category api
  */
 export class Api extends HttpApi.make("sandbox-sdk")
   .add(Sandboxes)
   .add(Code)
+  .add(Executions)
   .add(Files)
   .add(Contexts)
   .add(Templates)

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { Language } from "./CodeContext.js"
 import { AnySandboxSDKError } from "./Errors.js"
-import { Execution, OutputMessage } from "./Execution.js"
+import { DroppedOutput, Execution, OutputMessage } from "./Execution.js"
 import { Millis } from "./Options.js"
 
 /**
@@ -59,13 +59,27 @@ export type BatchExecutionResult = typeof BatchExecutionResult.Type
 const numbered = { seq: Schema.Finite }
 
 /**
- * A job begins. `timestamp` is in milliseconds since the epoch.
+ * The first event. `executionId` is that of the batch; `timestamp` is in milliseconds since the epoch.
+ *
+ * @category events
+ */
+export const BatchStarted = Schema.TaggedStruct("BatchStarted", {
+  ...numbered,
+  executionId: Schema.String,
+  sandboxId: Schema.String,
+  timestamp: Schema.Finite
+})
+
+/**
+ * A job begins: `executionId` is that of the run of its code, absent when there is none because it could not be run.
+ * `timestamp` is in milliseconds since the epoch.
  *
  * @category events
  */
 export const JobStarted = Schema.TaggedStruct("JobStarted", {
   ...numbered,
   jobId: Schema.String,
+  executionId: Schema.optional(Schema.String),
   timestamp: Schema.Finite
 })
 
@@ -84,7 +98,8 @@ export const JobOutput = Schema.TaggedStruct("JobOutput", { ...numbered, jobId: 
 export const JobEnded = Schema.TaggedStruct("JobEnded", { ...numbered, result: BatchExecutionResult })
 
 /**
- * The last event: all jobs have ended. `duration` is in milliseconds.
+ * The last event: all jobs have ended. `duration` is in milliseconds. `dropped` is there when a detached batch had no room
+ * for the output of its jobs: how many bytes of it are in no event.
  *
  * @category events
  */
@@ -92,7 +107,8 @@ export const BatchEnded = Schema.TaggedStruct("BatchEnded", {
   ...numbered,
   succeeded: Schema.Finite,
   failed: Schema.Finite,
-  duration: Schema.Finite
+  duration: Schema.Finite,
+  dropped: Schema.optional(DroppedOutput)
 })
 
 /**
@@ -100,7 +116,7 @@ export const BatchEnded = Schema.TaggedStruct("BatchEnded", {
  *
  * @category events
  */
-export const BatchEvent = Schema.Union(JobStarted, JobOutput, JobEnded, BatchEnded)
+export const BatchEvent = Schema.Union(BatchStarted, JobStarted, JobOutput, JobEnded, BatchEnded)
 
 /**
  * @category events

@@ -54,6 +54,8 @@ export type SandboxSDKErrorCode = typeof SandboxSDKErrorCode.Type
  * - `not_found`: no such sandbox (or it belongs to somebody else). `context_not_found`, `template_not_found` and
  *   `execution_not_found` say the same of a context, a template and an execution.
  * - `terminated`, `stopped`: it is gone, or not running.
+ * - `cancelled`: the execution was stopped because somebody asked for that, or left it.
+ * - `events_lost`: events of an execution that were asked for are no longer kept; the message says which are.
  * - `kernel_died`: the interpreter ended in the middle of a run; the next run gets a fresh one.
  * - `out_of_memory`, `disk_full`, `quota_exceeded`: a limit was passed.
  * - `file_not_found`, `file_exists`, `not_a_file`, `not_a_directory`, `directory_not_empty`, `permission_denied`,
@@ -76,6 +78,8 @@ export const SandboxErrorCode = Schema.Literal(
   "execution_not_found",
   "terminated",
   "stopped",
+  "cancelled",
+  "events_lost",
   "kernel_died",
   "out_of_memory",
   "disk_full",

@@ -94,13 +94,15 @@ export class Execution extends Schema.Class<Execution>("Execution")({
 }
 
 /**
- * Bytes of output that were not delivered because a limit was reached; both are 0 when nothing was cut.
+ * Bytes of output that were not delivered because a limit was reached; both are 0 when nothing was cut. `results` is how
+ * many displayed values were not.
  *
  * @category models
  */
 export const DroppedOutput = Schema.Struct({
   stdout: Finite,
-  stderr: Finite
+  stderr: Finite,
+  results: Schema.optional(Finite)
 })
 
 /**
@@ -110,7 +112,7 @@ export type DroppedOutput = typeof DroppedOutput.Type
 
 /**
  * When and where a run took place. Times are milliseconds since the epoch, `duration` is in milliseconds.
- * `dropped` is there when output was cut at `maxOutputSize`.
+ * `dropped` is there when output was cut: at `maxOutputSize`, or because nobody read it.
  *
  * @category models
  */

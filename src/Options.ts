@@ -144,13 +144,27 @@ export type ListSandboxesOptions = typeof ListSandboxesOptions.Type
 
 const Directory = Schema.NonEmptyString.annotations({ description: "the path of a directory" })
 
+/**
+ * For how long what is run goes on without anybody who reads its events.
+ */
+const lifetime = {
+  detached: Schema.optional(Schema.Boolean),
+  detachGraceMs: Schema.optional(
+    Schema.Int.pipe(
+      Schema.between(0, 2_147_483_647, { description: "a whole number of milliseconds from 0 to 2147483647" })
+    )
+  ),
+  hold: Schema.optional(Schema.NonEmptyString)
+}
+
 const run = {
   timeoutMs: Schema.optional(Millis),
   requestTimeoutMs: Schema.optional(Millis),
   maxOutputSize: Schema.optional(
     Schema.Int.pipe(Schema.nonNegative({ description: "a whole number of bytes, 0 or more" }))
   ),
-  envs: Schema.optional(EnvVars)
+  envs: Schema.optional(EnvVars),
+  ...lifetime
 }
 
 /**
@@ -159,6 +173,11 @@ const run = {
  * 60000; it counts from the start of the run. `requestTimeoutMs` counts from the call, time in the queue included, and
  * has no default. `maxOutputSize` is in bytes of both streams together; what lies beyond is dropped, and the end event says
  * how much that was.
+ *
+ * Whoever leaves the stream stops what it runs, unless there is a `detachGraceMs`: it then goes on for so many milliseconds
+ * with nobody who reads its events (`attach`), and is stopped after that. With `detached: true` it goes on to its end; what
+ * it then writes beyond what its log can keep is dropped, and the end event says how much that was. `hold` is for what
+ * stands between a run and its reader, such as a server: see {@link AttachOptions}.
  *
  * @category models
  */
@@ -312,15 +331,40 @@ export const WatchFilesOptions = Schema.Struct({
 export type WatchFilesOptions = typeof WatchFilesOptions.Type
 
 /**
+ * From where on: after the event with the number `after`; from the first one on without it, or with -1.
+ *
+ * `hold` is a name for the reader, for what stands between an execution and whoever reads it, such as a server: what a
+ * reader with a name has taken is kept until one with the same name comes again, whose `after` says what has arrived. So
+ * whatever was lost on the way can be had again. A name that is not heard of again holds nothing up for longer than
+ * `detachGraceMs`, or 30 seconds, whichever is more.
+ *
+ * @category models
+ */
+export const AttachOptions = Schema.Struct({
+  after: Schema.optional(Schema.Int.pipe(
+    Schema.between(-1, Number.MAX_SAFE_INTEGER, { description: "the number of an event, or -1" })
+  )),
+  hold: Schema.optional(Schema.NonEmptyString)
+})
+
+/**
+ * @category models
+ */
+export type AttachOptions = typeof AttachOptions.Type
+
+/**
  * How a batch is run: `concurrency` jobs at a time (1 by default: one context for all of them; more: a context each),
- * each for `timeoutMs` where the job itself does not say. `contextId` is the context of a batch with a concurrency of 1.
+ * each for `timeoutMs` where the job itself does not say. `contextId` is the context of a batch with a concurrency of 1. `detached`,
+ * `detachGraceMs` and `hold` are as for a run of code; what a detached batch has no room for any more are the outputs of its
+ * jobs, never whether they succeeded.
  *
  * @category models
  */
 export const ExecuteBatchOptions = Schema.Struct({
   concurrency: Schema.optional(Schema.Int.pipe(Schema.between(1, 1_000))),
   timeoutMs: Schema.optional(Millis),
-  contextId: Schema.optional(Schema.NonEmptyString)
+  contextId: Schema.optional(Schema.NonEmptyString),
+  ...lifetime
 })
 
 /**

@@ -22,6 +22,10 @@ type Others =
   | "getUsage"
   | "deleteCodeContext"
   | "restartCodeContext"
+  | OfExecution
+
+/** The operations on an execution, whose id says which sandbox is meant. */
+type OfExecution = "attach" | "attachBatch" | "getExecution" | "cancelExecution"
 
 /** The operations with type parameters, which {@link Bound} would lose. */
 interface Generic {
@@ -52,7 +56,7 @@ export type Sandbox =
   & { readonly id: string; readonly info: SandboxInfo }
   & { readonly [Name in keyof Omit<Service, Others | keyof Generic>]: Bound<Service[Name]> }
   & Generic
-  & Pick<Service, "deleteCodeContext" | "restartCodeContext">
+  & Pick<Service, "deleteCodeContext" | "restartCodeContext" | OfExecution>
 
 const handle = (service: Service, info: SandboxInfo): Sandbox => {
   const bind =
@@ -74,6 +78,11 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
     executeBatchStream: bind(service.executeBatchStream),
     runTerminal: bind(service.runTerminal),
     runTerminalStream: bind(service.runTerminalStream),
+    attach: service.attach,
+    attachBatch: service.attachBatch,
+    listExecutions: bind(service.listExecutions),
+    getExecution: service.getExecution,
+    cancelExecution: service.cancelExecution,
     readFile: bind(service.readFile),
     readFileBytes: bind(service.readFileBytes),
     readFileStream: bind(service.readFileStream),

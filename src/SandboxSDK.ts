@@ -12,9 +12,11 @@ import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "./Batc
 import type { CodeContext } from "./CodeContext.js"
 import type { ExecutionError, RequestError } from "./Errors.js"
 import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "./Execution.js"
+import type { ExecutionInfo } from "./ExecutionInfo.js"
 import type { FileEvent, FileInfo, FileListResponse } from "./File.js"
 import type { MetricsData } from "./Metrics.js"
 import type {
+  AttachOptions,
   CreateCodeContextOptions,
   CreateSandboxOptions,
   ExecuteBatchOptions,
@@ -93,8 +95,9 @@ export interface Service {
   ) => Effect.Effect<ExecutionResult, RequestError | ExecutionError>
   /**
    * Runs code and gives its events as they happen. A raised error is an event here. A stream that ends without
-   * failing has ended with `Ended`. Ending the stream's scope early stops the code. A slow consumer slows the code
-   * down: nothing is buffered without a bound, and nothing is dropped.
+   * failing has ended with `Ended`. Ending the stream's scope early stops the code, unless the options say that it goes
+   * on (`detached`, `detachGraceMs`). A slow consumer slows the code down: nothing is buffered without a bound, and
+   * nothing is dropped.
    */
   readonly runCodeStream: (
     id: string,
@@ -140,6 +143,32 @@ export interface Service {
     command: string,
     options?: RunTerminalStreamOptions
   ) => Stream.Stream<TerminalEvent, RequestError>
+
+  /**
+   * The events of a run of code or of a command once more: those after `after` (from the first one on without it), then
+   * those that follow as they happen, to the same end, be it `Ended` or a failure. Any number of readers can follow one
+   * execution; the slowest sets its pace. Executions that have ended can be read for some minutes.
+   *
+   * Fails with `SandboxError` `execution_not_found`, `events_lost` (the events after `after` are no longer all there; the
+   * message says from which number on there are some), `cancelled` (it was stopped), and with what the run fails with;
+   * with `SandboxSDKError` `invalid_argument` for the id of a batch, and for an `after` that no event has yet.
+   */
+  readonly attach: (executionId: string, options?: AttachOptions) => Stream.Stream<ExecutionEvent, RequestError>
+  /** The same for a batch. The runs of its jobs are executions of their own (`executionId` of `JobStarted`). */
+  readonly attachBatch: (executionId: string, options?: AttachOptions) => Stream.Stream<BatchEvent, RequestError>
+  /**
+   * What runs in a sandbox, or waits for its turn there, and what has ended in the last minutes; oldest first. Fails with
+   * `SandboxError` `not_found`.
+   */
+  readonly listExecutions: (id: string) => Effect.Effect<ReadonlyArray<ExecutionInfo>, RequestError>
+  /** An execution as it is now. Fails with `SandboxError` `execution_not_found`. */
+  readonly getExecution: (executionId: string) => Effect.Effect<ExecutionInfo, RequestError>
+  /**
+   * Stops an execution, whoever has started it, and succeeds when its processes are gone: an interrupt, then a kill of all
+   * that belongs to it. Its readers fail with `SandboxError` `cancelled`. One that has ended stays as it is. Fails with
+   * `SandboxError` `execution_not_found`.
+   */
+  readonly cancelExecution: (executionId: string) => Effect.Effect<ExecutionInfo, RequestError>
 
   /** The text of a file. Fails with `SandboxError` `file_not_found`, `not_a_file`, `path_outside_workspace`. */
   readonly readFile: (id: string, path: string, options?: ReadFileOptions) => Effect.Effect<string, RequestError>

@@ -7,6 +7,7 @@ export {
   BatchEvent,
   BatchExecutionJob,
   BatchExecutionResult,
+  BatchStarted,
   JobEnded,
   JobOutput,
   JobStarted
@@ -61,11 +62,13 @@ export {
   Stdout,
   TerminalEvent
 } from "./Execution.js"
+export { ExecutionInfo, ExecutionKind, ExecutionStatus } from "./ExecutionInfo.js"
 export { FileEvent, FileInfo, FileListResponse, FileType } from "./File.js"
 export * as Logging from "./Logging.js"
 export { MetricsData } from "./Metrics.js"
 export * as Metrics from "./Metrics.js"
 export {
+  AttachOptions,
   type Callback,
   CreateCodeContextOptions,
   CreateSandboxOptions,

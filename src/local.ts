@@ -38,7 +38,13 @@ const Options = Schema.Struct({
   dataDirectory: Schema.optional(Schema.NonEmptyString),
   interruptGraceMs: Schema.optional(Schema.Int.pipe(Schema.between(0, 600_000))),
   require: Schema.optional(Schema.Array(Schema.NonEmptyString)),
-  network: Schema.optional(NetworkPolicy)
+  network: Schema.optional(NetworkPolicy),
+  executionLogMb: Schema.optional(
+    Schema.Int.pipe(Schema.between(1, 1_024, { description: "a whole number of MiB from 1 to 1024" }))
+  ),
+  executionRetentionMs: Schema.optional(
+    Schema.Int.pipe(Schema.between(0, 86_400_000, { description: "a whole number of milliseconds up to 86400000" }))
+  )
 })
 
 /**
@@ -83,6 +89,13 @@ export interface LocalOptions {
    * of a server say what they want, these are the bounds of it.
    */
   readonly network?: NetworkPolicy | undefined
+  /**
+   * How many MiB of its events an execution keeps, for those who read it slowly, late or again: 8 by default. The memory
+   * that its output takes here is bounded by this, whatever it prints.
+   */
+  readonly executionLogMb?: number | undefined
+  /** How long an execution that has ended can still be listed and read, in milliseconds: 300000 by default. */
+  readonly executionRetentionMs?: number | undefined
 }
 
 const decodeOptions = decodeArguments(Options, "layerLocal")
@@ -115,10 +128,20 @@ export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, Sand
   Layer.unwrapEffect(
     Effect.map(
       decodeOptions(options),
-      ({ dataDirectory, docker, interruptGraceMs, isolation = "auto", network, require: required = [] }) => {
+      ({
+        dataDirectory,
+        docker,
+        executionLogMb,
+        executionRetentionMs,
+        interruptGraceMs,
+        isolation = "auto",
+        network,
+        require: required = []
+      }) => {
         const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
+        const executionRetention: Duration.DurationInput | undefined = executionRetentionMs
         return Layer.provide(
-          layerEngine({ dataDirectory, interruptGrace, network }),
+          layerEngine({ dataDirectory, executionLogMb, executionRetention, interruptGrace, network }),
           requiring(required)(
             isolation === "docker"
               ? Docker.layer(docker)

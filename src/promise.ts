@@ -37,6 +37,7 @@ export {
   type OutputMessage,
   type TerminalEvent
 } from "./Execution.js"
+export type { ExecutionInfo, ExecutionKind, ExecutionStatus } from "./ExecutionInfo.js"
 export type { FileEvent, FileInfo, FileListResponse, FileType } from "./File.js"
 export type { ByteSource, ReadableBytes } from "./internal/byteSource.js"
 export type {
@@ -54,6 +55,7 @@ export type { StreamIterator } from "./internal/streamIterator.js"
 export type { Guarantee, LocalOptions } from "./local.js"
 export type { MetricsData } from "./Metrics.js"
 export type {
+  AttachOptions,
   CreateCodeContextOptions,
   CreateSandboxOptions,
   EnvVars,

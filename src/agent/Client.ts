@@ -18,7 +18,7 @@ import type { Files, Pending } from "./Files.js"
 import { makeFiles } from "./Files.js"
 import { encodeFrame, makeFrameParser } from "./Frames.js"
 import type { EngineMessage, ProcessRequest } from "./Protocol.js"
-import { AgentMessage, NET_WINDOW, OUTPUT_WINDOW } from "./Protocol.js"
+import { AgentMessage, NET_WINDOW } from "./Protocol.js"
 import type { Stdin, StdinPort } from "./Stdin.js"
 import { makeStdin, stdinClosed } from "./Stdin.js"
 import type { Dial } from "./Tunnels.js"
@@ -50,7 +50,7 @@ export interface RunObserver {
 }
 
 /**
- * A run that was started. It may send `OUTPUT_WINDOW` bytes of output, and as many more as `allow` says.
+ * A run that was started.
  */
 export interface RunHandle {
   readonly allow: (bytes: number) => void
@@ -91,7 +91,12 @@ export interface AgentClient {
   }) => Effect.Effect<void, SandboxError>
   /** Ends a context; succeeds when its processes are gone. */
   readonly closeContext: (id: string) => Effect.Effect<void>
-  readonly start: (request: RunRequest, observer: RunObserver) => Effect.Effect<RunHandle, SandboxError>
+  /** Starts a run that may send `credit` bytes of output, and as many more as `allow` of its handle says. */
+  readonly start: (
+    request: RunRequest,
+    observer: RunObserver,
+    credit: number
+  ) => Effect.Effect<RunHandle, SandboxError>
   readonly files: Files
 }
 
@@ -382,23 +387,23 @@ export const make = Effect.fn("AgentClient.make")(function*(
     yield* Deferred.await(closed)
   })
 
-  const start: AgentClient["start"] = (request, observer) =>
+  const start: AgentClient["start"] = (request, observer, credit) =>
     whileHere(() => {
       const run = nextNumber++
       const input = makeStdin(sandboxId, (bytes) =>
         bytes === undefined ? send({ op: "stdin.end", run }) : send({ op: "stdin.data", run }, bytes))
-      const open = { observer, credit: OUTPUT_WINDOW, input }
+      const open = { observer, credit, input }
       runs.set(run, open)
       if (request._tag === "Code") {
         const { contextId: ctx, env } = request
-        send({ op: "run", run, ctx, env, credit: OUTPUT_WINDOW }, Buffer.from(request.code))
+        send({ op: "run", run, ctx, env, credit }, Buffer.from(request.code))
       } else {
         const { cwd, env, merge, process } = request
         if (process === undefined || !process.stdin && process.pty === undefined) {
           input.end(noMoreInput("it was started without one"))
         }
         send(
-          { op: "command", run, cwd, env, merge, credit: OUTPUT_WINDOW, ...(process === undefined ? {} : { process }) },
+          { op: "command", run, cwd, env, merge, credit, ...(process === undefined ? {} : { process }) },
           Buffer.from(request.command)
         )
       }

@@ -8,7 +8,7 @@
  */
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
-import { BatchEnded, JobEnded, JobOutput, JobStarted } from "../Batch.js"
+import { BatchEnded, BatchStarted, JobEnded, JobOutput, JobStarted } from "../Batch.js"
 import { Ended, ErrorEvent, ExecutionCount, ResultEvent, Started, Stderr, Stdout } from "../Execution.js"
 import { FileEvent } from "../File.js"
 import { Failed } from "./Status.js"
@@ -64,9 +64,16 @@ export const TerminalRecord = Schema.Union(Started, Stdout, Stderr, Ended, Faile
  *
  * @category streams
  */
-export const BatchRecord = Schema.Union(JobStarted, JobOutput, JobEnded, BatchEnded, Failed).annotations({
+export const BatchRecord = Schema.Union(BatchStarted, JobStarted, JobOutput, JobEnded, BatchEnded, Failed).annotations({
   identifier: "BatchRecord"
 })
+
+/**
+ * A record of a stream of `executions/…/events`: those of `execute` and `terminal`, or for a batch those of `batch`.
+ *
+ * @category streams
+ */
+export const EventRecord = Schema.Union(ExecutionRecord, BatchRecord).annotations({ identifier: "EventRecord" })
 
 /**
  * A record of a stream of `files/watch`.
@@ -80,7 +87,7 @@ export const FileRecord = Schema.Union(FileEvent, Failed).annotations({ identifi
  *
  * @category openapi
  */
-export const recordSchemas = [ExecutionRecord, TerminalRecord, BatchRecord, FileRecord] as const
+export const recordSchemas = [ExecutionRecord, TerminalRecord, BatchRecord, EventRecord, FileRecord] as const
 
 type Operation = Record<string, unknown>
 
@@ -104,7 +111,7 @@ const withContent = (operation: Operation, content: Record<string, unknown>): Op
  * @category openapi
  */
 export const streamsRecords = (
-  name: "ExecutionRecord" | "TerminalRecord" | "BatchRecord" | "FileRecord",
+  name: "ExecutionRecord" | "TerminalRecord" | "BatchRecord" | "EventRecord" | "FileRecord",
   description: string
 ) =>
   OpenApi.annotations({

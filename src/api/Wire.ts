@@ -29,7 +29,8 @@ export const CreatedSandbox = Schema.Struct({
  */
 export const StatusResponse = Schema.Struct({ status: SandboxStatus })
 
-const { envs: envVars, ...codeOptions } = RunCodeStreamOptions.fields
+// For how long a server holds what has not arrived is its own business.
+const { envs: envVars, hold: _, ...codeOptions } = RunCodeStreamOptions.fields
 
 /**
  * Code to run. The environment variables are called `envVars` here.
@@ -79,7 +80,7 @@ export const ExecuteResponse = Schema.Struct({
   metadata: ExecutionMetadata
 })
 
-const { envs: commandEnvVars, ...commandOptions } = RunTerminalStreamOptions.fields
+const { envs: commandEnvVars, hold: __, ...commandOptions } = RunTerminalStreamOptions.fields
 
 /**
  * A command to run.
@@ -93,12 +94,14 @@ export const TerminalRequest = Schema.Struct({ command: Schema.String, ...comman
  */
 export const TerminalResponse = Schema.Struct({ output: Schema.String, exitCode: Schema.Finite })
 
+const { hold: ___, ...batchOptions } = ExecuteBatchOptions.fields
+
 /**
  * Jobs, and how they are run. The jobs alone, as an array, will do.
  *
  * @category requests
  */
 export const BatchRequest = Schema.Union(
-  Schema.Struct({ jobs: Schema.Array(BatchExecutionJob), ...ExecuteBatchOptions.fields }),
+  Schema.Struct({ jobs: Schema.Array(BatchExecutionJob), ...batchOptions }),
   Schema.Array(BatchExecutionJob)
 )

@@ -7,7 +7,6 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { assets } from "../agent/Assets.js"
 import type { SandboxError } from "../Errors.js"
-import { executeBatch, executeBatchStream } from "../internal/batch.js"
 import { makeRunCodeAs } from "../internal/runCodeAs.js"
 import { Isolation } from "../isolation/Isolation.js"
 import type { Network } from "../Options.js"
@@ -15,9 +14,12 @@ import type { Service } from "../SandboxSDK.js"
 import { SandboxSDK } from "../SandboxSDK.js"
 import * as DataDirectory from "./DataDirectory.js"
 import * as Egress from "./Egress.js"
+import * as Executions from "./Executions.js"
 import { makeMeter } from "./Meter.js"
 import { check, type NetworkPolicy } from "./NetworkPolicy.js"
+import { batchOperations } from "./operations/Batches.js"
 import { contextOperations } from "./operations/Contexts.js"
+import { executionOperations } from "./operations/Executions.js"
 import { fileOperations } from "./operations/Files.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
@@ -37,7 +39,13 @@ export interface EngineOptions {
   readonly interruptGrace?: Duration.DurationInput | undefined
   /** What sandboxes may be given of the network, at most: any host of the public Internet by default. */
   readonly network?: NetworkPolicy | undefined
+  /** How many MiB of events an execution keeps for those who read later, or slowly: 8 by default. */
+  readonly executionLogMb?: number | undefined
+  /** How long an execution that has ended can still be read: 5 minutes by default. */
+  readonly executionRetention?: Duration.DurationInput | undefined
 }
+
+const MIB = 1024 * 1024
 
 /**
  * Makes the service. Everything that it starts ends when the scope closes.
@@ -51,12 +59,18 @@ export const make = Effect.fn("Engine.make")(function*(
   const meter = yield* makeMeter
   const policy = options.network ?? "public"
   const sockets = yield* Sockets
+  const executions = yield* Executions.make({
+    logBytes: (options.executionLogMb ?? 8) * MIB,
+    retentionMs: Duration.toMillis(options.executionRetention ?? Duration.minutes(5))
+  })
   const registry = yield* Registry.make({
     directory,
+    executions,
     meter,
     egress: (network) => Egress.make(network, policy, sockets),
     interruptGrace: Duration.decode(options.interruptGrace ?? Duration.seconds(2))
   })
+  yield* Effect.addFinalizer(() => executions.stopBatches)
   const templates = yield* Templates.make(
     isolation.runtimes,
     makeTemplateStore(directory.templates),
@@ -64,6 +78,7 @@ export const make = Effect.fn("Engine.make")(function*(
   )
   const parts = {
     registry,
+    executions,
     templates,
     isolation,
     checkNetwork: (wanted: Network | undefined, enforced: boolean) =>
@@ -73,13 +88,13 @@ export const make = Effect.fn("Engine.make")(function*(
   const sandboxes = sandboxOperations(parts)
   const runs = runOperations(parts)
   const contexts = contextOperations(parts)
-  const runner = { ...sandboxes, ...runs, ...contexts }
+  const runnerOf = (batchId: string) => ({ ...sandboxes, ...contexts, runJob: runs.runJob(batchId) })
   const operations: Omit<Service, "getMetrics"> = {
     ...sandboxes,
-    ...runs,
-    runCodeAs: makeRunCodeAs(runs.runCode),
-    executeBatch: (id, jobs, batchOptions) => executeBatch(runner, id, jobs, batchOptions),
-    executeBatchStream: (id, jobs, batchOptions) => executeBatchStream(runner, id, jobs, batchOptions),
+    ...runs.operations,
+    runCodeAs: makeRunCodeAs(runs.operations.runCode),
+    ...batchOperations(parts, runnerOf),
+    ...executionOperations(parts),
     ...fileOperations(parts),
     ...contexts,
     ...templateOperations(parts)

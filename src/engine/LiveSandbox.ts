@@ -2,15 +2,12 @@
  * A sandbox that is up: its agent, its contexts, and what it tells when it ends.
  */
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { AgentClient, RunRequest } from "../agent/Client.js"
 import * as Client from "../agent/Client.js"
 import { NET_CONNECTIONS, PROXY_PORT } from "../agent/Protocol.js"
@@ -24,7 +21,7 @@ import * as Metrics from "../Metrics.js"
 import type { Contexts } from "./Contexts.js"
 import * as ContextsModule from "./Contexts.js"
 import type { Egress } from "./Egress.js"
-import { makeId } from "./Ids.js"
+import type { Journal, Outcome } from "./Executions.js"
 import * as Run from "./Run.js"
 
 /**
@@ -41,13 +38,14 @@ export interface RunLimits {
 export interface LiveSandbox {
   readonly contexts: Contexts
   readonly files: AgentClient["files"]
-  /** Waits for its turn in the context, runs the code, and gives its events. The scope is that of the run. */
+  /** Waits for its turn in the context, and runs the code. */
   readonly runCode: (
     target: { readonly id: string } | { readonly language: Language },
     code: string,
     env: Readonly<Record<string, string>>,
-    limits: RunLimits
-  ) => Effect.Effect<Stream.Stream<ExecutionEvent, RequestError>, SandboxError, Scope.Scope>
+    limits: RunLimits,
+    journal: Journal<ExecutionEvent>
+  ) => Effect.Effect<Outcome<ExecutionEvent>, RequestError>
   /** Stops what runs at the moment, which fails with this error. Says whether anything did. */
   readonly haltRuns: (error: SandboxError) => boolean
   /** Has everybody who waits for something of this sandbox told this error when its scope closes. */
@@ -55,8 +53,9 @@ export interface LiveSandbox {
   /** Runs a command beside whatever else runs. */
   readonly runCommand: (
     command: Omit<Extract<RunRequest, { readonly _tag: "Command" }>, "_tag">,
-    limits: RunLimits
-  ) => Effect.Effect<Stream.Stream<ExecutionEvent, RequestError>, SandboxError, Scope.Scope>
+    limits: RunLimits,
+    journal: Journal<ExecutionEvent>
+  ) => Effect.Effect<Outcome<ExecutionEvent>, RequestError>
 }
 
 /**
@@ -102,8 +101,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const tearDown = Scope.close(wall, Exit.void)
   let closing = false
   let reason: SandboxError | undefined
-  let halting = yield* Deferred.make<SandboxError>()
-  let runs = 0
+  const runs = new Set<Journal<ExecutionEvent>>()
   let up = false
   let killsSeen = 0
 
@@ -213,19 +211,16 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     request: RunRequest,
     limits: RunLimits,
     context: ContextsModule.Turn | undefined,
-    language: string
+    language: string,
+    journal: Journal<ExecutionEvent>
   ) {
-    yield* Effect.acquireRelease(Effect.sync(() => runs++), () => Effect.sync(() => runs--))
-    return yield* Run.start(client, {
+    yield* Effect.acquireRelease(Effect.sync(() => runs.add(journal)), () => Effect.sync(() => runs.delete(journal)))
+    return yield* Run.run(client, {
       ...limits,
-      halted: Deferred.await(halting),
-      executionId: yield* makeId("exe"),
       sandboxId,
       request,
       interruptGrace: options.interruptGrace,
-      ...(context === undefined
-        ? {}
-        : { contextId: context.contextId, executionCount: context.executionCount }),
+      ...(context === undefined ? {} : { context }),
       onDeath: (reason) => {
         if (context !== undefined) contexts.died(context.agentId, reason ?? "kernel_died")
       },
@@ -239,28 +234,27 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
           options.recorder.bytes("out", outputBytes)
         ),
       abandon: tearDown
-    })
-  })
+    }, journal)
+  }, Effect.scoped)
 
   return {
     contexts,
     files: client.files,
-    runCode: Effect.fnUntraced(function*(target, code, env, limits) {
+    runCode: Effect.fnUntraced(function*(target, code, env, limits, journal) {
       const waitingSince = yield* Clock.currentTimeMillis
       const turn = yield* contexts.turn(target)
       yield* Metric.update(contextQueue, ((yield* Clock.currentTimeMillis) - waitingSince) / 1_000)
-      return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn, turn.language)
-    }),
+      return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn, turn.language, journal)
+    }, Effect.scoped),
     haltRuns: (error) => {
-      const halted = halting
-      halting = Deferred.unsafeMake(FiberId.none)
-      Deferred.unsafeDone(halted, Effect.succeed(error))
-      return runs > 0
+      for (const { stop } of runs) stop(error)
+      return runs.size > 0
     },
     endWith: (error) => {
       reason ??= error
     },
-    runCommand: (command, limits) => startRun({ _tag: "Command", ...command }, limits, undefined, "shell")
+    runCommand: (command, limits, journal) =>
+      startRun({ _tag: "Command", ...command }, limits, undefined, "shell", journal)
   }
 })
 

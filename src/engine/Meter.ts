@@ -73,6 +73,11 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       executeBatchStream: stream("executeBatchStream", operations.executeBatchStream),
       runTerminal: one("runTerminal", operations.runTerminal),
       runTerminalStream: stream("runTerminalStream", operations.runTerminalStream),
+      attach: stream("attach", operations.attach),
+      attachBatch: stream("attachBatch", operations.attachBatch),
+      listExecutions: one("listExecutions", operations.listExecutions),
+      getExecution: one("getExecution", operations.getExecution),
+      cancelExecution: one("cancelExecution", operations.cancelExecution),
       readFile: one(
         "readFile",
         (...args) => Effect.tap(operations.readFile(...args), (text) => moved("out", bytesOf(text)))

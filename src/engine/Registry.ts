@@ -21,6 +21,7 @@ import * as DiskWatch from "./DiskWatch.js"
 import type { Egress } from "./Egress.js"
 import { deadlineOf, describe, type Entry, matches, type State, type Up } from "./Entry.js"
 import { environmentWith, proxyEnvironment, WORKSPACE } from "./Environment.js"
+import type { Executions } from "./Executions.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
@@ -83,6 +84,7 @@ export interface Registry {
  */
 export interface RegistryOptions {
   readonly directory: DataDirectory
+  readonly executions: Executions
   readonly interruptGrace: Duration.Duration
   readonly meter: Meter
   /** The way out of a sandbox that is made with this network; none when there is none. */
@@ -163,6 +165,8 @@ export const make = Effect.fn("Registry.make")(function*(
     )
     const workspace = folders.workspace(id)
     const limitedByKernel = yield* Scope.extend(isolation.openWorkspace(workspace), scope)
+    // Closed after the sandbox: what ran in it has been told, and has ended.
+    yield* Scope.addFinalizer(scope, options.executions.over(id))
     const uploads = yield* Uploads.make(folders.folder(id), workspace)
     yield* Scope.addFinalizer(scope, uploads.stopped)
     const egress = yield* options.egress(wanted.network)

@@ -4,10 +4,8 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { constants } from "node:os"
 import type { AgentClient, RunEnd, RunHandle, RunRequest } from "../agent/Client.js"
@@ -15,7 +13,9 @@ import { OUTPUT_WINDOW } from "../agent/Protocol.js"
 import type { RequestError, SandboxError } from "../Errors.js"
 import { TimeoutError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
-import { makeInbox } from "../internal/inbox.js"
+import type { Turn } from "./Contexts.js"
+import { EVENT_COST } from "./EventLog.js"
+import type { Journal, Outcome } from "./Executions.js"
 import { makeUtf8Decoder } from "./Utf8.js"
 
 /**
@@ -32,10 +32,9 @@ export type Death = Extract<RunEnd, { readonly _tag: "Died" }>["message"]
  * What to run, and how.
  */
 export interface RunOptions {
-  readonly executionId: string
   readonly sandboxId: string
-  readonly contextId?: string
-  readonly executionCount?: number
+  /** Where code is run. */
+  readonly context?: Turn
   readonly request: RunRequest
   readonly timeoutMs: number
   /** How many bytes of output are delivered; the rest is dropped and counted. */
@@ -50,8 +49,6 @@ export interface RunOptions {
   readonly describeDeath: (end: Death) => Effect.Effect<SandboxError>
   /** Told when the run is over: how long it took in milliseconds, how it ended, and how much it printed. */
   readonly onFinished: (durationMs: number, outcome: string, outputBytes: number) => Effect.Effect<void>
-  /** Gives, if ever, the error for which the run is to be stopped, and with which it then fails. */
-  readonly halted: Effect.Effect<SandboxError>
   /** The last resort, when an agent does not even obey a kill: ends the sandbox. */
   readonly abandon: Effect.Effect<void>
 }
@@ -59,72 +56,86 @@ export interface RunOptions {
 /** How long a killed process may take to be gone. SIGKILL cannot be refused: past this, it is the agent that hangs. */
 const KILL_GRACE = Duration.seconds(5)
 
-/** Bytes that are thrown away are allowed again in steps of this, so that they cost few messages. */
-const DISCARD_STEP = 64 * 1024
-
 type Fd = 1 | 2
 
 /**
- * Starts the run and gives its events. Closing the scope before the end stops it, and waits until it has stopped.
+ * Runs it to its end, and writes what happens into the journal, but for the end. Interrupting this stops it, and lasts
+ * until it has stopped.
+ *
+ * The agent may send as much as the log has room for. So a reader that is slow holds the program up in its write, and
+ * nothing is dropped, unless the run is to go on without a reader.
  */
-export const start = Effect.fnUntraced(function*(
+export const run = Effect.fnUntraced(function*(
   client: AgentClient,
-  options: RunOptions
-): Effect.fn.Return<Stream.Stream<ExecutionEvent, RequestError>, SandboxError, Scope.Scope> {
-  const { contextId, executionId, sandboxId } = options
+  options: RunOptions,
+  journal: Journal<ExecutionEvent>
+): Effect.fn.Return<Outcome<ExecutionEvent>, RequestError> {
+  const { context, sandboxId } = options
+  const { dropped, log } = journal
   const clock = yield* Effect.clock
   const ended = yield* Deferred.make<RunEnd>()
   const decoders = { 1: makeUtf8Decoder(), 2: makeUtf8Decoder() }
-  const dropped = { 1: 0, 2: 0 }
   const startedAt = clock.unsafeCurrentTimeMillis()
+  const window = Math.min(OUTPUT_WINDOW, journal.limit / 4)
+  // Credit is given in steps, so that it costs few messages; one is kept for what a program says when it is interrupted.
+  const step = window / 4
   let handle: RunHandle | undefined
+  let outstanding = 0
   let budget = options.maxOutputSize
   let stopReason: StopReason | undefined
-  let halt: SandboxError | undefined
-  let seq = 0
-  // Bytes that have arrived and are part of no event yet: held back by a decoder, or thrown away.
-  let unclaimed = 0
   let raised = false
-  let arrived = 0
+  let delivered = 0
 
-  const inbox = makeInbox<ExecutionEvent, RequestError>((weight) => {
-    if (weight > 0) handle?.allow(weight)
-  })
+  // ---- what there is room for ---------------------------------------------------------------------------------------
 
-  const emit = (event: ExecutionEvent): void => {
-    seq += 1
-    inbox.push(event, unclaimed)
-    unclaimed = 0
+  const allow = (bytes: number): void => {
+    outstanding += bytes
+    handle?.allow(bytes)
   }
 
-  const emitText = (fd: Fd, decoded: { readonly text: string; readonly base64?: string } | undefined): void => {
+  /** Whether it goes on although nobody reads: then the agent may send at all times, and what has no room is dropped. */
+  const isUnread = (): boolean => journal.detached && log.readers() === 0
+
+  const topUp = (): void => {
+    const wanted = window - outstanding
+    if (handle === undefined || wanted < step) return
+    const bytes = isUnread() ? wanted : Math.min(wanted, log.roomFor(window + step) - outstanding - step)
+    if (bytes >= step) allow(bytes)
+  }
+
+  const hasRoom = (bytes: number): boolean =>
+    (!journal.detached && stopReason === undefined) || log.roomFor(bytes + EVENT_COST) >= bytes + EVENT_COST
+
+  // ---- what happens -------------------------------------------------------------------------------------------------
+
+  const emitText = (
+    fd: Fd,
+    decoded: { readonly text: string; readonly base64?: string } | undefined,
+    bytes: number
+  ) => {
     if (decoded !== undefined) {
       const timestamp = Number(clock.unsafeCurrentTimeNanos() / 1000n)
-      emit({ _tag: fd === 1 ? "Stdout" : "Stderr", seq, timestamp, ...decoded })
+      log.append({ _tag: fd === 1 ? "Stdout" : "Stderr", seq: log.next(), timestamp, ...decoded }, bytes + EVENT_COST)
     }
   }
 
-  const discard = (bytes: number): void => {
-    unclaimed += bytes
-    if (unclaimed >= DISCARD_STEP) {
-      handle?.allow(unclaimed)
-      unclaimed = 0
-    }
+  const drop = (fd: Fd, bytes: number): void => {
+    if (fd === 1) dropped.stdout += bytes
+    else dropped.stderr += bytes
   }
 
   const onOutput = (fd: Fd, bytes: Buffer): void => {
+    outstanding -= bytes.length
     const kept = bytes.length > budget ? bytes.subarray(0, budget) : bytes
-    const cut = bytes.length - kept.length
-    arrived += bytes.length
-    budget -= kept.length
-    dropped[fd] += cut
-    if (kept.length > 0) {
-      unclaimed += kept.length
-      emitText(fd, decoders[fd].push(kept))
+    if (hasRoom(kept.length)) {
+      budget -= kept.length
+      delivered += kept.length
+      drop(fd, bytes.length - kept.length)
+      if (kept.length > 0) emitText(fd, decoders[fd].push(kept), kept.length)
+    } else {
+      drop(fd, bytes.length)
     }
-    if (cut > 0) {
-      discard(cut)
-    }
+    topUp()
   }
 
   const onEnd = (end: RunEnd): void => {
@@ -135,18 +146,21 @@ export const start = Effect.fnUntraced(function*(
     }
     for (const fd of [1, 2] as const) {
       const rest = decoders[fd].end()
-      if (dropped[fd] === 0) {
-        emitText(fd, rest)
+      if ((fd === 1 ? dropped.stdout : dropped.stderr) === 0) {
+        emitText(fd, rest, 0)
       } else if (rest !== undefined) {
         // The limit cut a character in two: its first half goes the way of the second.
-        dropped[fd] += Buffer.byteLength(rest.base64 ?? "", "base64")
+        drop(fd, Buffer.byteLength(rest.base64 ?? "", "base64"))
       }
     }
+    handle = undefined
     Deferred.unsafeDone(ended, Effect.succeed(end))
   }
 
   const outcomeOf = (end: RunEnd): string =>
     stopReason ?? (end._tag === "Done" ? (raised ? "error" : "success") : end._tag.toLowerCase())
+
+  // ---- the end ------------------------------------------------------------------------------------------------------
 
   const isLive = Effect.negate(Deferred.isDone(ended))
 
@@ -156,111 +170,109 @@ export const start = Effect.fnUntraced(function*(
 
   const stop = (reason: StopReason): Effect.Effect<void> =>
     Effect.gen(function*() {
-      stopReason ??= reason
-      handle?.interrupt()
-      // Room for what the program says when it is interrupted: nobody may be reading any more.
-      handle?.allow(OUTPUT_WINDOW)
-      if (yield* waitFor(options.interruptGrace)) return
-      handle?.kill()
-      if (yield* waitFor(KILL_GRACE)) return
-      yield* options.abandon
+      if (stopReason === undefined) {
+        stopReason = reason
+        handle?.interrupt()
+        // Room for what the program says when it is interrupted: nobody may be reading any more.
+        allow(step)
+        if (yield* waitFor(options.interruptGrace)) return
+        handle?.kill()
+        if (yield* waitFor(KILL_GRACE)) return
+        yield* options.abandon
+      }
       yield* Deferred.await(ended)
     }).pipe(Effect.whenEffect(isLive), Effect.asVoid)
 
-  const finish = (duration: number, exitCode: number | undefined): void => {
-    emit({
-      _tag: "Ended",
-      seq,
-      duration,
-      timestamp: clock.unsafeCurrentTimeMillis(),
+  const finished = (duration: number, exitCode: number | undefined): Outcome<ExecutionEvent> => {
+    const what = {
       ...(exitCode === undefined ? {} : { exitCode }),
-      ...(dropped[1] + dropped[2] === 0 ? {} : { dropped: { stdout: dropped[1], stderr: dropped[2] } })
-    })
-    inbox.end()
+      ...(dropped.stdout + dropped.stderr + (dropped.results ?? 0) === 0 ? {} : { dropped: { ...dropped } })
+    }
+    const timestamp = clock.unsafeCurrentTimeMillis()
+    return { ...what, event: (seq) => ({ _tag: "Ended", seq, duration, timestamp, ...what }) }
   }
 
   const concludeDeath = Effect.fnUntraced(function*(end: Death) {
     const error = yield* options.describeDeath(end)
     if (stopReason === "timeout") {
-      return inbox.fail(timedOut(options, true))
-    }
-    if (halt !== undefined) {
-      return inbox.fail(halt)
+      return yield* timedOut(options, true)
     }
     // For a command a signal is one way to end; for an interpreter it is not.
     const status = options.request._tag === "Command" && error.code === "kernel_died" ? signalStatus(end) : undefined
-    return status === undefined
-      ? inbox.fail(error)
-      : finish(clock.unsafeCurrentTimeMillis() - startedAt, status)
+    return status === undefined ? yield* error : finished(clock.unsafeCurrentTimeMillis() - startedAt, status)
   })
 
-  const conclude = (end: RunEnd): Effect.Effect<void> => {
+  const conclude = Effect.fnUntraced(function*(end: RunEnd) {
+    yield* options.onFinished(clock.unsafeCurrentTimeMillis() - startedAt, outcomeOf(end), delivered)
     switch (end._tag) {
       case "Died":
-        return concludeDeath(end.message)
+        return yield* concludeDeath(end.message)
       case "Lost":
       case "Refused":
-        return Effect.sync(() => inbox.fail(end.error))
+        return yield* end.error
       case "Done":
-        return Effect.sync(() =>
-          stopReason === "timeout"
-            ? inbox.fail(timedOut(options, false))
-            : halt !== undefined
-            ? inbox.fail(halt)
-            : finish(end.message.duration / 1000, end.message.exitCode)
-        )
+        return stopReason === "timeout"
+          ? yield* timedOut(options, false)
+          : finished(end.message.duration / 1000, end.message.exitCode)
     }
-  }
-
-  emit({
-    _tag: "Started",
-    seq,
-    executionId,
-    sandboxId,
-    ...(contextId === undefined ? {} : { contextId }),
-    timestamp: startedAt
   })
-  if (options.executionCount !== undefined) {
-    emit({ _tag: "ExecutionCount", seq, executionCount: options.executionCount })
+
+  journal.begun(startedAt, options.context)
+  log.append({
+    _tag: "Started",
+    seq: log.next(),
+    executionId: journal.id,
+    sandboxId,
+    ...(context === undefined ? {} : { contextId: context.contextId }),
+    timestamp: startedAt
+  }, EVENT_COST)
+  if (context !== undefined) {
+    log.append({ _tag: "ExecutionCount", seq: log.next(), executionCount: context.executionCount }, EVENT_COST)
   }
 
-  // Uninterruptible from here until the finalizer stands: a run without one would go on with nobody to stop it.
-  yield* Effect.uninterruptible(Effect.gen(function*() {
-    handle = yield* client.start(options.request, {
-      output: onOutput,
-      result: (result, bytes) => {
-        unclaimed += bytes
-        emit({ _tag: "Result", seq, result })
-      },
-      error: (error, bytes) => {
-        unclaimed += bytes
-        // What an interrupted program raises is the interrupt.
-        if (stopReason === undefined) {
-          raised = true
-          emit({ _tag: "Error", seq, error })
-        }
-      },
-      end: onEnd
+  // Interruptible only while it waits: whatever was started is stopped.
+  return yield* Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      outstanding = window
+      handle = yield* client.start(options.request, {
+        output: onOutput,
+        result: (result, bytes) => {
+          outstanding -= bytes
+          if (hasRoom(bytes)) {
+            log.append({ _tag: "Result", seq: log.next(), result }, bytes + EVENT_COST)
+          } else {
+            dropped.results = (dropped.results ?? 0) + 1
+          }
+          topUp()
+        },
+        error: (error, bytes) => {
+          outstanding -= bytes
+          // What an interrupted program raises is the interrupt.
+          if (stopReason === undefined) {
+            raised = true
+            log.append({ _tag: "Error", seq: log.next(), error }, bytes + EVENT_COST)
+          }
+          topUp()
+        },
+        end: onEnd
+      }, window)
+      log.onRoom(topUp)
+      const timer = yield* Effect.forkDaemon(
+        Effect.interruptible(Effect.delay(stop("timeout"), Duration.millis(options.timeoutMs)))
+      )
+      const end = yield* restore(Deferred.await(ended)).pipe(
+        Effect.onInterrupt(() =>
+          stop("interrupted").pipe(
+            Effect.zipRight(Deferred.await(ended)),
+            Effect.flatMap(conclude),
+            Effect.ignore
+          )
+        ),
+        Effect.ensuring(Effect.sync(() => timer.unsafeInterruptAsFork(FiberId.none)))
+      )
+      return yield* conclude(end)
     })
-    const concluding = yield* Effect.forkDaemon(Effect.gen(function*() {
-      const end = yield* Deferred.await(ended)
-      const delivered = arrived - dropped[1] - dropped[2]
-      yield* options.onFinished(clock.unsafeCurrentTimeMillis() - startedAt, outcomeOf(end), delivered)
-      yield* conclude(end)
-    }))
-    yield* Effect.addFinalizer(() => Effect.zipRight(stop("interrupted"), Fiber.await(concluding)))
-  }))
-  const haltBecause = (error: SandboxError) =>
-    Effect.whenEffect(
-      Effect.suspend(() => {
-        if (stopReason === undefined) halt = error
-        return stop("interrupted")
-      }),
-      isLive
-    )
-  yield* Effect.forkScoped(Effect.flatMap(options.halted, haltBecause))
-  yield* Effect.forkScoped(Effect.delay(stop("timeout"), Duration.millis(options.timeoutMs)))
-  return inbox.stream
+  )
 })
 
 /** The exit status of a command that a signal ended, as a shell tells it: 128 and the signal's number. */

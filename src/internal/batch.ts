@@ -3,11 +3,15 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Take from "effect/Take"
-import { type BatchEvent, BatchExecutionJob, type BatchExecutionResult, DEFAULT_PRIORITY } from "../Batch.js"
+import {
+  type BatchEnded,
+  type BatchEvent,
+  BatchExecutionJob,
+  type BatchExecutionResult,
+  DEFAULT_PRIORITY
+} from "../Batch.js"
 import {
   type AnySandboxSDKError,
   ConnectionError,
@@ -26,18 +30,26 @@ import { decodeArguments, invalidArgument, requireId } from "./arguments.js"
 /**
  * What a batch needs of a service.
  */
-export type BatchRunner = Pick<Service, "getSandbox" | "runCode" | "createCodeContext" | "deleteCodeContext">
+export interface BatchRunner extends Pick<Service, "getSandbox" | "createCodeContext" | "deleteCodeContext"> {
+  /** `runCode`; tells the id of its execution as soon as there is one. */
+  readonly runJob: (
+    id: string,
+    code: string,
+    options: RunCodeOptions,
+    begun: (executionId: string) => Effect.Effect<void>
+  ) => Effect.Effect<ExecutionResult, RequestError | ExecutionError>
+}
 
 /** An event without its number, which it gets on its way out. */
-type Unnumbered = BatchEvent extends infer Event ? Event extends BatchEvent ? Omit<Event, "seq"> : never : never
+export type UnnumberedBatchEvent = BatchEvent extends infer Event
+  ? Event extends BatchEvent ? Omit<Event, "seq"> : never
+  : never
 
-type Emit = (event: Unnumbered) => Effect.Effect<void>
+/** Takes an event; lasts until there is room for it. */
+export type EmitBatchEvent = (event: UnnumberedBatchEvent) => Effect.Effect<void>
 
 /** How many jobs a batch can have: more are a mistake, or an attack on who has to keep their results. */
 const MAX_JOBS = 10_000
-
-/** How many events wait for a reader that is slow; the jobs wait then, too. */
-const WAITING_EVENTS = 64
 
 const Jobs = Schema.Struct({
   jobs: Schema.Array(BatchExecutionJob).pipe(
@@ -45,7 +57,10 @@ const Jobs = Schema.Struct({
   ).annotations({ description: "an array of jobs" })
 })
 
-interface Batch {
+/**
+ * What is run, and how.
+ */
+export interface Batch {
   readonly jobs: ReadonlyArray<BatchExecutionJob>
   readonly options: ExecuteBatchOptions
 }
@@ -83,7 +98,12 @@ const findFault = (operation: string, { jobs, options }: Batch): SandboxSDKError
 /**
  * Checks the arguments of a batch.
  */
-export const decodeBatch = (operation: string, id: unknown, jobs: unknown, options: unknown) =>
+export const decodeBatch = (
+  operation: string,
+  id: unknown,
+  jobs: unknown,
+  options: unknown
+): Effect.Effect<Batch, SandboxSDKError> =>
   Effect.gen(function*() {
     yield* requireId(operation, id)
     const batch = {
@@ -96,7 +116,7 @@ export const decodeBatch = (operation: string, id: unknown, jobs: unknown, optio
 
 /** Those of a higher priority first; the sort is stable, so others keep their order. */
 const inOrder = (jobs: ReadonlyArray<BatchExecutionJob>) =>
-  [...jobs.entries()].sort(([, a], [, b]) => (b.priority ?? DEFAULT_PRIORITY) - (a.priority ?? DEFAULT_PRIORITY))
+  [...jobs].sort((a, b) => (b.priority ?? DEFAULT_PRIORITY) - (a.priority ?? DEFAULT_PRIORITY))
 
 const executionOf = (error: AnySandboxSDKError): Execution | undefined =>
   "execution" in error ? error.execution : undefined
@@ -143,11 +163,12 @@ const runJob = (
   id: string,
   job: BatchExecutionJob,
   options: ExecuteBatchOptions,
-  output: Pick<RunCodeOptions, "onStdout" | "onStderr">
+  output: Pick<RunCodeOptions, "onStdout" | "onStderr">,
+  begun: (executionId: string) => Effect.Effect<void>
 ): Effect.Effect<ExecutionResult, RequestError | ExecutionError> => {
   const timeoutMs = job.timeout ?? options.timeoutMs
   const run = (target: Pick<RunCodeOptions, "contextId" | "language">) =>
-    runner.runCode(id, job.code, { ...target, ...output, ...(timeoutMs === undefined ? {} : { timeoutMs }) })
+    runner.runJob(id, job.code, { ...target, ...output, ...(timeoutMs === undefined ? {} : { timeoutMs }) }, begun)
   const language = job.language === undefined ? {} : { language: job.language }
   if ((options.concurrency ?? 1) === 1) {
     return run(options.contextId === undefined ? language : { contextId: options.contextId })
@@ -163,89 +184,85 @@ const runJob = (
   )
 }
 
-/** Runs the jobs and gives their results in the order in which they were given. */
-const runJobs = (
+/** Runs one job, and tells of its beginning, its output and its end. Gives whether it succeeded. */
+const tellJob = Effect.fnUntraced(function*(
   runner: BatchRunner,
   id: string,
-  { jobs, options }: Batch,
-  emit: Emit,
-  outputOf: (jobId: string) => Pick<RunCodeOptions, "onStdout" | "onStderr">
-): Effect.Effect<ReadonlyArray<BatchExecutionResult>, RequestError> =>
-  Effect.gen(function*() {
-    // A sandbox that is not there is one failure, of the batch, and not one of each job.
-    yield* runner.getSandbox(id)
-    const ended = yield* Effect.forEach(
-      inOrder(jobs),
-      ([index, job]) =>
-        Effect.gen(function*() {
-          const timestamp = yield* Clock.currentTimeMillis
-          yield* emit({ _tag: "JobStarted", jobId: job.id, timestamp })
-          const outcome = yield* Effect.either(runJob(runner, id, job, options, outputOf(job.id)))
-          const duration = (yield* Clock.currentTimeMillis) - timestamp
-          const result = outcome._tag === "Right"
-            ? { jobId: job.id, success: true, execution: outcome.right.execution, duration }
-            : failureOf(job.id, outcome.left, duration)
-          yield* emit({ _tag: "JobEnded", result })
-          return { index, result }
-        }),
-      { concurrency: options.concurrency ?? 1 }
+  job: BatchExecutionJob,
+  options: ExecuteBatchOptions,
+  emit: EmitBatchEvent
+) {
+  const timestamp = yield* Clock.currentTimeMillis
+  let isTold = false
+  const started = (about: { readonly executionId?: string }) =>
+    Effect.suspend(() => {
+      isTold = true
+      return emit({ _tag: "JobStarted", jobId: job.id, ...about, timestamp })
+    })
+  const onOutput: RunCodeOptions["onStdout"] = (message) => emit({ _tag: "JobOutput", jobId: job.id, message })
+  const outcome = yield* Effect.either(
+    runJob(
+      runner,
+      id,
+      job,
+      options,
+      { onStdout: onOutput, onStderr: onOutput },
+      (executionId) => started({ executionId })
     )
-    return ended.sort((a, b) => a.index - b.index).map(({ result }) => result)
-  })
+  )
+  yield* Effect.suspend(() => isTold ? Effect.void : started({}))
+  const duration = (yield* Clock.currentTimeMillis) - timestamp
+  const result = outcome._tag === "Right"
+    ? { jobId: job.id, success: true, execution: outcome.right.execution, duration }
+    : failureOf(job.id, outcome.left, duration)
+  yield* emit({ _tag: "JobEnded", result })
+  return result.success
+})
 
 /**
- * Runs jobs and gives their results in the order in which they were given. One job's failure is its result.
+ * Runs jobs, and tells what happens, but for the beginning and the end of the batch. One job's failure is its result.
  *
  * With a concurrency of 1 the jobs run one after the other in the context of the batch: `contextId`, or the default
  * context of the sandbox or of the job's language. With more, each has a new context, which is gone when it has ended.
- * Interrupting this effect stops the jobs that run, and starts no more.
- *
- * Fails with `SandboxSDKError` `invalid_argument` for a malformed job, for two jobs with the same id, and for options
- * that contradict each other; and with what `getSandbox` fails with.
+ * Interrupting this effect stops the jobs that run, and starts no more. Fails with what `getSandbox` fails with.
  */
-export const executeBatch = (
+export const runBatch = Effect.fnUntraced(function*(
   runner: BatchRunner,
   id: string,
-  jobs: ReadonlyArray<BatchExecutionJob>,
-  options?: ExecuteBatchOptions
-): Effect.Effect<ReadonlyArray<BatchExecutionResult>, RequestError> =>
-  Effect.flatMap(
-    decodeBatch("executeBatch", id, jobs, options),
-    (batch) => runJobs(runner, id, batch, () => Effect.void, () => ({}))
+  { jobs, options }: Batch,
+  emit: EmitBatchEvent
+): Effect.fn.Return<Pick<typeof BatchEnded.Type, "succeeded" | "failed" | "duration">, RequestError> {
+  const start = yield* Clock.currentTimeMillis
+  // A sandbox that is not there is one failure, of the batch, and not one of each job.
+  yield* runner.getSandbox(id)
+  const successes = yield* Effect.forEach(
+    inOrder(jobs),
+    (job) => tellJob(runner, id, job, options, emit),
+    { concurrency: options.concurrency ?? 1 }
   )
+  const succeeded = successes.filter((success) => success).length
+  return { succeeded, failed: jobs.length - succeeded, duration: (yield* Clock.currentTimeMillis) - start }
+})
 
 /**
- * The same with what happens as it happens. The last event is `BatchEnded`. A slow reader slows the jobs down; one that
- * leaves stops them.
+ * The results of a batch, in the order in which its jobs were given, from its events.
+ *
+ * @param missing the failure when the events tell nothing of a job.
  */
-export const executeBatchStream = (
-  runner: BatchRunner,
-  id: string,
+export const collectBatch = (
   jobs: ReadonlyArray<BatchExecutionJob>,
-  options?: ExecuteBatchOptions
-): Stream.Stream<BatchEvent, RequestError> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
-    const batch = yield* decodeBatch("executeBatchStream", id, jobs, options)
-    const queue = yield* Queue.bounded<Take.Take<Unnumbered, RequestError>>(WAITING_EVENTS)
-    const emit: Emit = (event) => Effect.asVoid(Queue.offer(queue, Take.of(event)))
-    const start = yield* Clock.currentTimeMillis
-    yield* runJobs(runner, id, batch, emit, (jobId) => {
-      const onOutput: RunCodeOptions["onStdout"] = (message) => emit({ _tag: "JobOutput", jobId, message })
-      return { onStdout: onOutput, onStderr: onOutput }
-    }).pipe(
-      Effect.flatMap((results) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          const succeeded = results.filter(({ success }) => success).length
-          return emit({ _tag: "BatchEnded", succeeded, failed: results.length - succeeded, duration: now - start })
-        })
-      ),
-      Effect.matchCauseEffect({
-        onFailure: (cause) => Queue.offer(queue, Take.failCause(cause)),
-        onSuccess: () => Queue.offer(queue, Take.end)
-      }),
-      Effect.forkScoped
-    )
-    return Stream.flattenTake(Stream.fromQueue(queue))
-  })).pipe(
-    Stream.mapAccum(0, (seq, event) => [seq + 1, { ...event, seq }])
-  )
+  events: Stream.Stream<BatchEvent, RequestError>,
+  missing: (jobId: string) => RequestError
+): Effect.Effect<ReadonlyArray<BatchExecutionResult>, RequestError> =>
+  Effect.suspend(() => {
+    const results = new Map<string, BatchExecutionResult>()
+    return Stream.runForEach(events, (event) =>
+      Effect.sync(() => {
+        if (event._tag === "JobEnded") results.set(event.result.jobId, event.result)
+      })).pipe(
+        Effect.zipRight(Effect.forEach(jobs, ({ id }) => {
+          const result = results.get(id)
+          return result === undefined ? Effect.fail(missing(id)) : Effect.succeed(result)
+        }))
+      )
+  })

@@ -20,6 +20,15 @@ export type SandboxOperations = Pick<
 /** Code and commands. */
 export type RunOperations = Pick<Service, "runCode" | "runCodeStream" | "runTerminal" | "runTerminalStream">
 
+/** Batches. */
+export type BatchOperations = Pick<Service, "executeBatch" | "executeBatchStream">
+
+/** What has been run, or runs. */
+export type ExecutionOperations = Pick<
+  Service,
+  "attach" | "attachBatch" | "listExecutions" | "getExecution" | "cancelExecution"
+>
+
 /** Files. */
 export type FileOperations = Pick<
   Service,

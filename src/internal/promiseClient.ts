@@ -10,6 +10,7 @@ import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "../Bat
 import type { CodeContext } from "../CodeContext.js"
 import { type AnySandboxSDKError, type RequestError, TimeoutError } from "../Errors.js"
 import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "../Execution.js"
+import type { ExecutionInfo } from "../ExecutionInfo.js"
 import type { FileEvent, FileInfo, FileListResponse } from "../File.js"
 import type { MetricsData } from "../Metrics.js"
 import * as Options from "../Options.js"
@@ -223,6 +224,49 @@ export class PromiseClient {
     options?: Options.RunTerminalStreamOptions & CallOptions
   ): StreamIterator<TerminalEvent> {
     return this.#iterate("runTerminalStream", options, (service, rest) => service.runTerminalStream(id, command, rest))
+  }
+
+  /**
+   * The events of a run of code or of a command once more, after the number `after` or from the first one on, then those
+   * that follow as they happen, to the same end. `break` leaves the run alone.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * await using sandbox = await sdk.sandbox({ templateId: "python" })
+   * const code = "import time\nfor n in range(5): print(n); time.sleep(0.1)"
+   * let id = ""
+   * for await (const event of sandbox.runCodeStream(code, { detached: true })) {
+   *   if (event._tag === "Started") id = event.executionId
+   *   if (event._tag === "Stdout") break
+   * }
+   * for await (const event of sandbox.attach(id)) console.log(event)
+   * ```
+   */
+  attach(executionId: string, options?: Options.AttachOptions & CallOptions): StreamIterator<ExecutionEvent> {
+    return this.#iterate("attach", options, (service, rest) => service.attach(executionId, rest))
+  }
+
+  /** The same for a batch. */
+  attachBatch(executionId: string, options?: Options.AttachOptions & CallOptions): StreamIterator<BatchEvent> {
+    return this.#iterate("attachBatch", options, (service, rest) => service.attachBatch(executionId, rest))
+  }
+
+  /** What runs in a sandbox, or waits for its turn there, and what has ended in the last minutes; oldest first. */
+  listExecutions(id: string, options?: CallOptions): Promise<ReadonlyArray<ExecutionInfo>> {
+    return this.#call("listExecutions", options, (service) => service.listExecutions(id))
+  }
+
+  /** An execution as it is now. */
+  getExecution(executionId: string, options?: CallOptions): Promise<ExecutionInfo> {
+    return this.#call("getExecution", options, (service) => service.getExecution(executionId))
+  }
+
+  /** Stops an execution, and resolves when its processes are gone. One that has ended stays as it is. */
+  cancelExecution(executionId: string, options?: CallOptions): Promise<ExecutionInfo> {
+    return this.#call("cancelExecution", options, (service) => service.cancelExecution(executionId))
   }
 
   /** The text of a file. */

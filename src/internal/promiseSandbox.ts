@@ -20,6 +20,7 @@ type OfOne =
   | "executeBatchStream"
   | "runTerminal"
   | "runTerminalStream"
+  | "listExecutions"
   | "readFile"
   | "readFileBytes"
   | "readFileStream"
@@ -43,7 +44,10 @@ type Bound<F> = F extends (id: string, ...args: infer Args) => infer A ? (...arg
 export type Sandbox =
   & { readonly id: string; readonly info: SandboxInfo }
   & { readonly [Name in OfOne]: Bound<PromiseClient[Name]> }
-  & Pick<PromiseClient, "deleteCodeContext" | "restartCodeContext">
+  & Pick<
+    PromiseClient,
+    "deleteCodeContext" | "restartCodeContext" | "attach" | "attachBatch" | "getExecution" | "cancelExecution"
+  >
   & {
     /** Runs code and gives its main result, as JSON, as the schema has it. */
     readonly runCodeAs: <A>(code: string, schema: StandardSchema<A>, options?: RunCodeOptions) => Promise<A>
@@ -76,6 +80,11 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     executeBatchStream: bind(client.executeBatchStream),
     runTerminal: bind(client.runTerminal),
     runTerminalStream: bind(client.runTerminalStream),
+    attach: (...args) => client.attach(...args),
+    attachBatch: (...args) => client.attachBatch(...args),
+    listExecutions: bind(client.listExecutions),
+    getExecution: (...args) => client.getExecution(...args),
+    cancelExecution: (...args) => client.cancelExecution(...args),
     readFile: bind(client.readFile),
     readFileBytes: bind(client.readFileBytes),
     readFileStream: bind(client.readFileStream),

@@ -13,10 +13,12 @@ import { invalidArgument } from "./issue.js"
 export const DEFAULT_CAPTURE_BYTES = 100 * 1024 * 1024
 
 /**
- * Limits how long a call may take as a whole, from here on; what it runs is stopped when the time is over.
+ * Limits how long a call may take as a whole, from here on; what it runs is stopped when the time is over, unless it is
+ * `detached`.
  */
 export const withRequestTimeout =
-  (timeoutMs: number | undefined) => <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
+  (timeoutMs: number | undefined, detached: boolean | undefined) =>
+  <A>(stream: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
     timeoutMs === undefined
       ? stream
       : Stream.interruptWhen(
@@ -24,7 +26,9 @@ export const withRequestTimeout =
         Effect.delay(
           Effect.fail(
             new TimeoutError({
-              message: `The request took longer than ${timeoutMs} ms (requestTimeoutMs); what it ran was stopped.`,
+              message: `The request took longer than ${timeoutMs} ms (requestTimeoutMs); what it ran ${
+                detached === true ? "goes on (detached)" : "was stopped"
+              }.`,
               timeoutMs,
               operation: "request"
             })

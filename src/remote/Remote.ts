@@ -13,6 +13,7 @@ import type { Service } from "../SandboxSDK.js"
 import * as Client from "./Client.js"
 import { batchOperations } from "./operations/Batches.js"
 import { contextOperations } from "./operations/Contexts.js"
+import { executionOperations } from "./operations/Executions.js"
 import { fileOperations } from "./operations/Files.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
@@ -35,6 +36,7 @@ export const make: Effect.Effect<Service, never, SandboxConfig | HttpClient.Http
       // Counted as the `runCode` that it is made of.
       runCodeAs: makeRunCodeAs(runs.runCode),
       ...batchOperations(client),
+      ...executionOperations(client),
       ...fileOperations(client),
       ...contextOperations(client),
       ...templateOperations(client),

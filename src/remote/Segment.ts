@@ -34,5 +34,8 @@ export const sandbox = segment("sandbox", "not_found")
 /** The id of a context. */
 export const context = segment("context", "context_not_found")
 
+/** The id of an execution. */
+export const execution = segment("execution", "execution_not_found")
+
 /** The id of a template. */
 export const template = segment("template", "template_not_found")

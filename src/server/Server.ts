@@ -19,6 +19,7 @@ import * as ApiKeys from "./ApiKeys.js"
 import * as Edge from "./Edge.js"
 import * as Code from "./handlers/Code.js"
 import * as Contexts from "./handlers/Contexts.js"
+import * as Executions from "./handlers/Executions.js"
 import * as Files from "./handlers/Files.js"
 import * as Sandboxes from "./handlers/Sandboxes.js"
 import * as Service from "./handlers/Service.js"
@@ -63,6 +64,7 @@ const shutDown = (server: Server, settings: Complete) =>
 const handlers = Layer.mergeAll(
   Sandboxes.layer,
   Code.layer,
+  Executions.layer,
   Files.layer,
   Contexts.layer,
   Templates.layer,

@@ -13,10 +13,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { EVENT_STREAM, NDJSON } from "../Api.js"
+import { type BatchEvent, JobEnded } from "../Batch.js"
 import type { RequestError } from "../Errors.js"
+import type { ExecutionEvent } from "../Execution.js"
 import { Active, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
 
@@ -100,6 +103,24 @@ export interface RecordOptions<A> {
   readonly id: (record: A) => number
   /** Whether there may be nothing to tell for a long time. */
   readonly quiet?: boolean
+}
+
+const encodeJobEnded = Schema.encodeSync(JobEnded)
+
+/**
+ * How the events of a run are written: they are built here, and of plain values, so that JSON has what the schema would.
+ */
+export const executionEvents = {
+  encode: (event: ExecutionEvent): string => JSON.stringify(event),
+  id: ({ seq }: ExecutionEvent): number => seq
+}
+
+/**
+ * How the events of a batch are written.
+ */
+export const batchEvents = {
+  encode: (event: BatchEvent): string => JSON.stringify(event._tag === "JobEnded" ? encodeJobEnded(event) : event),
+  id: ({ seq }: BatchEvent): number => seq
 }
 
 /**

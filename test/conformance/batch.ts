@@ -60,6 +60,7 @@ export const batch: Part = (it) => {
       const jobs = [{ id: "a", code: "print('hello')\n1" }, { id: "b", code: "2" }]
       const events = yield* Stream.runCollect(sandbox.executeBatchStream(jobs))
       expect([...events].map((event) => event._tag)).toEqual([
+        "BatchStarted",
         "JobStarted",
         "JobOutput",
         "JobEnded",

@@ -100,6 +100,12 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
     ),
   runTerminalStream: (id, command, options) => iterate(() => sdk.runTerminalStream(id, command, options)),
 
+  attach: (executionId, options) => iterate(() => sdk.attach(executionId, options)),
+  attachBatch: (executionId, options) => iterate(() => sdk.attachBatch(executionId, options)),
+  listExecutions: (id) => call((signal) => sdk.listExecutions(id, { signal })),
+  getExecution: (executionId) => call((signal) => sdk.getExecution(executionId, { signal })),
+  cancelExecution: (executionId) => call((signal) => sdk.cancelExecution(executionId, { signal })),
+
   readFile: (id, path, options) => call((signal) => sdk.readFile(id, path, { ...options, signal })),
   readFileBytes: (id, path) => call((signal) => sdk.readFileBytes(id, path, { signal })),
   readFileStream: (id, path) => iterate(() => sdk.readFileStream(id, path)),

@@ -13,6 +13,7 @@ import type { SandboxSDK } from "../../src/SandboxSDK.js"
 import { badArguments } from "./arguments.js"
 import { batch } from "./batch.js"
 import { contexts } from "./contexts.js"
+import { executions } from "./executions.js"
 import { files } from "./files.js"
 import { otherLanguages } from "./languages.js"
 import { lifecycle } from "./lifecycle.js"
@@ -40,6 +41,7 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>):
         files,
         templates,
         batch,
+        executions,
         network,
         badArguments
       ]

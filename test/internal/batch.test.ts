@@ -4,8 +4,9 @@ import * as fc from "fast-check"
 import { BatchEvent, type BatchExecutionJob, BatchExecutionResult } from "../../src/Batch.js"
 import { ExecutionError, SandboxError, TimeoutError } from "../../src/Errors.js"
 import { Execution } from "../../src/Execution.js"
-import { type BatchRunner, executeBatch, executeBatchStream } from "../../src/internal/batch.js"
+import type { BatchRunner } from "../../src/internal/batch.js"
 import type { ExecuteBatchOptions, RunCodeOptions } from "../../src/Options.js"
+import { executeBatch, executeBatchStream } from "../support/batch.js"
 
 /** One run as the runner saw it. */
 interface Run {
@@ -68,8 +69,9 @@ const makeRunner = (existing = "sandbox") => {
           updatedAt: 0
         })
         : Effect.fail(notFound),
-    runCode: (_, code, options = {}) =>
+    runJob: (_, code, options, begun) =>
       Effect.gen(function*() {
+        yield* begun(`exe-${code}`)
         const { contextId, language, timeoutMs } = options
         runs.push({
           code,
@@ -342,11 +344,14 @@ describe("executeBatchStream", () => {
           ? ["BatchEnded", event.succeeded, event.failed]
           : event._tag === "JobOutput"
           ? ["JobOutput", event.jobId, event.message.line]
-          : ["JobStarted", event.jobId]
+          : event._tag === "JobStarted"
+          ? ["JobStarted", event.jobId, event.executionId]
+          : ["BatchStarted", event.executionId]
       )).toEqual([
-        ["JobStarted", "b"],
+        ["BatchStarted", "b1"],
+        ["JobStarted", "b", "exe-raise E"],
         ["JobEnded", "b", false],
-        ["JobStarted", "a"],
+        ["JobStarted", "a", "exe-print 2"],
         ["JobOutput", "a", "0\n"],
         ["JobOutput", "a", "1\n"],
         ["JobEnded", "a", true],
@@ -364,14 +369,14 @@ describe("executeBatchStream", () => {
       let printed = 0
       const counting: BatchRunner = {
         ...runner,
-        runCode: (id, code, options = {}) =>
-          runner.runCode(id, code, {
+        runJob: (id, code, options, begun) =>
+          runner.runJob(id, code, {
             ...options,
             onStdout: (message) => {
               printed += 1
               return options.onStdout?.(message)
             }
-          })
+          }, begun)
       }
       const fiber = yield* Effect.fork(
         Stream.runForEach(
@@ -392,9 +397,9 @@ describe("executeBatchStream", () => {
       const { contexts, runner, running, runs } = makeRunner()
       const jobs = Array.from({ length: 5 }, (_, index) => job(`${index}`, "sleep 1000"))
       const events = yield* finish(
-        Stream.runCollect(Stream.take(executeBatchStream(runner, "sandbox", jobs, { concurrency: 2 }), 2))
+        Stream.runCollect(Stream.take(executeBatchStream(runner, "sandbox", jobs, { concurrency: 2 }), 3))
       )
-      expect(Chunk.size(events)).toBe(2)
+      expect(Chunk.size(events)).toBe(3)
       expect(running()).toBe(0)
       expect(contexts.size).toBe(0)
       expect(runs.length).toBe(2)

@@ -90,7 +90,8 @@ describe("events", () => {
   it("of a batch tell its progress", async () => {
     const { text } = await client.request("POST", `${sandbox}/batch`, { jobs: [{ id: "a", code: "1/0" }] }, NDJSON)
     expect(lines(text)).toMatchObject([
-      { _tag: "JobStarted", jobId: "a", seq: 0 },
+      { _tag: "BatchStarted", seq: 0 },
+      { _tag: "JobStarted", jobId: "a", seq: 1 },
       { _tag: "JobEnded", result: { success: false, error: { _tag: "ExecutionError" } } },
       { _tag: "BatchEnded", failed: 1, succeeded: 0 }
     ])

@@ -4,17 +4,19 @@
  */
 import type { Scope } from "effect"
 import { Effect, Layer, Ref, Stream } from "effect"
+import type { BatchEvent } from "../../src/Batch.js"
 import { SandboxError } from "../../src/Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../src/Execution.js"
 import { decodeArguments, decodeRunCodeOptions } from "../../src/internal/arguments.js"
-import { executeBatch, executeBatchStream } from "../../src/internal/batch.js"
+import type { BatchRunner } from "../../src/internal/batch.js"
 import { collectExecution } from "../../src/internal/collect.js"
 import { makeRunCodeAs } from "../../src/internal/runCodeAs.js"
 import * as Metrics from "../../src/Metrics.js"
-import { CreateSandboxOptions, Millis, RunCodeStreamOptions } from "../../src/Options.js"
+import { AttachOptions, CreateSandboxOptions, Millis, RunCodeStreamOptions } from "../../src/Options.js"
 import { Result } from "../../src/Result.js"
 import type { SandboxInfo } from "../../src/SandboxInfo.js"
 import { SandboxSDK, type Service } from "../../src/SandboxSDK.js"
+import { executeBatch, executeBatchStream } from "./batch.js"
 
 const template = {
   id: "python",
@@ -38,6 +40,25 @@ const file = (path: string, isDirectory = false) =>
     createdAt: 0,
     modifiedAt: 0
   }) as const
+
+const execution = (sandboxId: string) =>
+  ({
+    id: "e1",
+    sandboxId,
+    kind: "code",
+    language: "python",
+    status: "ended",
+    detached: false,
+    startedAt: 0,
+    endedAt: 0,
+    firstSeq: 0,
+    lastSeq: 3
+  }) as const
+
+const knownExecution = (id: string) =>
+  id === "e1"
+    ? Effect.succeed(execution("s1"))
+    : Effect.fail(new SandboxError({ message: `No execution ${id}.`, code: "execution_not_found" }))
 
 /**
  * What `code` makes the service do: `lines N` writes N lines, one chunk each; `raise` raises; `hang` writes a line and
@@ -126,7 +147,12 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
       deleteCodeContext: (contextId: string) => note(`delete ${contextId}`)
     }
 
-    const runner = { getSandbox: get, runCode, ...contexts }
+    const runner = {
+      getSandbox: get,
+      runJob: (...[id, code, options, begun]: Parameters<BatchRunner["runJob"]>) =>
+        Effect.zipRight(begun("e1"), runCode(id, code, options)),
+      ...contexts
+    }
 
     /** What was written; other files hold what they are called. */
     const files = new Map<string, Uint8Array>()
@@ -191,6 +217,23 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
           (event): event is TerminalEvent =>
             event._tag === "Started" || event._tag === "Stdout" || event._tag === "Stderr" || event._tag === "Ended"
         ),
+      attach: (id, input) =>
+        Stream.unwrap(Effect.gen(function*() {
+          const { after = -1 } = yield* decodeArguments(AttachOptions, "attach")(input)
+          yield* knownExecution(id)
+          return Stream.filter(eventsOf("s1", "lines 2"), ({ seq }) => seq > after)
+        })),
+      attachBatch: (id) =>
+        Stream.unwrap(Effect.as(
+          knownExecution(id),
+          Stream.fromIterable<BatchEvent>([
+            { _tag: "BatchStarted", seq: 0, executionId: id, sandboxId: "s1", timestamp: 0 },
+            { _tag: "BatchEnded", seq: 1, succeeded: 0, failed: 0, duration: 0 }
+          ])
+        )),
+      listExecutions: (id) => Effect.as(get(id), [execution(id)]),
+      getExecution: knownExecution,
+      cancelExecution: (id) => Effect.zipLeft(knownExecution(id), note(`cancel ${id}`)),
       readFile: (id, path) => Effect.as(get(id), new TextDecoder().decode(contentOf(path))),
       readFileBytes: (id, path) => Effect.as(get(id), contentOf(path)),
       readFileStream: (id, path) =>

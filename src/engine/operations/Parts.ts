@@ -7,6 +7,7 @@ import type { RequestError, SandboxSDKError } from "../../Errors.js"
 import { requireId } from "../../internal/arguments.js"
 import type { Service as Isolation } from "../../isolation/Isolation.js"
 import type { Network } from "../../Options.js"
+import type { Executions } from "../Executions.js"
 import type { Registry, Running } from "../Registry.js"
 import type { Templates } from "../Templates.js"
 
@@ -15,6 +16,7 @@ import type { Templates } from "../Templates.js"
  */
 export interface Parts {
   readonly registry: Registry
+  readonly executions: Executions
   readonly templates: Templates
   /** That of sandboxes whose template names no image. */
   readonly isolation: Isolation

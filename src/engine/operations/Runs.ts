@@ -4,8 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { CurrentUser } from "../../CurrentUser.js"
-import type { RequestError } from "../../Errors.js"
-import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
+import type { ExecutionError, RequestError } from "../../Errors.js"
+import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "../../Execution.js"
 import {
   decodeArguments,
   decodeRunCodeOptions,
@@ -15,10 +15,11 @@ import {
   requireCommand,
   requireId
 } from "../../internal/arguments.js"
+import type { BatchRunner } from "../../internal/batch.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
 import type { RunOperations } from "../../internal/groups.js"
 import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
-import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
+import { type RunCodeOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import { WORKSPACE } from "../Environment.js"
 import type { RunLimits } from "../LiveSandbox.js"
 import type { Running } from "../Registry.js"
@@ -35,6 +36,12 @@ const isTerminalEvent = (event: ExecutionEvent): event is TerminalEvent =>
 
 const MIB = 1024 * 1024
 
+const lifetimeOf = (options: RunTerminalStreamOptions) => ({
+  detached: options.detached,
+  detachGraceMs: options.detachGraceMs,
+  hold: options.hold
+})
+
 const limitsOf = (
   options: { readonly timeoutMs?: number | undefined; readonly maxOutputSize?: number | undefined },
   { limits: { outputMb }, template }: Running,
@@ -44,28 +51,59 @@ const limitsOf = (
   maxOutputSize: options.maxOutputSize ?? (outputMb === undefined ? maxOutputSize : outputMb * MIB)
 })
 
+/** The job of a batch that code is run for. */
+interface Job {
+  readonly batchId: string
+  readonly begun: (executionId: string) => Effect.Effect<void>
+}
+
+/**
+ * The operations, and how the code of a batch's job is run.
+ */
+export interface Runs {
+  readonly operations: RunOperations
+  readonly runJob: (batchId: string) => BatchRunner["runJob"]
+}
+
 /**
  * Makes the operations.
  */
-export const runOperations = ({ registry }: Parts): RunOperations => {
+export const runOperations = ({ executions, registry }: Parts): Runs => {
   const streamCode = (
     id: string,
     code: string,
     options: RunCodeStreamOptions,
-    maxOutputSize: number
+    maxOutputSize: number,
+    job?: Job
   ): Stream.Stream<ExecutionEvent, RequestError> =>
     Stream.unwrapScoped(Effect.gen(function*() {
-      const sandbox = yield* registry.running(yield* CurrentUser, id)
-      yield* sandbox.busy
-      return yield* sandbox.live.runCode(
-        options.contextId === undefined
-          ? { language: options.language ?? sandbox.template.config.language }
-          : { id: options.contextId },
-        code,
-        options.envs ?? {},
-        limitsOf(options, sandbox, maxOutputSize)
+      const userId = yield* CurrentUser
+      const sandbox = yield* registry.running(userId, id)
+      const language = options.language ?? sandbox.template.config.language
+      const { id: executionId, stream } = yield* executions.run(
+        {
+          ...lifetimeOf(options),
+          userId,
+          sandboxId: id,
+          kind: "code",
+          language: options.contextId === undefined ? language : undefined,
+          batchId: job?.batchId
+        },
+        (journal) =>
+          Effect.scoped(Effect.zipRight(
+            sandbox.busy,
+            sandbox.live.runCode(
+              options.contextId === undefined ? { language } : { id: options.contextId },
+              code,
+              options.envs ?? {},
+              limitsOf(options, sandbox, maxOutputSize),
+              journal
+            )
+          ))
       )
-    })).pipe(withRequestTimeout(options.requestTimeoutMs))
+      if (job !== undefined) yield* job.begun(executionId)
+      return stream
+    })).pipe(withRequestTimeout(options.requestTimeoutMs, options.detached))
 
   const streamCommand = (
     operation: string,
@@ -77,22 +115,41 @@ export const runOperations = ({ registry }: Parts): RunOperations => {
   ): Stream.Stream<TerminalEvent, RequestError> =>
     Stream.unwrapScoped(Effect.gen(function*() {
       const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
-      const sandbox = yield* registry.running(yield* CurrentUser, id)
-      yield* sandbox.busy
-      return yield* sandbox.live.runCommand(
-        { command, cwd, env: options.envs ?? {}, merge },
-        limitsOf(options, sandbox, maxOutputSize)
+      const userId = yield* CurrentUser
+      const sandbox = yield* registry.running(userId, id)
+      const { stream } = yield* executions.run(
+        { ...lifetimeOf(options), userId, sandboxId: id, kind: "terminal" },
+        (journal) =>
+          Effect.scoped(Effect.zipRight(
+            sandbox.busy,
+            sandbox.live.runCommand(
+              { command, cwd, env: options.envs ?? {}, merge },
+              limitsOf(options, sandbox, maxOutputSize),
+              journal
+            )
+          ))
       )
-    })).pipe(withRequestTimeout(options.requestTimeoutMs), Stream.filter(isTerminalEvent))
+      return stream
+    })).pipe(withRequestTimeout(options.requestTimeoutMs, options.detached), Stream.filter(isTerminalEvent))
 
-  return {
-    runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {
+  const runCode = (
+    id: string,
+    code: string,
+    input: RunCodeOptions | undefined,
+    job?: Job
+  ): Effect.Effect<ExecutionResult, RequestError | ExecutionError> =>
+    Effect.gen(function*() {
       const { collect, stream } = yield* decodeRunCodeOptions("runCode", input)
       yield* requireId("runCode", id)
       yield* requireCode("runCode", code)
       yield* refuseTwoTargets("runCode", stream)
       const capture = collect.captureOutput === false ? Infinity : DEFAULT_CAPTURE_BYTES
-      return yield* collectExecution(streamCode(id, code, stream, capture), collect)
+      return yield* collectExecution(streamCode(id, code, stream, capture, job), collect)
+    })
+
+  const operations: RunOperations = {
+    runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {
+      return yield* runCode(id, code, input)
     }),
     runCodeStream: (id, code, input) =>
       Stream.unwrap(Effect.gen(function*() {
@@ -118,5 +175,10 @@ export const runOperations = ({ registry }: Parts): RunOperations => {
         yield* requireCommand("runTerminalStream", command)
         return streamCommand("runTerminalStream", id, command, options, options.mergeOutput ?? false, Infinity)
       })).pipe(Stream.withSpan("SandboxSDK.runTerminalStream"))
+  }
+
+  return {
+    operations,
+    runJob: (batchId) => (id, code, options, begun) => runCode(id, code, options, { batchId, begun })
   }
 }

@@ -4,24 +4,22 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { BatchRecord, NDJSON } from "../../api/Streams.js"
-import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "../../Batch.js"
+import type { BatchEvent, BatchExecutionJob } from "../../Batch.js"
 import { ConnectionError, type RequestError } from "../../Errors.js"
-import { decodeBatch } from "../../internal/batch.js"
+import { collectBatch, decodeBatch } from "../../internal/batch.js"
+import type { BatchOperations } from "../../internal/groups.js"
 import type { ExecuteBatchOptions } from "../../Options.js"
-import type { Service } from "../../SandboxSDK.js"
 import type { Client } from "../Client.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
-
-type Batches = Pick<Service, "executeBatch" | "executeBatchStream">
 
 const isLast = (event: BatchEvent): boolean => event._tag === "BatchEnded"
 
 /**
  * Makes the operations.
  */
-export const batchOperations = (client: Client): Batches => {
+export const batchOperations = (client: Client): BatchOperations => {
   const { metrics, peer, stream } = client
 
   const progress = (
@@ -33,10 +31,11 @@ export const batchOperations = (client: Client): Batches => {
     stoppable(client, operation, isLast)((key) =>
       Stream.unwrap(Effect.gen(function*() {
         const batch = yield* decodeBatch(operation, input, jobs, options)
+        const { hold: _, ...batchOptions } = batch.options
         const id = yield* Segment.sandbox(input)
         return stream(
           { operation, effect: "once", accept: NDJSON, key },
-          (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batch.options } })
+          (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batchOptions } })
         )
       })).pipe(
         metrics.trackBytes("out"),
@@ -57,21 +56,11 @@ export const batchOperations = (client: Client): Batches => {
     // From the progress, too: a batch may take hours, and an answer of which nothing is seen for so long is cut off by
     // what lies on the way.
     executeBatch: Effect.fn("SandboxSDK.executeBatch")(function*(id, jobs, options) {
-      const results = new Map<string, BatchExecutionResult>()
-      yield* Stream.runForEach(progress("executeBatch", id, jobs, options), (event) =>
-        Effect.sync(() => {
-          if (event._tag === "JobEnded") {
-            results.set(event.result.jobId, event.result)
-          }
-        }))
-      return yield* Effect.forEach(jobs, (job) => {
-        const result = results.get(job.id)
-        return result === undefined
-          ? Effect.fail(
-            new ConnectionError({ message: `${peer.url} told nothing of the job ${job.id}.`, url: peer.url })
-          )
-          : Effect.succeed(result)
-      })
+      return yield* collectBatch(
+        jobs,
+        progress("executeBatch", id, jobs, options),
+        (job) => new ConnectionError({ message: `${peer.url} told nothing of the job ${job}.`, url: peer.url })
+      )
     }, metrics.track("executeBatch")),
     executeBatchStream: (id, jobs, options) =>
       progress("executeBatchStream", id, jobs, options).pipe(

@@ -59,7 +59,7 @@ export const runOperations = (client: Client): RunOperations => {
     operation: string,
     input: string,
     code: string,
-    { envs, maxOutputSize, requestTimeoutMs, ...options }: RunCodeStreamOptions,
+    { envs, hold: _, maxOutputSize, requestTimeoutMs, ...options }: RunCodeStreamOptions,
     atMost?: number
   ): Stream.Stream<ExecutionEvent, RequestError> =>
     stoppable(client, operation, isEnd)((key) =>
@@ -75,13 +75,13 @@ export const runOperations = (client: Client): RunOperations => {
           metrics.trackBytes("out"),
           decodeRecords(ExecutionRecord, { peer, isLast: isEnd })
         )
-    ).pipe(counted(options.language), withRequestTimeout(requestTimeoutMs))
+    ).pipe(counted(options.language), withRequestTimeout(requestTimeoutMs, options.detached))
 
   const streamCommand = (
     operation: string,
     input: string,
     command: string,
-    { envs, maxOutputSize, requestTimeoutMs, ...options }: RunTerminalStreamOptions,
+    { envs, hold: _, maxOutputSize, requestTimeoutMs, ...options }: RunTerminalStreamOptions,
     atMost?: number
   ): Stream.Stream<TerminalEvent, RequestError> =>
     stoppable<TerminalEvent>(client, operation, isEnd)((key) =>
@@ -100,7 +100,7 @@ export const runOperations = (client: Client): RunOperations => {
         metrics.trackBytes("out"),
         decodeRecords(TerminalRecord, { peer, isLast: isEnd })
       )
-    ).pipe(counted("bash"), withRequestTimeout(requestTimeoutMs))
+    ).pipe(counted("bash"), withRequestTimeout(requestTimeoutMs, options.detached))
 
   return {
     runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {

@@ -5,10 +5,9 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Api, Caller } from "../../Api.js"
-import { type BatchEvent, type BatchExecutionJob, JobEnded } from "../../Batch.js"
+import type { BatchExecutionJob } from "../../Batch.js"
 import { type RequestError, SandboxError } from "../../Errors.js"
 import type { Ended, ExecutionEvent, ExecutionMetadata, Started } from "../../Execution.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
@@ -62,16 +61,6 @@ const witness = <A extends ExecutionEvent>(stream: Stream.Stream<A, RequestError
   }
 }
 
-// Built here, and of plain values: JSON.stringify writes what the schema would.
-const plain = (event: ExecutionEvent): string => JSON.stringify(event)
-
-const encodeJobEnded = Schema.encodeSync(JobEnded)
-
-const encodeBatch = (event: BatchEvent): string =>
-  JSON.stringify(event._tag === "JobEnded" ? encodeJobEnded(event) : event)
-
-const seq = (event: { readonly seq: number }): number => event.seq
-
 const broken = new SandboxError({
   code: "outcome_unknown",
   message: "The run ended without its end event: nobody knows whether it came to its end."
@@ -121,7 +110,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       if (format !== undefined) {
         yield* openStream
         const { stream } = witness(yield* streamAsCaller(sdk.runCodeStream(id, code, options)))
-        return yield* Streams.records(request, stream, { format, encode: plain, id: seq })
+        return yield* Streams.records(request, stream, { ...Streams.executionEvents, format })
       }
       const { seen, stream } = witness(
         yield* streamAsCaller(sdk.runCodeStream(id, code, { ...options, maxOutputSize: kept(options.maxOutputSize) }))
@@ -146,7 +135,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       if (format !== undefined) {
         yield* openStream
         const { stream } = witness(yield* streamAsCaller(sdk.runTerminalStream(id, command, options)))
-        return yield* Streams.records(request, stream, { format, encode: plain, id: seq })
+        return yield* Streams.records(request, stream, { ...Streams.executionEvents, format })
       }
       const { seen, stream } = witness(
         yield* streamAsCaller(sdk.runTerminalStream(id, command, {
@@ -173,9 +162,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       }
       yield* openStream
       return yield* Streams.records(request, yield* streamAsCaller(sdk.executeBatchStream(id, jobs, options)), {
-        format,
-        encode: encodeBatch,
-        id: seq
+        ...Streams.batchEvents,
+        format
       })
     })
 

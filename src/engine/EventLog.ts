@@ -1,0 +1,225 @@
+/**
+ * The numbered events of one execution: kept within a limit, and read from any number on by any number of readers, each at
+ * its own pace.
+ *
+ * An event is given up, the oldest first, when room is needed and nobody needs it any more: every reader that there is has
+ * had it, and so has every name that events are held for. What nobody has read yet is kept. So there is room as readers
+ * move on, and none when the slowest does not: who appends has to ask for it first (`roomFor`).
+ */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+
+/**
+ * One who reads. `next` is the number of the event that it gets next, `done` that of the first one which it may still be
+ * busy with.
+ */
+export interface Reader {
+  readonly hold: string | undefined
+  next: number
+  done: number
+  wake: (() => void) | undefined
+}
+
+/**
+ * A log.
+ */
+export interface EventLog<A, E> {
+  /** The number of the next event. */
+  readonly next: () => number
+  /** The number of the oldest event that is kept; that of the next one when none is. */
+  readonly first: () => number
+  /** How many bytes are kept. */
+  readonly bytes: () => number
+  /** Adds the next event, which counts `weight` bytes. Ignored after the end. */
+  readonly append: (event: A, weight: number) => void
+  /** Ends it: what was appended is still read. Only the first end counts. */
+  readonly end: (exit: Exit.Exit<unknown, E>) => void
+  readonly ended: () => boolean
+  /** How many bytes there is room for; to have room for so many, what nobody needs any more is given up. */
+  readonly roomFor: (bytes: number) => number
+  /** Whether everything that is kept could be given up. */
+  readonly isIdle: () => boolean
+  /** Called when there may be more room than before: somebody has moved on, or left. */
+  readonly onRoom: (listener: () => void) => void
+  /** Gives up the oldest events that nobody needs, until only so many bytes are kept. */
+  readonly shrink: (bytes: number) => void
+
+  /** A reader of what lies after the event with this number. With a name (`hold`), also what that name has now got. */
+  readonly open: (after: number, hold: string | undefined) => Reader
+  /** Ends a reader. What it has taken counts as read, but for what is held for its name. */
+  readonly close: (reader: Reader, now: number) => void
+  /** All events that a reader has not had; waits for one when there is none. */
+  readonly stream: (reader: Reader) => Stream.Stream<A, E>
+  /** How many readers there are. */
+  readonly readers: () => number
+  /** Since when the first of the names has had no reader; `undefined` when each has one. */
+  readonly heldSince: () => number | undefined
+  /** No longer holds anything for the names that have had no reader since then, or longer. */
+  readonly release: (since: number) => void
+}
+
+interface Hold {
+  from: number
+  readers: number
+  since: number
+}
+
+/** What an event takes beside its text, in bytes: an estimate from above. */
+export const EVENT_COST = 256
+
+/** So many slots of events that were given up are left in the list before it is cut. */
+const SLACK = 256
+
+/**
+ * Makes a log.
+ *
+ * @param limit how many bytes it keeps, and not more than one event above that.
+ */
+export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E> => {
+  // Parallel lists: an event costs no object of its own here. A slot is emptied when its event is given up.
+  let events: Array<A | undefined> = []
+  let weights: Array<number> = []
+  let head = 0
+  let first = 0
+  let bytes = 0
+  let delivered = 0
+  let exit: Exit.Exit<unknown, E> | undefined
+  let listener: (() => void) | undefined
+  const readers = new Set<Reader>()
+  const holds = new Map<string, Hold>()
+
+  const next = (): number => first + events.length - head
+
+  /** The number below which nobody needs an event. */
+  const floor = (): number => {
+    let lowest = readers.size === 0 ? delivered : Infinity
+    for (const { done } of readers) lowest = Math.min(lowest, done)
+    for (const { from } of holds.values()) lowest = Math.min(lowest, from)
+    return lowest
+  }
+
+  const shrink = (most: number): void => {
+    if (bytes <= most) return
+    const end = Math.min(floor(), next())
+    while (bytes > most && first < end) {
+      bytes -= weights[head] ?? 0
+      events[head] = undefined
+      head += 1
+      first += 1
+    }
+    if (head === events.length || (head > SLACK && head * 2 > events.length)) {
+      events = events.slice(head)
+      weights = weights.slice(head)
+      head = 0
+    }
+  }
+
+  const notify = (): void => {
+    for (const reader of readers) {
+      const { wake } = reader
+      reader.wake = undefined
+      wake?.()
+    }
+  }
+
+  const take = (reader: Reader): Effect.Effect<Chunk.Chunk<A>, Option.Option<E>> =>
+    Effect.suspend(() => {
+      // It asks for more, so it has dealt with what it has had.
+      if (reader.done < reader.next) {
+        reader.done = reader.next
+        listener?.()
+      }
+      const end = next()
+      if (reader.next < end) {
+        const chunk: Array<A> = []
+        for (let index = head + reader.next - first; index < events.length; index++) {
+          const event = events[index]
+          if (event !== undefined) chunk.push(event)
+        }
+        reader.next = end
+        return Effect.succeed(Chunk.unsafeFromArray(chunk))
+      }
+      if (exit !== undefined) {
+        return exit._tag === "Success"
+          ? Effect.fail(Option.none())
+          : Effect.failCause(Cause.map(exit.cause, Option.some))
+      }
+      return Effect.async((resume) => {
+        reader.wake = () => resume(take(reader))
+        return Effect.sync(() => {
+          reader.wake = undefined
+        })
+      })
+    })
+
+  return {
+    next,
+    first: () => first,
+    bytes: () => bytes,
+    append: (event, weight) => {
+      if (exit === undefined) {
+        events.push(event)
+        weights.push(weight)
+        bytes += weight
+        shrink(limit)
+        notify()
+      }
+    },
+    end: (how) => {
+      if (exit === undefined) {
+        exit = how
+        notify()
+      }
+    },
+    ended: () => exit !== undefined,
+    roomFor: (wanted) => {
+      shrink(limit - wanted)
+      return limit - bytes
+    },
+    isIdle: () => floor() >= next(),
+    onRoom: (listen) => {
+      listener = listen
+    },
+    shrink,
+    open: (after, name) => {
+      const position = after + 1
+      const reader: Reader = { hold: name, next: position, done: position, wake: undefined }
+      readers.add(reader)
+      if (name !== undefined) {
+        holds.set(name, { from: position, readers: (holds.get(name)?.readers ?? 0) + 1, since: 0 })
+      }
+      listener?.()
+      return reader
+    },
+    close: (reader, now) => {
+      if (readers.delete(reader)) {
+        delivered = Math.max(delivered, reader.next)
+        const hold = reader.hold === undefined ? undefined : holds.get(reader.hold)
+        if (hold !== undefined) {
+          hold.readers -= 1
+          hold.since = now
+        }
+        listener?.()
+      }
+    },
+    stream: (reader) => Stream.repeatEffectChunkOption(take(reader)),
+    readers: () => readers.size,
+    heldSince: () => {
+      let since: number | undefined
+      for (const hold of holds.values()) {
+        if (hold.readers === 0) since = Math.min(since ?? Infinity, hold.since)
+      }
+      return since
+    },
+    release: (since) => {
+      for (const [name, hold] of holds) {
+        if (hold.readers === 0 && hold.since <= since) holds.delete(name)
+      }
+      listener?.()
+    }
+  }
+}

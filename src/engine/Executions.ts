@@ -1,0 +1,539 @@
+/**
+ * What has been run: each run of code, each command and each batch as an object that outlives who started it, with a log of
+ * its events that can be read from anywhere, by anybody who may, and more than once.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { BatchEvent } from "../Batch.js"
+import type { Language } from "../CodeContext.js"
+import { type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
+import type { DroppedOutput, ExecutionEvent } from "../Execution.js"
+import type { ExecutionInfo, ExecutionKind } from "../ExecutionInfo.js"
+import { invalidArgument } from "../internal/arguments.js"
+import type { AttachOptions } from "../Options.js"
+import { EVENT_COST, type EventLog, makeEventLog, type Reader } from "./EventLog.js"
+import * as Expiry from "./Expiry.js"
+import { makeId } from "./Ids.js"
+import { makeOwned } from "./Owned.js"
+
+/**
+ * What is run, for whom, and what becomes of it when nobody reads its events.
+ */
+export interface About {
+  readonly userId: string
+  readonly sandboxId: string
+  readonly kind: ExecutionKind
+  readonly language?: Language | undefined
+  readonly batchId?: string | undefined
+  readonly detached?: boolean | undefined
+  readonly detachGraceMs?: number | undefined
+  readonly hold?: string | undefined
+}
+
+/**
+ * What an execution is given while it runs.
+ */
+export interface Journal<A> {
+  readonly id: string
+  readonly log: EventLog<A, RequestError>
+  /** How many bytes the log keeps. */
+  readonly limit: number
+  /** What has been cut so far. */
+  readonly dropped: { stdout: number; stderr: number; results?: number }
+  /** Whether it goes on without a reader. */
+  readonly detached: boolean
+  /** Tells that it is no longer queued. */
+  readonly begun: (now: number, context?: { readonly contextId: string; readonly language: Language }) => void
+  /** Stops it, with this error for its readers, without waiting for that. */
+  readonly stop: (error: SandboxError) => void
+}
+
+/**
+ * How an execution ended that came to its end, and its last event.
+ */
+export interface Outcome<A> {
+  readonly event: (seq: number) => A
+  readonly exitCode?: number | undefined
+  readonly dropped?: DroppedOutput | undefined
+}
+
+/**
+ * What an execution does: writes all events but the last one into its journal. It is interrupted to be stopped, and has
+ * to last until everything that belongs to it is gone.
+ */
+export type Work<A> = (journal: Journal<A>) => Effect.Effect<Outcome<A>, RequestError>
+
+/**
+ * An execution that was started, and its events for who has started it.
+ */
+export interface Started<A> {
+  readonly id: string
+  readonly stream: Stream.Stream<A, RequestError>
+}
+
+/**
+ * The executions of an engine. Each belongs to a user, and does not exist for any other.
+ */
+export interface Executions {
+  /** Starts a run of code or of a command. Closing the scope stops it, unless it may go on without a reader. */
+  readonly run: (about: About, work: Work<ExecutionEvent>) => Effect.Effect<Started<ExecutionEvent>, never, Scope.Scope>
+  /** The same for a batch. */
+  readonly batch: (about: About, work: Work<BatchEvent>) => Effect.Effect<Started<BatchEvent>, never, Scope.Scope>
+  /** Its events, from a number on. Fails with `execution_not_found`, `events_lost`, `invalid_argument`. */
+  readonly attach: (
+    userId: string,
+    id: string,
+    options: AttachOptions
+  ) => Effect.Effect<Stream.Stream<ExecutionEvent, RequestError>, RequestError, Scope.Scope>
+  readonly attachBatch: (
+    userId: string,
+    id: string,
+    options: AttachOptions
+  ) => Effect.Effect<Stream.Stream<BatchEvent, RequestError>, RequestError, Scope.Scope>
+  /** Those of a sandbox, oldest first. */
+  readonly list: (userId: string, sandboxId: string) => Effect.Effect<ReadonlyArray<ExecutionInfo>>
+  readonly get: (userId: string, id: string) => Effect.Effect<ExecutionInfo, SandboxError>
+  /** Stops it, and waits until it has stopped. */
+  readonly cancel: (userId: string, id: string) => Effect.Effect<ExecutionInfo, SandboxError>
+  /** Waits until no code and no command of a sandbox runs any more. */
+  readonly over: (sandboxId: string) => Effect.Effect<void>
+  /** Begins to stop all batches, so that they start nothing more. */
+  readonly stopBatches: Effect.Effect<void>
+}
+
+/**
+ * How executions are kept.
+ */
+export interface ExecutionsOptions {
+  /** How many bytes of events one keeps. */
+  readonly logBytes: number
+  /** How long those that have ended are kept, in milliseconds. */
+  readonly retentionMs: number
+}
+
+/** What an execution takes beside its events, in bytes: an estimate from above. */
+const EXECUTION_COST = 2 * 1024
+
+/** How many bytes a log keeps that has been read to its end, by somebody who cannot have missed anything. */
+const READ_BYTES = 8 * 1024
+
+/** How many bytes the executions of a sandbox may take that have been read to their end. */
+const SANDBOX_READ_BYTES = 32 * 1024
+
+/** How many bytes the executions of a sandbox may take that have ended, and those of all sandboxes together. */
+const SANDBOX_BYTES = 32 * 1024 * 1024
+const ENGINE_BYTES = 256 * 1024 * 1024
+
+/** How long something is held for a name that has no reader, in milliseconds; longer where the grace is. */
+const HOLD_MS = 30_000
+
+type Events =
+  | { readonly _tag: "Run"; readonly log: EventLog<ExecutionEvent, RequestError> }
+  | { readonly _tag: "Batch"; readonly log: EventLog<BatchEvent, RequestError> }
+
+interface Entry {
+  readonly id: string
+  readonly about: About
+  readonly events: Events
+  readonly graceMs: number
+  readonly dropped: { stdout: number; stderr: number; results?: number }
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  contextId: string | undefined
+  language: Language | undefined
+  queued: boolean
+  startedAt: number
+  endedAt: number | undefined
+  exitCode: number | undefined
+  error: RequestError | undefined
+  /** Why it was stopped. */
+  why: SandboxError | undefined
+  /** Since when nobody reads it, in milliseconds since the epoch. */
+  unreadSince: number
+  /** Whether it has ended, and somebody has had all of it. */
+  read: boolean
+  /** What it counts for, once it has ended. */
+  cost: number
+}
+
+/** The executions of one sandbox. */
+interface Ledger {
+  readonly entries: Set<Entry>
+  ended: number
+  read: number
+}
+
+const cancelled = (sandboxId: string, why: string) => new SandboxError({ code: "cancelled", message: why, sandboxId })
+
+const notFound = (id: string) =>
+  new SandboxError({
+    code: "execution_not_found",
+    message: `There is no execution "${id}". It was never started, or it ended some time ago and has been forgotten.`
+  })
+
+const lost = (after: number, log: Pick<EventLog<never, never>, "first" | "next">) =>
+  new SandboxError({
+    code: "events_lost",
+    field: "after",
+    message: log.first() === log.next()
+      ? `The events after number ${after} are no longer kept; the last one was number ${log.next() - 1}.`
+      : `The events after number ${after} are no longer all kept: there are some from number ${log.first()} on ` +
+        `(after: ${log.first() - 1}).`
+  })
+
+const infoOf = (entry: Entry): ExecutionInfo => {
+  const { about, dropped, endedAt, error, events: { log } } = entry
+  const anyDropped = dropped.stdout + dropped.stderr + (dropped.results ?? 0) > 0
+  return {
+    id: entry.id,
+    sandboxId: about.sandboxId,
+    kind: about.kind,
+    ...(entry.language === undefined ? {} : { language: entry.language }),
+    ...(entry.contextId === undefined ? {} : { contextId: entry.contextId }),
+    ...(about.batchId === undefined ? {} : { batchId: about.batchId }),
+    status: endedAt === undefined ? (entry.queued ? "queued" : "running") : (error === undefined ? "ended" : "failed"),
+    detached: about.detached === true,
+    startedAt: entry.startedAt,
+    ...(endedAt === undefined ? {} : { endedAt }),
+    ...(entry.exitCode === undefined ? {} : { exitCode: entry.exitCode }),
+    ...(error === undefined ? {} : { error }),
+    firstSeq: log.first(),
+    lastSeq: log.next() - 1,
+    ...(anyDropped ? { dropped: { ...dropped } } : {})
+  }
+}
+
+/**
+ * Makes it. When the scope closes, all executions have ended.
+ */
+export const make = Effect.fn("Executions.make")(function*(
+  options: ExecutionsOptions
+): Effect.fn.Return<Executions, never, Scope.Scope> {
+  const clock = yield* Effect.clock
+  const engine = yield* Effect.scope
+  const owned = makeOwned<Entry>()
+  const ledgers = new Map<string, Ledger>()
+  const running = new Set<Entry>()
+  /** Those that run and of which something has to be looked at some time. */
+  const watched = new Set<Entry>()
+  /** Those that have ended, in the order in which they did. */
+  const over = new Set<Entry>()
+  let kept = 0
+
+  const now = (): number => clock.unsafeCurrentTimeMillis()
+
+  // ---- which are kept -----------------------------------------------------------------------------------------------
+
+  const ledgerOf = (sandboxId: string): Ledger => {
+    const known = ledgers.get(sandboxId)
+    if (known !== undefined) return known
+    const made: Ledger = { entries: new Set(), ended: 0, read: 0 }
+    ledgers.set(sandboxId, made)
+    return made
+  }
+
+  const count = (ledger: Ledger, entry: Entry, bytes: number): void => {
+    kept += bytes - entry.cost
+    ledger.ended += bytes - entry.cost
+    if (entry.read) ledger.read += bytes - entry.cost
+    entry.cost = bytes
+  }
+
+  const forget = (entry: Entry): void => {
+    const { sandboxId, userId } = entry.about
+    const ledger = ledgerOf(sandboxId)
+    count(ledger, entry, 0)
+    over.delete(entry)
+    owned.delete(userId, entry.id)
+    ledger.entries.delete(entry)
+    if (ledger.entries.size === 0) ledgers.delete(sandboxId)
+  }
+
+  const forgetFirst = (entries: Iterable<Entry>, which: (entry: Entry) => boolean): void => {
+    for (const entry of entries) {
+      if (which(entry)) return forget(entry)
+    }
+  }
+
+  const hasEnded = (entry: Entry): boolean => entry.endedAt !== undefined
+
+  /** What has ended is counted, and the oldest are forgotten where that is too much. */
+  const settle = (entry: Entry): void => {
+    if (!over.has(entry)) return
+    const ledger = ledgerOf(entry.about.sandboxId)
+    count(ledger, entry, EXECUTION_COST + entry.events.log.bytes())
+    while (ledger.read > SANDBOX_READ_BYTES) forgetFirst(ledger.entries, (one) => one.read)
+    while (ledger.ended > SANDBOX_BYTES) forgetFirst(ledger.entries, hasEnded)
+    while (kept > ENGINE_BYTES) forgetFirst(over, hasEnded)
+  }
+
+  // ---- what ends at a time ------------------------------------------------------------------------------------------
+
+  const graceEnds = ({ about, events, graceMs, unreadSince }: Entry): number =>
+    about.detached === true || events.log.readers() > 0 ? Infinity : unreadSince + graceMs
+
+  const holdMs = (entry: Entry): number => Math.max(entry.graceMs, HOLD_MS)
+
+  const holdEnds = (entry: Entry): number => {
+    const since = entry.events.log.heldSince()
+    return since === undefined ? Infinity : since + holdMs(entry)
+  }
+
+  const stop = (entry: Entry, why: SandboxError): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (!hasEnded(entry)) entry.why ??= why
+      return entry.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(entry.fiber))
+    })
+
+  const unread = (entry: Entry) =>
+    cancelled(
+      entry.about.sandboxId,
+      entry.graceMs === 0
+        ? "The run was stopped because whoever had started it left."
+        : `The run was stopped because nobody had read its output for ${entry.graceMs} ms (detachGraceMs).`
+    )
+
+  const next = (): number => {
+    let earliest = Infinity
+    for (const entry of watched) earliest = Math.min(earliest, graceEnds(entry), holdEnds(entry))
+    for (const { endedAt } of over) {
+      return Math.min(earliest, (endedAt ?? 0) + options.retentionMs)
+    }
+    return earliest
+  }
+
+  const expire = (at: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      for (const entry of over) {
+        if ((entry.endedAt ?? 0) + options.retentionMs > at) break
+        forget(entry)
+      }
+      const stops: Array<Effect.Effect<unknown>> = []
+      for (const entry of watched) {
+        if (holdEnds(entry) <= at) entry.events.log.release(at - holdMs(entry))
+        if (graceEnds(entry) <= at) {
+          watched.delete(entry)
+          stops.push(Effect.forkIn(stop(entry, unread(entry)), engine))
+        } else if (graceEnds(entry) === Infinity && holdEnds(entry) === Infinity) {
+          watched.delete(entry)
+        }
+      }
+      return Effect.all(stops, { discard: true })
+    })
+
+  const soonest = yield* Expiry.make(next, expire)
+
+  // ---- from beginning to end ----------------------------------------------------------------------------------------
+
+  const errorOf = (entry: Entry, cause: Cause.Cause<RequestError>): RequestError =>
+    entry.why ?? Option.getOrElse(Cause.failureOption(cause), () =>
+      Cause.isInterruptedOnly(cause)
+        ? cancelled(entry.about.sandboxId, "The run was stopped.")
+        : new SandboxSDKError({ code: "internal", message: "The engine failed at this run; its log says why." }))
+
+  const conclude = <A extends object>(
+    entry: Entry,
+    log: EventLog<A, RequestError>,
+    exit: Exit.Exit<Outcome<A>, RequestError>
+  ): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const endedAt = now()
+      entry.endedAt = endedAt
+      entry.queued = false
+      running.delete(entry)
+      watched.delete(entry)
+      over.add(entry)
+      if (Exit.isSuccess(exit)) {
+        entry.exitCode = exit.value.exitCode
+        log.append(exit.value.event(log.next()), EVENT_COST)
+        log.end(Exit.void)
+      } else {
+        entry.error = errorOf(entry, exit.cause)
+        log.end(Exit.fail(entry.error))
+      }
+      settle(entry)
+      const died = Exit.isFailure(exit) && Option.isSome(Cause.dieOption(exit.cause))
+      return Effect.zipRight(
+        died ? Effect.logError("An execution died.", exit.cause) : Effect.void,
+        soonest(endedAt + options.retentionMs)
+      )
+    })
+
+  const leave = (entry: Entry, reader: Reader, isStarter: boolean): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { log } = entry.events
+      const at = now()
+      log.close(reader, at)
+      if (hasEnded(entry)) {
+        if (log.ended() && reader.hold === undefined && reader.done === log.next() && !entry.read && over.has(entry)) {
+          const ledger = ledgerOf(entry.about.sandboxId)
+          entry.read = true
+          ledger.read += entry.cost
+          log.shrink(READ_BYTES)
+          settle(entry)
+        }
+        return Effect.void
+      }
+      if (isStarter && entry.about.detached !== true && entry.graceMs === 0) return stop(entry, unread(entry))
+      entry.unreadSince = at
+      watched.add(entry)
+      return soonest(Math.min(graceEnds(entry), holdEnds(entry)))
+    })
+
+  const start = <A extends object>(
+    about: About,
+    wrap: (log: EventLog<A, RequestError>) => Events,
+    work: Work<A>
+  ): Effect.Effect<Started<A>, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.gen(function*() {
+        const log = makeEventLog<A, RequestError>(options.logBytes)
+        const entry: Entry = {
+          id: yield* makeId("exe"),
+          about,
+          events: wrap(log),
+          graceMs: about.detachGraceMs ?? 0,
+          dropped: { stdout: 0, stderr: 0 },
+          fiber: undefined,
+          contextId: undefined,
+          language: about.language,
+          queued: true,
+          startedAt: now(),
+          endedAt: undefined,
+          exitCode: undefined,
+          error: undefined,
+          why: undefined,
+          unreadSince: Infinity,
+          read: false,
+          cost: 0
+        }
+        const journal: Journal<A> = {
+          id: entry.id,
+          log,
+          limit: options.logBytes,
+          dropped: entry.dropped,
+          detached: about.detached === true,
+          begun: (at, context) => {
+            entry.queued = false
+            entry.startedAt = at
+            entry.contextId = context?.contextId
+            entry.language = context?.language
+          },
+          stop: (error) => {
+            if (!hasEnded(entry)) entry.why ??= error
+            entry.fiber?.unsafeInterruptAsFork(FiberId.none)
+          }
+        }
+        const reader = log.open(-1, about.hold)
+        owned.set(about.userId, entry.id, entry)
+        ledgerOf(about.sandboxId).entries.add(entry)
+        running.add(entry)
+        // Not the caller's to interrupt, and not before it can conclude: this cannot be interrupted, and hands that on.
+        entry.fiber = yield* Effect.forkDaemon(
+          Effect.onExit(Effect.interruptible(work(journal)), (exit) => conclude(entry, log, exit))
+        )
+        return { entry, reader, log }
+      }),
+      ({ entry, reader }) => leave(entry, reader, true)
+    ).pipe(Effect.map(({ entry: { id }, log, reader }) => ({ id, stream: log.stream(reader) })))
+
+  // ---- operations ---------------------------------------------------------------------------------------------------
+
+  const find = (userId: string, id: string): Effect.Effect<Entry, SandboxError> =>
+    Effect.suspend(() => {
+      const entry = owned.get(userId, id)
+      return entry === undefined ? Effect.fail(notFound(id)) : Effect.succeed(entry)
+    })
+
+  const read = <A extends object>(
+    operation: string,
+    entry: Entry,
+    log: EventLog<A, RequestError>,
+    { after = -1, hold }: AttachOptions
+  ): Effect.Effect<Stream.Stream<A, RequestError>, RequestError, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.suspend((): Effect.Effect<Reader, RequestError> => {
+        if (after >= log.next()) {
+          return Effect.fail(invalidArgument(
+            operation,
+            "after",
+            `after is ${after}, but this execution has no event with that number yet; the last one is ${
+              log.next() - 1
+            }.`
+          ))
+        }
+        return after + 1 < log.first() ? Effect.fail(lost(after, log)) : Effect.succeed(log.open(after, hold))
+      }),
+      (reader) => leave(entry, reader, false)
+    ).pipe(Effect.map(log.stream))
+
+  const notOf = (operation: string, entry: Entry, other: string) =>
+    invalidArgument(
+      operation,
+      "executionId",
+      `the execution "${entry.id}" is ${entry.events._tag === "Batch" ? "a batch" : "no batch"}; use ${other}.`
+    )
+
+  yield* Effect.addFinalizer(() => Effect.forEach([...running], waitFor, { discard: true }))
+
+  return {
+    run: (about, work) => start(about, (log) => ({ _tag: "Run", log }), work),
+    batch: (about, work) => start(about, (log) => ({ _tag: "Batch", log }), work),
+    attach: Effect.fnUntraced(function*(userId, id, attachOptions) {
+      const entry = yield* find(userId, id)
+      return entry.events._tag === "Run"
+        ? yield* read("attach", entry, entry.events.log, attachOptions)
+        : yield* notOf("attach", entry, "attachBatch")
+    }),
+    attachBatch: Effect.fnUntraced(function*(userId, id, attachOptions) {
+      const entry = yield* find(userId, id)
+      return entry.events._tag === "Batch"
+        ? yield* read("attachBatch", entry, entry.events.log, attachOptions)
+        : yield* notOf("attachBatch", entry, "attach")
+    }),
+    list: (userId, sandboxId) =>
+      Effect.sync(() =>
+        [...ledgers.get(sandboxId)?.entries ?? []].filter(({ about }) => about.userId === userId).map(infoOf)
+      ),
+    get: (userId, id) => Effect.map(find(userId, id), infoOf),
+    cancel: Effect.fnUntraced(function*(userId, id) {
+      const entry = yield* find(userId, id)
+      yield* stop(entry, cancelled(entry.about.sandboxId, "The run was stopped by cancelExecution."))
+      return infoOf(entry)
+    }),
+    over: (sandboxId) =>
+      Effect.suspend(() =>
+        Effect.forEach(
+          [...running].filter(({ about, events }) => about.sandboxId === sandboxId && events._tag === "Run"),
+          waitFor,
+          { discard: true }
+        )
+      ),
+    stopBatches: Effect.suspend(() =>
+      Effect.forEach(
+        [...running].filter(({ events }) => events._tag === "Batch"),
+        (entry) =>
+          Effect.forkIn(
+            stop(
+              entry,
+              new SandboxError({
+                code: "terminated",
+                message: "The batch was stopped because the engine ended.",
+                sandboxId: entry.about.sandboxId
+              })
+            ),
+            engine
+          ),
+        { discard: true }
+      )
+    )
+  }
+})
+
+const waitFor = ({ fiber }: Entry): Effect.Effect<void> =>
+  fiber === undefined ? Effect.void : Effect.asVoid(Fiber.await(fiber))
