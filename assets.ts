@@ -16,7 +16,7 @@ const bundle = async (file: string) => {
     write: false,
     metafile: true,
     platform: "node",
-    target: "node20",
+    target: "node18",
     format: "cjs",
     minify: true,
     legalComments: "none",

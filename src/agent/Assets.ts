@@ -20,6 +20,7 @@ import javascriptProxy from "./kernels/proxy.ts?asset"
 import languages from "./languages.py?asset"
 import link from "./link.py?asset"
 import loop from "./loop.py?asset"
+import agentInNode from "./node/agent.ts?asset"
 import paths from "./paths.py?asset"
 import processes from "./processes.py?asset"
 import proxy from "./proxy.py?asset"
@@ -38,6 +39,7 @@ import watching from "./watching.py?asset"
  */
 export const assets: Readonly<Record<string, string>> = {
   "agent.py": agent,
+  "agent.cjs": agentInNode,
   "attribution.py": attribution,
   "charts.py": charts,
   "commands.py": commands,

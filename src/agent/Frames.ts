@@ -2,7 +2,7 @@
  * The framing of `Protocol`: `u32le headerLength · u32le blobLength · header (UTF-8 JSON) · blob`.
  */
 import { Buffer } from "node:buffer"
-import { MAX_BLOB_BYTES, MAX_HEADER_BYTES } from "./Protocol.js"
+import { MAX_BLOB_BYTES, MAX_HEADER_BYTES } from "./Limits.js"
 
 const PREFIX_BYTES = 8
 
@@ -61,9 +61,22 @@ const parseHeader = (bytes: Buffer): { readonly value: unknown } | undefined => 
 }
 
 /**
- * Makes a parser. Linear in the bytes: nothing is scanned or copied twice, however they are cut.
+ * The longest parts of a frame that are accepted, in bytes.
  */
-export const makeFrameParser = (handler: FrameHandler): FrameParser => {
+export interface FrameLimits {
+  readonly header: number
+  readonly blob: number
+}
+
+/**
+ * Makes a parser. Linear in the bytes: nothing is scanned or copied twice, however they are cut.
+ *
+ * @param limits those of what an agent sends, if not others.
+ */
+export const makeFrameParser = (
+  handler: FrameHandler,
+  limits: FrameLimits = { header: MAX_HEADER_BYTES, blob: MAX_BLOB_BYTES }
+): FrameParser => {
   let state: "prefix" | "header" | "blob" | "violated" = "prefix"
   let wanted = PREFIX_BYTES
   let parts: Array<Buffer> = []
@@ -89,11 +102,11 @@ export const makeFrameParser = (handler: FrameHandler): FrameParser => {
       case "prefix": {
         const headerLength = bytes.readUInt32LE(0)
         blobLength = bytes.readUInt32LE(4)
-        if (headerLength > MAX_HEADER_BYTES) {
-          return violate(`a header of ${headerLength} bytes (at most ${MAX_HEADER_BYTES})`)
+        if (headerLength > limits.header) {
+          return violate(`a header of ${headerLength} bytes (at most ${limits.header})`)
         }
-        if (blobLength > MAX_BLOB_BYTES) {
-          return violate(`a blob of ${blobLength} bytes (at most ${MAX_BLOB_BYTES})`)
+        if (blobLength > limits.blob) {
+          return violate(`a blob of ${blobLength} bytes (at most ${limits.blob})`)
         }
         return expect("header", headerLength)
       }

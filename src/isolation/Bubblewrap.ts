@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Os from "node:os"
+import * as AgentProgram from "./AgentProgram.js"
 import * as BubblewrapProgram from "./BubblewrapProgram.js"
 import * as Cgroup from "./Cgroup.js"
 import * as Check from "./Check.js"
@@ -27,6 +28,12 @@ export interface BubblewrapOptions {
   readonly path?: string | undefined
   /** Where the check makes its short-lived folder; the system's folder for temporary files by default. */
   readonly temporaryDirectory?: string | undefined
+  /**
+   * What the agent has to be written in: for tests. With Node, code in Python cannot be had, whatever the host has.
+   *
+   * @internal
+   */
+  readonly agent?: AgentProgram.AgentKind | undefined
 }
 
 const WALL: Check.Wall = {
@@ -57,18 +64,22 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
 
   const makeWorkspace = Workspace.make(disks)
 
-  const launch = Effect.fnUntraced(function*(launching: LaunchOptions) {
-    return yield* Launch.launch(launching, {
-      program: yield* program,
-      systemMounts: yield* systemMounts,
-      runtimes: yield* found,
-      cgroups: yield* cgroups
+  const launchWith = (agent: AgentProgram.AgentKind | undefined) =>
+    Effect.fnUntraced(function*(launching: LaunchOptions) {
+      return yield* Launch.launch(launching, {
+        program: yield* program,
+        systemMounts: yield* systemMounts,
+        runtimes: yield* found,
+        cgroups: yield* cgroups,
+        agent
+      })
     })
-  })
+  const launch = launchWith(options.agent)
 
   const inspect = Check.inspect({
     wall: WALL,
-    launch,
+    // The check is a program in Python.
+    launch: launchWith("python"),
     support: Effect.map(cgroups, ({ support }) => support),
     disks,
     makeWorkspace,
@@ -81,7 +92,9 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
     variables: Effect.succeed({}),
     forImage: noImages,
     // Without a user to try them as, nothing can be said of them: the check tells why.
-    runtimes: Effect.orElseSucceed(found, () => ({ python: [], node: [], bash: [] })),
+    runtimes: Effect.orElseSucceed(found, () => ({ python: [], node: [], bash: [] })).pipe(
+      Effect.map((runtimes) => AgentProgram.runtimesWith(runtimes, options.agent))
+    ),
     check: Effect.gen(function*() {
       const { path, version } = yield* Effect.mapError(program, (error) => error.toSandboxError())
       return yield* Check.check(inspect, [Os.release(), path, version, Host.userId()].join(" "))

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
+import * as AgentProgram from "./AgentProgram.js"
 import type { Program } from "./BubblewrapProgram.js"
 import type { Cgroups, Group } from "./Cgroup.js"
 import * as CommandLine from "./CommandLine.js"
@@ -16,7 +17,7 @@ import * as Diagnosis from "./Diagnosis.js"
 import type { AgentProcess, LaunchOptions } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
-import * as Runtimes from "./Runtimes.js"
+import type * as Runtimes from "./Runtimes.js"
 import * as Seccomp from "./Seccomp.js"
 import { statusOf } from "./Signals.js"
 import * as Spawn from "./Spawn.js"
@@ -30,6 +31,8 @@ export interface Prepared {
   readonly systemMounts: ReadonlyArray<string>
   readonly runtimes: Runtimes.Found
   readonly cgroups: Cgroups
+  /** What the agent has to be written in; by default Python where there is one, and Node otherwise. */
+  readonly agent?: AgentProgram.AgentKind | undefined
 }
 
 const MIB = 1024 * 1024
@@ -42,9 +45,6 @@ const START_TIMEOUT = 10_000
 
 /** How long the end of a sandbox may take, in milliseconds; it takes 15. */
 const END_TIMEOUT = 5_000
-
-/** The processes of a sandbox that its user does not count: the agent. */
-const OWN_PROCESSES = 1
 
 const startFailed = (options: LaunchOptions, message: string): SandboxError =>
   new SandboxError({ code: "start_failed", sandboxId: options.sandboxId, message })
@@ -107,10 +107,15 @@ const end = Effect.fnUntraced(
  */
 export const launch = Effect.fnUntraced(function*(
   options: LaunchOptions,
-  { cgroups, program, runtimes, systemMounts }: Prepared
+  { agent: kind, cgroups, program, runtimes, systemMounts }: Prepared
 ): Effect.fn.Return<AgentProcess, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
-  const python = Runtimes.choose(runtimes.python, options.pythonVersion)
-  if (python === undefined) {
+  const agent = AgentProgram.find(runtimes, {
+    folder: CommandLine.AGENT_FOLDER,
+    pythonVersion: options.pythonVersion,
+    kind,
+    first: true
+  })
+  if (agent === undefined) {
     return yield* new Diagnosis.Unavailable({
       reason: "There is no Python 3 in /usr/bin or /usr/local/bin that starts, and the agent needs one",
       fix: yield* Packages.installCommand(["python3"])
@@ -126,14 +131,14 @@ export const launch = Effect.fnUntraced(function*(
   const user = yield* Users.ofWorkspace(options.workspace)
   const group = yield* cgroups.make(options.sandboxId, {
     memoryBytes: memoryMb * MIB,
-    processes: processes + OWN_PROCESSES,
+    processes: processes + agent.tasks,
     cpus: options.resources.cpus
   }).pipe(Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`)))
 
   const files = Object.values(CommandLine.FILES)
   const child = yield* Spawn.spawn({
     command: program.path,
-    args: ["--args", String(DESCRIPTORS.args), python.path, "-I", CommandLine.AGENT_PATH],
+    args: ["--args", String(DESCRIPTORS.args), agent.command, ...agent.args],
     env: { PATH: "/usr/bin:/bin" },
     user: user.uid === process.geteuid?.() ? undefined : user,
     stdio: ["null", "null", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe", ...files.map(() => "pipe" as const)]

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
+import * as AgentProgram from "./AgentProgram.js"
 import * as Cgroup from "./Cgroup.js"
 import type { Guarantee } from "./Guarantee.js"
 import * as Host from "./Host.js"
@@ -84,8 +85,12 @@ const make = Effect.gen(function*() {
   const launch = Effect.fn("None.launch")(function*(
     options: LaunchOptions
   ): Effect.fn.Return<AgentProcess, SandboxError, Scope.Scope> {
-    const python = Runtimes.choose((yield* found).python, options.pythonVersion)
-    if (python === undefined) {
+    const agent = AgentProgram.find(yield* found, {
+      folder: options.agentDirectory,
+      pythonVersion: options.pythonVersion,
+      first: false
+    })
+    if (agent === undefined) {
       const install = yield* Packages.installCommand(["python3"])
       return yield* startFailed(options, `There is no Python 3, and the agent needs one. Install it: ${install}`)
     }
@@ -93,13 +98,13 @@ const make = Effect.gen(function*() {
     const run = yield* runFolder(options)
     const group = yield* make(options.sandboxId, {
       memoryBytes: options.resources.memoryMb * MIB,
-      processes: options.resources.processes + 1,
+      processes: options.resources.processes + agent.tasks,
       cpus: options.resources.cpus
     }).pipe(Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`)))
     const mark = `${yield* Owner.nameHere}-${randomBytes(8).toString("hex")}`
     const child = yield* Spawn.spawn({
-      command: python.path,
-      args: ["-I", Path.join(options.agentDirectory, "agent.py")],
+      command: agent.command,
+      args: agent.args,
       cwd: options.workspace,
       env: {
         PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",

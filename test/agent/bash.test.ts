@@ -1,8 +1,8 @@
-import { describe, expect, it } from "@effect/vitest"
+import { expect } from "@effect/vitest"
 import { Effect } from "effect"
-import { startAgent, startContext } from "./harness.js"
+import { describeAgents, startAgent, startContext } from "./harness.js"
 
-describe("bash", () => {
+describeAgents("bash", (it) => {
   it.scoped("keeps variables, functions, arrays, folder and options between runs", () =>
     Effect.gen(function*() {
       const agent = yield* startContext("bash")
@@ -132,7 +132,7 @@ describe("bash", () => {
     }))
 })
 
-describe("a language that is not there", () => {
+describeAgents("a language that is not there", (it) => {
   it.scoped("is refused with what is missing", () =>
     Effect.gen(function*() {
       const agent = yield* startAgent({ env: { PATH: "/nowhere" } })

@@ -1,11 +1,11 @@
 /**
  * The proxy in a sandbox, by the real agent: what programs say to it, and what the engine hears of that.
  */
-import { describe, expect, it } from "@effect/vitest"
+import { expect } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { NET_CONNECTIONS, NET_WINDOW, PROXY_PORT } from "../../src/agent/Protocol.js"
-import { type Agent, baseEnv, startAgent } from "./harness.js"
+import { type Agent, baseEnv, describeAgents, startAgent } from "./harness.js"
 
 const startProxy = Effect.tap(startAgent(), (agent) =>
   Effect.sync(() =>
@@ -71,7 +71,7 @@ const forwarded = (agent: Agent, request: string, expected: string) =>
     return { host, port, text }
   })
 
-describe("The proxy of a sandbox", () => {
+describeAgents("The proxy of a sandbox", (it, kind) => {
   it.scopedLive("sends a server the request that was meant for it, for it alone", () =>
     Effect.gen(function*() {
       const agent = yield* startProxy
@@ -291,9 +291,17 @@ print("done")`
       expect((yield* agent.command(connect)).stdout.toString()).toBe("")
       agent.send({ op: "configure", env: baseEnv, limits: {}, proxy: { port: PROXY_PORT, connections: 1 } })
       expect((yield* agent.command(connect)).stdout.toString()).toBe("yes\n")
-      yield* agent.open("c", "python")
-      const { results } = yield* agent.run(
+      yield* agent.open("c", "bash")
+      const { stdout } = yield* agent.run(
         "c",
+        "ls -l /proc/$$/fd | grep -c socket: ; ls -l /proc/self/fd | grep -c socket:"
+      )
+      // Its commands, and its control socket.
+      expect(stdout.toString()).toBe("2\n0\n")
+      if (kind === "node") return
+      yield* agent.open("p", "python")
+      const { results } = yield* agent.run(
+        "p",
         "import os\n[os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{n}')]"
       )
       expect(results[0]?.text?.match(/socket:/g)).toHaveLength(1)

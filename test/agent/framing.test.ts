@@ -97,7 +97,7 @@ describe("the agent's framing", () => {
 describe("the assets", () => {
   it("are all there, as text", () => {
     const names = Fs.readdirSync(source).filter((name) => name.endsWith(".py"))
-    expect(Object.keys(assets).sort()).toEqual([...names, "kernel.bash", "kernel.cjs", "proxy.cjs"].sort())
+    expect(Object.keys(assets).sort()).toEqual([...names, "agent.cjs", "kernel.bash", "kernel.cjs", "proxy.cjs"].sort())
     for (const name of names) {
       expect(assets[name]).toBe(Fs.readFileSync(Path.join(source, name), "utf8"))
     }

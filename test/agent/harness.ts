@@ -1,20 +1,23 @@
 /**
  * Starts the real agent behind bubblewrap and speaks its protocol, message by message.
  */
-import { Effect, Either, Schema } from "effect"
+import { describe, it } from "@effect/vitest"
+import type { Scope } from "effect"
+import { Context, Effect, Either, Schema } from "effect"
 import { Buffer } from "node:buffer"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { Duplex } from "node:stream"
+import { assets } from "../../src/agent/Assets.js"
 import type { EngineMessage, ProcessRequest } from "../../src/agent/Protocol.js"
 import { AgentMessage, MAX_BLOB_BYTES, MAX_HEADER_BYTES, OUTPUT_WINDOW } from "../../src/agent/Protocol.js"
 import type { Language } from "../../src/CodeContext.js"
 import { ErrorInfo } from "../../src/Execution.js"
+import * as AgentProgram from "../../src/isolation/AgentProgram.js"
 import { Result } from "../../src/Result.js"
 
-const source = Path.resolve(import.meta.dirname, "../../src/agent")
 const WAIT_MS = 20_000
 
 /** As root, the sandbox is somebody else, as it is in the product: limits and rights do not bind root. */
@@ -42,19 +45,61 @@ export interface Outcome {
   readonly order: ReadonlyArray<string>
 }
 
-/** The files of `/opt/sandbox`, straight from the sources. */
-const install = (folder: string): void => {
-  for (const directory of [source, Path.join(source, "kernels")]) {
-    for (const name of Fs.readdirSync(directory)) {
-      if (name.endsWith(".py") || name.endsWith(".bash")) {
-        Fs.copyFileSync(Path.join(directory, name), Path.join(folder, name))
-      }
-    }
+/** The files of `/opt/sandbox`. */
+const install = (folder: string, files: Readonly<Record<string, string>>): void => {
+  for (const [name, text] of Object.entries({ ...assets, ...files })) {
+    Fs.writeFileSync(Path.join(folder, name), text)
   }
 }
 
+/** The agent that a test is about. */
+export class AgentUnderTest extends Context.Reference<AgentUnderTest>()("test/agent/AgentUnderTest", {
+  defaultValue: (): AgentProgram.AgentKind => "python"
+}) {}
+
+type Test = <E>(name: string, test: () => Effect.Effect<void, E, Scope.Scope>, timeout?: number) => void
+
+interface Tests {
+  readonly scoped: Test
+  readonly scopedLive: Test
+}
+
+/**
+ * A block of tests that hold for the agent, whatever it is written in: each is made with both.
+ */
+export const describeAgents = (name: string, body: (it: Tests, agent: AgentProgram.AgentKind) => void): void => {
+  for (const agent of ["python", "node"] as const) {
+    describe(`${name} (the agent in ${agent})`, () =>
+      body({
+        scoped: (name, test, timeout) =>
+          it.scoped(name, () => Effect.provideService(test(), AgentUnderTest, agent), timeout),
+        scopedLive: (name, test, timeout) =>
+          it.scopedLive(name, () => Effect.provideService(test(), AgentUnderTest, agent), timeout)
+      }, agent))
+  }
+}
+
+/** What starts it, with the interpreters that this machine has. */
+const commandOf = (kind: AgentProgram.AgentKind): ReadonlyArray<string> => {
+  const program = AgentProgram.find({
+    python: [{ path: "/usr/bin/python3", version: "3" }],
+    node: [{ path: process.execPath, version: process.versions.node }],
+    bash: []
+  }, { folder: "/opt/sandbox", kind, first: true })
+  if (program === undefined) throw new Error(`no agent in ${kind}`)
+  return [program.command, ...program.args]
+}
+
 const bindings = (workspace: string, folder: string): ReadonlyArray<string> => [
-  ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--die-with-parent"],
+  ...[
+    "--as-pid-1",
+    "--unshare-user",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-net",
+    "--unshare-uts",
+    "--die-with-parent"
+  ],
   ...[
     "--new-session",
     "--clearenv",
@@ -317,7 +362,7 @@ export const startAgent = (
   options: {
     readonly limits?: Extract<EngineMessage, { readonly op: "configure" }>["limits"]
     readonly env?: Record<string, string>
-    /** More files for `/opt/sandbox`, by name. */
+    /** More files for `/opt/sandbox`, or others, by name. */
     readonly files?: Readonly<Record<string, string>>
   } = {}
 ) =>
@@ -331,13 +376,13 @@ export const startAgent = (
     Fs.chmodSync(root, 0o755)
     for (const path of [workspace, folder]) Fs.mkdirSync(path)
     if (user.uid !== undefined) Fs.chownSync(workspace, user.uid, user.gid)
-    install(folder)
-    for (const [name, text] of Object.entries(options.files ?? {})) Fs.writeFileSync(Path.join(folder, name), text)
+    install(folder, options.files ?? {})
+    const kind = yield* AgentUnderTest
     const agent = yield* Effect.acquireRelease(
       Effect.sync(() => {
         const child = spawn(
           "bwrap",
-          [...bindings(workspace, folder), "/usr/bin/python3", "-I", "/opt/sandbox/agent.py"],
+          [...bindings(workspace, folder), ...commandOf(kind)],
           { stdio: ["ignore", "ignore", "pipe", "pipe"], cwd: "/", env: { PATH: "/usr/bin:/bin" }, ...user }
         )
         const stream = child.stdio[3]

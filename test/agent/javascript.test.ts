@@ -1,7 +1,7 @@
-import { describe, expect, it } from "@effect/vitest"
+import { expect } from "@effect/vitest"
 import { Effect } from "effect"
 import { assets } from "../../src/agent/Assets.js"
-import { startAgent } from "./harness.js"
+import { describeAgents, startAgent } from "./harness.js"
 
 const start = Effect.gen(function*() {
   const agent = yield* startAgent({ files: { "kernel.cjs": assets["kernel.cjs"] ?? "" }, env: { SHARED: "s" } })
@@ -9,7 +9,7 @@ const start = Effect.gen(function*() {
   return agent
 })
 
-describe("JavaScript, as the agent runs it", () => {
+describeAgents("JavaScript, as the agent runs it", (it) => {
   it.scoped("keeps state, prints, and gives results, errors and variables", () =>
     Effect.gen(function*() {
       const agent = yield* start
