@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
 import type { ProcessRequest } from "../../src/agent/Protocol.js"
 import { STDIN_WINDOW } from "../../src/agent/Protocol.js"
-import { type Agent, startAgent } from "./harness.js"
+import { type Agent, describeAgents, startAgent } from "./harness.js"
 
 const allBytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index))
 const withInput: ProcessRequest = { stdin: true }
@@ -43,7 +43,7 @@ const shows = (agent: Agent, run: number, text: string) =>
     return seen
   })
 
-describe("a process", () => {
+describeAgents("a process", (it, kind) => {
   it.scoped("is a program with its arguments as they are, found by the PATH", () =>
     Effect.gen(function*() {
       const agent = yield* startAgent()
@@ -149,8 +149,8 @@ describe("a process", () => {
       expect(yield* agent.processes("^sleep 12[23]")).toBe(0)
     }))
 
-  it.effect("gets any pieces of input in order and whole", () =>
-    Effect.scoped(Effect.gen(function*() {
+  it.scoped("gets any pieces of input in order and whole", () =>
+    Effect.gen(function*() {
       const agent = yield* startAgent()
       const pieces = fc.array(fc.uint8Array({ maxLength: 5_000 }), { maxLength: 12 })
       for (const [input] of fc.sample(fc.tuple(pieces), 25)) {
@@ -161,7 +161,16 @@ describe("a process", () => {
         expect(stdout.equals(Buffer.concat(input))).toBe(true)
         expect(end).toMatchObject({ ev: "done", exitCode: 0 })
       }
-    })))
+    }))
+
+  if (kind === "node") {
+    it.scoped("is refused a terminal where there is nothing to make one", () =>
+      Effect.gen(function*() {
+        const agent = yield* startAgent()
+        const { end } = yield* agent.command("true", { process: terminal })
+        expect(end).toMatchObject({ ev: "refused", field: "pty" })
+      }))
+  }
 })
 
 describe("a process in a terminal", () => {

@@ -13,6 +13,7 @@ import * as Fs from "node:fs"
 import type { EngineMessage } from "../Protocol.js"
 import { Command } from "./commands.js"
 import type { Context } from "./contexts.js"
+import { closeInherited } from "./descriptors.js"
 import { Egress } from "./egress.js"
 import { codeOf } from "./errors.js"
 import { Fifos } from "./fifos.js"
@@ -74,6 +75,7 @@ export class Agent {
       process.on(signal, () => {})
     }
     process.umask(0o022)
+    closeInherited([descriptors.incoming, descriptors.outgoing])
     if (this.#isolated) {
       const reason = closeMemory([this.privateFolder, "/tmp", "/dev/shm"])
       if (reason !== undefined) {
@@ -95,7 +97,7 @@ export class Agent {
    * Starts a program in a session of its own. When that fails there is no child, and `onFailure` is told why, later.
    */
   start(start: Start, onFailure: (error: unknown) => void): ChildProcess | undefined {
-    const child = this.#starter.start({ ...start, cwd: this.#real(start.cwd) })
+    const child = this.#starter.start({ ...start, cwd: this.real(start.cwd) })
     const { pid } = child
     if (pid === undefined) {
       child.once("error", onFailure)
@@ -108,7 +110,7 @@ export class Agent {
   }
 
   /** Where a path of the sandbox really is. */
-  #real(path: string): string {
+  real(path: string): string {
     return !this.#isolated && (path === PUBLIC || path.startsWith(`${PUBLIC}/`))
       ? (process.env["SANDBOX_WORKSPACE"] ?? "") + path.slice(PUBLIC.length)
       : path
@@ -122,7 +124,7 @@ export class Agent {
       message: `The working directory ${path} ${reason}.`
     })
     try {
-      const real = this.#real(path)
+      const real = this.real(path)
       if (!Fs.statSync(real).isDirectory()) {
         return failed("not_a_directory", "is no directory that can be entered")
       }
@@ -181,6 +183,14 @@ export class Agent {
         return this.jobs.get(message.run)?.interrupt(message.run)
       case "kill":
         return this.jobs.get(message.run)?.kill(message.run)
+      case "signal":
+        return this.#command(message.run)?.signal(message.signal)
+      case "stdin.data":
+        return this.#command(message.run)?.give(blob)
+      case "stdin.end":
+        return this.#command(message.run)?.give(undefined)
+      case "resize":
+        return
       case "credit": {
         const run = this.runs.get(message.run)
         return run === undefined
@@ -209,6 +219,11 @@ export class Agent {
     }
   }
 
+  #command(run: number): Command | undefined {
+    const job = this.jobs.get(run)
+    return job instanceof Command ? job : undefined
+  }
+
   #configure({ env, limits, proxy, syncFiles }: Extract<EngineMessage, { readonly op: "configure" }>): void {
     this.env = this.#isolated ? env : this.#environmentOutside(env)
     const { processes, ...others } = limits
@@ -227,7 +242,7 @@ export class Agent {
   /** Without isolation. */
   #environmentOutside(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
     const real = Object.fromEntries(
-      ["HOME", "PATH"].map((name) => [name, (env[name] ?? "").split(":").map((part) => this.#real(part)).join(":")])
+      ["HOME", "PATH"].map((name) => [name, (env[name] ?? "").split(":").map((part) => this.real(part)).join(":")])
     )
     // Marks what is started here, so that the engine finds and ends it even when this process was killed.
     const owner = process.env["SANDBOX_OWNER"]

@@ -1,56 +1,49 @@
 /**
- * Shell commands: each a session of its own.
+ * Commands and programs: each a session of its own.
  */
 import type { StdioOptions } from "node:child_process"
 import * as Fs from "node:fs"
+import { constants } from "node:os"
 import type { EngineMessage } from "../Protocol.js"
 import type { Agent, Job } from "./agent.js"
-import { codeOf } from "./errors.js"
-import type { Pipe, Source } from "./fifos.js"
-import { type Exit, exitOf, findProgram, killAll, killGroup } from "./processes.js"
+import type { Source } from "./fifos.js"
+import { Input } from "./inputs.js"
+import { type Exit, exitOf, killAll, killGroup } from "./processes.js"
+import { argumentsProgram, isProgram, type Program, SCRIPT_FD, shellProgram } from "./programs.js"
 import { Run, type StartFailure, startFailure, type StreamNumber } from "./runs.js"
 
-/** One argument of a program is at most 128 KiB long (execve(2)); a longer command is given as a file. */
-const LONGEST_ARGUMENT = 120 * 1024
-const SCRIPT_FD = 9
-
 type CommandMessage = Extract<EngineMessage, { readonly op: "command" }>
+type Env = Readonly<Record<string, string>>
 
-/** A file with a content and no name. */
-const namelessFile = (folders: ReadonlyArray<string>, content: Uint8Array): number => {
-  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = Fs.constants
-  const [folder, ...others] = folders
-  const path = `${folder}/command-${process.hrtime.bigint()}`
-  let fd = -1
-  try {
-    fd = Fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-    Fs.unlinkSync(path)
-    Fs.writeFileSync(fd, content)
-    return fd
-  } catch (error) {
-    if (fd >= 0) {
-      Fs.closeSync(fd)
-    }
-    if (codeOf(error) === "ENOSPC" && others.length > 0) {
-      return namelessFile(others, content)
-    }
-    throw error
-  }
+/** What leads to a program, and what the program gets. */
+interface Streams {
+  readonly sources: Map<StreamNumber, Source>
+  /** The writing end of its input. */
+  input?: number
+  /** The program's descriptors from 0, as far as they are open. */
+  readonly theirs: Array<number>
 }
+
+const isSignal = (name: string): name is NodeJS.Signals => Object.hasOwn(constants.signals, name)
 
 export class Command implements Job {
   readonly #number: number
   readonly #mark: number
   #pid: number | undefined
   #run: Run | undefined
+  #input: Input | undefined
   #interrupted = false
 
   constructor(private readonly agent: Agent, message: CommandMessage, blob: Buffer) {
     this.#number = message.run
     this.#mark = agent.marks.next()
-    const failure = this.#start(message, blob)
-    if (failure !== undefined) {
-      this.#refuse(failure)
+    try {
+      const failure = this.#start(message, blob)
+      if (failure !== undefined) {
+        this.#refuse(failure)
+      }
+    } catch (error) {
+      this.#refuse(startFailure(error, "The command"))
     }
   }
 
@@ -59,68 +52,97 @@ export class Command implements Job {
   }
 
   /** Starts it; gives the failure when that does not work. */
-  #start({ credit, cwd, env: own, merge }: CommandMessage, blob: Buffer): StartFailure | undefined {
+  #start(message: CommandMessage, blob: Buffer): StartFailure | undefined {
     const { agent } = this
+    const { cwd, env: own, process: spoken } = message
     const env = { ...agent.env, ...own }
-    const shell = findProgram("bash", env) ?? findProgram("sh", env)
-    if (shell === undefined) {
-      return { code: "start_failed", message: "There is neither bash nor sh in the PATH of the sandbox." }
-    }
-    if (blob.includes(0)) {
-      return { code: "start_failed", field: "command", message: "The command contains a NUL character." }
-    }
-    const wrong = agent.checkDirectory(cwd)
-    if (wrong !== undefined) {
-      return wrong
-    }
-    const pipes: Array<Pipe> = []
-    const given: Array<number> = []
-    const close = (): void => pipes.forEach(({ source }) => source.close())
-    try {
-      const stdout = agent.fifos.pipe()
-      pipes.push(stdout)
-      const stderr = merge ? stdout : agent.fifos.pipe()
-      if (!merge) {
-        pipes.push(stderr)
+    if (spoken?.pty !== undefined) {
+      return {
+        code: "start_failed",
+        field: "pty",
+        message: "There are no terminals in this sandbox, as it has no Python, which makes them."
       }
-      const stdio: StdioOptions = ["ignore", stdout.writer, stderr.writer]
-      const text = blob.toString("utf8")
-      let args = [shell, "-c", text]
-      // An argument of Node's is text.
-      if (blob.length > LONGEST_ARGUMENT || !Buffer.from(text).equals(blob)) {
-        const script = namelessFile([agent.privateFolder, "/tmp"], blob)
-        given.push(script)
+    }
+    const program = spoken?.args === undefined
+      ? shellProgram(agent, blob, env)
+      : argumentsProgram(spoken.args, env, agent.real(cwd))
+    if (!isProgram(program)) {
+      return program
+    }
+    try {
+      return agent.checkDirectory(cwd) ?? this.#launch(message, program, env)
+    } finally {
+      if (program.script !== undefined) {
+        Fs.closeSync(program.script)
+      }
+    }
+  }
+
+  #launch(message: CommandMessage, program: Program, env: Env): undefined {
+    const { credit, cwd, merge, process: spoken } = message
+    const { agent } = this
+    const streams: Streams = { sources: new Map(), theirs: [] }
+    const abandon = (): void => {
+      streams.sources.forEach((source) => source.close())
+      if (streams.input !== undefined) {
+        Fs.closeSync(streams.input)
+      }
+    }
+    try {
+      const stdio = this.#open(streams, { stdin: spoken?.stdin === true, merge })
+      if (program.script !== undefined) {
         while (stdio.length < SCRIPT_FD) {
           stdio.push("ignore")
         }
-        stdio.push(script)
-        args = [shell, `/proc/self/fd/${SCRIPT_FD}`]
+        stdio.push(program.script)
       }
-      const child = agent.start({ arguments: args, env, cwd, stdio, mark: this.#mark }, (error) => {
-        close()
+      const start = { arguments: program.arguments, env, cwd, stdio: [...stdio], mark: this.#mark }
+      const child = agent.start(start, (error) => {
+        abandon()
         this.#refuse(startFailure(error, "The command"))
       })
       if (child?.pid === undefined) {
-        return undefined
+        return
       }
       this.#pid = child.pid
       child.once("exit", (exitCode, signal) => this.#exited(exitOf(exitCode, signal)))
       agent.jobs.set(this.#number, this)
-      const sources = new Map<StreamNumber, Source>([[1, stdout.source]])
-      if (!merge) {
-        sources.set(2, stderr.source)
+      this.#run = new Run(agent, this.#number, credit, streams.sources)
+      if (streams.input !== undefined) {
+        this.#input = new Input(agent, this.#number, streams.input)
       }
-      this.#run = new Run(agent, this.#number, credit, sources)
-      return undefined
+      if (spoken !== undefined) {
+        agent.link.send({ ev: "started", run: this.#number, pid: child.pid })
+      }
     } catch (error) {
-      close()
-      return startFailure(error, "The command")
+      abandon()
+      throw error
     } finally {
-      for (const { writer } of pipes) {
-        Fs.closeSync(writer)
-      }
-      given.forEach((fd) => Fs.closeSync(fd))
+      streams.theirs.forEach((fd) => Fs.closeSync(fd))
     }
+  }
+
+  /** Makes the pipes, and gives the program's ends of them. */
+  #open(
+    streams: Streams,
+    options: { readonly stdin: boolean; readonly merge: boolean }
+  ): Array<Extract<StdioOptions, ReadonlyArray<unknown>>[number]> {
+    const { fifos } = this.agent
+    const output = (stream: StreamNumber): number => {
+      const { source, writer } = fifos.pipe()
+      streams.sources.set(stream, source)
+      streams.theirs.push(writer)
+      return writer
+    }
+    const stdout = output(1)
+    const stderr = options.merge ? stdout : output(2)
+    if (!options.stdin) {
+      return ["ignore", stdout, stderr]
+    }
+    const { reader, writer } = fifos.input()
+    streams.input = writer
+    streams.theirs.push(reader)
+    return [reader, stdout, stderr]
   }
 
   interrupt(): void {
@@ -131,11 +153,32 @@ export class Command implements Job {
   }
 
   kill(): void {
+    this.#killEverything()
+    this.#run?.abandon()
+  }
+
+  #killEverything(): void {
     if (this.#pid !== undefined) {
       killGroup(this.#pid, "SIGKILL")
     }
     killAll((mark) => mark === this.#mark, this.#pid === undefined ? [] : [this.#pid])
-    this.#run?.abandon()
+  }
+
+  signal(name: string): void {
+    if (name === "SIGKILL") {
+      this.#killEverything()
+    } else if (this.#pid !== undefined && isSignal(name)) {
+      killGroup(this.#pid, name)
+    }
+  }
+
+  /** Input for it; without data, there is no more. */
+  give(data: Buffer | undefined): void {
+    if (data === undefined) {
+      this.#input?.finish()
+    } else {
+      this.#input?.put(data)
+    }
   }
 
   creditWaiting(): void {
@@ -144,6 +187,7 @@ export class Command implements Job {
 
   #exited(exit: Exit): void {
     this.#pid = undefined
+    this.#input?.close()
     const run = this.#run
     if (run === undefined) {
       return

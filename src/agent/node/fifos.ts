@@ -8,7 +8,7 @@ import { Socket } from "node:net"
 import { codeOf } from "./errors.js"
 import { findProgram } from "./processes.js"
 
-const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = Fs.constants
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = Fs.constants
 
 /** How many are made at a time, and how few are left when the next are. */
 const BATCH = 16
@@ -194,6 +194,16 @@ export interface Pipe {
   readonly writer: number
 }
 
+/** Opens a FIFO. What is none any more is somebody's in the sandbox: that must not hold up the agent. */
+const openFifo = (path: string, flags: number): number => {
+  const fd = Fs.openSync(path, flags | O_NOFOLLOW)
+  if (!Fs.fstatSync(fd).isFIFO()) {
+    Fs.closeSync(fd)
+    throw Object.assign(new Error("its pipe was replaced by code in the sandbox"), { code: "EIO" })
+  }
+  return fd
+}
+
 /**
  * Makes FIFOs in a folder of its own.
  */
@@ -268,13 +278,7 @@ export class Fifos {
   /** Its read end, and its path, for those that open it by that. Whoever takes it removes it. */
   named(): { readonly source: Source; readonly path: string } {
     const path = this.#path()
-    // What is not a FIFO any more is somebody's in the sandbox: it must not hold up the agent.
-    const fd = Fs.openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW)
-    if (!Fs.fstatSync(fd).isFIFO()) {
-      Fs.closeSync(fd)
-      throw Object.assign(new Error("it was replaced by code in the sandbox"), { code: "EIO" })
-    }
-    return { source: new Source(fd), path }
+    return { source: new Source(openFifo(path, O_RDONLY | O_NONBLOCK)), path }
   }
 
   /** Both ends, and no name. */
@@ -287,6 +291,26 @@ export class Fifos {
       source.close()
       throw error
     } finally {
+      this.remove(path)
+    }
+  }
+
+  /** A pipe for input: an end for a program to read from, and one to write to, which does not block. */
+  input(): { readonly reader: number; readonly writer: number } {
+    const path = this.#path()
+    // Both ways: then nobody waits for the other end.
+    const both = openFifo(path, O_RDWR | O_NONBLOCK)
+    let reader = -1
+    try {
+      reader = Fs.openSync(`/proc/self/fd/${both}`, O_RDONLY)
+      return { reader, writer: Fs.openSync(`/proc/self/fd/${both}`, O_WRONLY | O_NONBLOCK) }
+    } catch (error) {
+      if (reader >= 0) {
+        Fs.closeSync(reader)
+      }
+      throw error
+    } finally {
+      Fs.closeSync(both)
       this.remove(path)
     }
   }
