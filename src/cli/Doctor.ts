@@ -20,6 +20,13 @@ const packages = Options.text("packages").pipe(
   Options.withDefault("")
 )
 
+const image = Options.text("image").pipe(
+  Options.withDescription(
+    "Probe a container of this image, on the Docker Engine that DOCKER_HOST names, in place of this host"
+  ),
+  Options.optional
+)
+
 const json = Options.boolean("json").pipe(Options.withDescription("Print one JSON value"))
 
 /** The engine is loaded by the commands that need it, when they run. */
@@ -68,21 +75,44 @@ const describe = (guarantee: Guarantee): string => {
   return `${mark}  ${guarantee.title}: ${guarantee.mechanism}${detail}${fix}`
 }
 
+const print = (guarantees: ReadonlyArray<Guarantee>) =>
+  Effect.forEach(guarantees, (guarantee) => Console.log(describe(guarantee)), { discard: true })
+
+const failOn = (broken: ReadonlyArray<Guarantee>, what: string) =>
+  broken.length === 0 ? Effect.void : new CliError({
+    message: `${what} does not give ${broken.map(({ id }) => id).join(", ")}: sandboxes will not start.`
+  })
+
+const reportImage = (image: string, asJson: boolean) =>
+  Effect.gen(function*() {
+    const { inspectImage } = yield* engine
+    const guarantees = yield* inspectImage(image)
+    const broken = guarantees.filter(({ holds }) => !holds)
+    yield* asJson
+      ? Console.log(JSON.stringify({ ok: broken.length === 0, image, guarantees }, null, 2))
+      : print(guarantees)
+    return yield* failOn(broken, `A container of ${image}`)
+  })
+
 const report = (asJson: boolean) =>
   Effect.gen(function*() {
-    const { doctor, layer, missingPackages } = yield* engine
+    const { containers, doctor, layer, missingPackages } = yield* engine
     const missing = yield* missingPackages
     const guarantees = missing.length > 0 ? [] : yield* doctor.pipe(Effect.provide(layer))
     const found = yield* SystemPackages.find
     const names = Arr.dedupe(missing.map((entry) => entry.debianPackage))
     const broken = guarantees.filter((guarantee) => !guarantee.holds)
     const ok = missing.length === 0 && broken.length === 0
+    const docker = yield* containers
     if (asJson) {
-      yield* Console.log(JSON.stringify({ ok, missing, guarantees }, null, 2))
+      yield* Console.log(JSON.stringify({ ok, missing, guarantees, docker }, null, 2))
     } else {
-      for (const guarantee of guarantees) {
-        yield* Console.log(describe(guarantee))
-      }
+      yield* print(guarantees)
+      yield* Console.log(
+        docker.available
+          ? `ok    Templates with a dockerImage can be used: ${docker.detail} (sandbox doctor --image IMAGE)`
+          : `none  Templates with a dockerImage cannot be used: ${docker.detail}\n      if wanted: ${docker.fix ?? ""}`
+      )
       for (const { debianPackage, name, purpose } of missing) {
         yield* Console.log(`FAIL  ${name} is missing (package ${debianPackage}): ${purpose}`)
       }
@@ -98,13 +128,7 @@ const report = (asJson: boolean) =>
           })
       })
     }
-    if (broken.length > 0) {
-      return yield* new CliError({
-        message: `This host does not give ${
-          broken.map((guarantee) => guarantee.id).join(", ")
-        }: sandboxes will not start.`
-      })
-    }
+    return yield* failOn(broken, "This host")
   })
 
 /**
@@ -112,9 +136,11 @@ const report = (asJson: boolean) =>
  */
 export const command = Command.make(
   "doctor",
-  { install, packages, json },
+  { install, packages, image, json },
   (options) =>
-    options.install
+    Option.isSome(options.image)
+      ? reportImage(options.image.value, options.json)
+      : options.install
       ? installMissing(
         options.packages.split(",").map((name) => name.trim()).filter((name) => name !== ""),
         options.json

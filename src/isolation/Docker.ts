@@ -174,7 +174,9 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
         resources: launching.resources
       }).pipe(
         Effect.mapError(({ message }) =>
-          startFailed(launching, `${connection.facts.name} did not start the sandbox: ${message}.`)
+          /bind source path does not exist|statfs .*: no such file/.test(message)
+            ? elsewhere(connection).toSandboxError(launching.sandboxId)
+            : startFailed(launching, `${connection.facts.name} did not start the sandbox: ${message}.`)
         )
       )
       const pid = yield* Start.firstProcess(connection, started.id)
@@ -233,6 +235,14 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
   }
   return ofImage
 })
+
+/** Workspaces are folders of this machine, and so is what the agent is made of. */
+const elsewhere = ({ address, facts }: Connection.Connection) =>
+  new Diagnosis.Unavailable({
+    reason:
+      `${facts.name} at ${address} is on another machine, or in one of its own, and does not see the files of this one`,
+    fix: "run the engine of this SDK there, and reach it over HTTP (sandbox serve)"
+  })
 
 /** What the engine says that it enforces; the check tries it. */
 const supportOf = ({ facts }: Connection.Connection) => {

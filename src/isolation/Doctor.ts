@@ -4,8 +4,11 @@
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Path from "node:path"
 import * as Bubblewrap from "./Bubblewrap.js"
+import * as Docker from "./Docker.js"
+import * as Connection from "./docker/Connection.js"
 import type { Guarantee } from "./Guarantee.js"
 import * as Host from "./Host.js"
 import { Isolation } from "./Isolation.js"
@@ -86,6 +89,34 @@ export const doctor: Effect.Effect<ReadonlyArray<Guarantee>, never, Isolation> =
   Isolation,
   (isolation) => isolation.inspect
 ).pipe(Effect.withSpan("Doctor.doctor"))
+
+/**
+ * Whether there is an engine of containers, for templates with an image.
+ */
+export const Containers = Schema.Struct({
+  available: Schema.Boolean,
+  /** What it is and where, or why it cannot be used. */
+  detail: Schema.String,
+  fix: Schema.optional(Schema.String)
+})
+
+/** @category models */
+export type Containers = typeof Containers.Type
+
+/**
+ * Asks the engine that `DOCKER_HOST` names, else that at the usual socket. It is not needed for anything but images.
+ */
+export const containers: Effect.Effect<Containers> = Connection.make().pipe(
+  Effect.map(({ address, facts }) => ({ available: true, detail: `${facts.name} ${facts.version} at ${address}` })),
+  Effect.catchAll(({ fix, reason }) => Effect.succeed({ available: false, detail: reason, fix })),
+  Effect.withSpan("Doctor.containers")
+)
+
+/**
+ * Tries each guarantee in a container of an image.
+ */
+export const inspectImage = (image: string): Effect.Effect<ReadonlyArray<Guarantee>> =>
+  Effect.provide(doctor, Docker.layer({ image }))
 
 /** The isolation that is tried when none is named. */
 export const layer: Layer.Layer<Isolation> = Bubblewrap.layer()

@@ -145,6 +145,23 @@ const importPackages = async (name: string, packages: ReadonlyArray<string>, cha
   }
 }
 
+/** The same image once more, whose configuration names another machine: `docker import` knows only this one. */
+const importForeign = (folder: string): void => {
+  const saved = Path.join(folder, "saved")
+  Fs.mkdirSync(saved)
+  output("docker", ["save", "--output", `${saved}.tar`, IMAGES.busybox])
+  output("tar", ["-x", "-f", `${saved}.tar`, "-C", saved])
+  const manifest = Fs.readFileSync(Path.join(saved, "manifest.json"), "utf8")
+  const [, config = ""] = /"Config":"([^"]+)"/.exec(manifest) ?? []
+  const path = Path.join(saved, config)
+  const other = process.arch === "arm64" ? "amd64" : "arm64"
+  Fs.writeFileSync(path, Fs.readFileSync(path, "utf8").replace(/"architecture":"[^"]*"/, `"architecture":"${other}"`))
+  Fs.writeFileSync(Path.join(saved, "manifest.json"), manifest.replaceAll(IMAGES.busybox, IMAGES.foreign))
+  Fs.rmSync(Path.join(saved, "repositories"), { force: true })
+  output("tar", ["-c", "-f", `${saved}.tar`, "-C", saved, "."])
+  output("docker", ["load", "--input", `${saved}.tar`])
+}
+
 const importBusybox = async () => {
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sandbox-sdk-image-"))
   try {
@@ -156,10 +173,7 @@ const importBusybox = async () => {
       if (name !== "busybox") Fs.symlinkSync("busybox", Path.join(bin, name))
     }
     await importTar(IMAGES.busybox, ["-c", "-C", folder, "."], ["--change", "ENV GREETING=hello PATH=/bin"])
-    await importTar(IMAGES.foreign, ["-c", "-C", folder, "."], [
-      "--platform",
-      process.arch === "arm64" ? "linux/amd64" : "linux/arm64"
-    ])
+    importForeign(folder)
   } finally {
     Fs.rmSync(folder, { recursive: true, force: true })
   }

@@ -5,7 +5,7 @@
  *
  * What follows `--` goes to vitest: `npm run test:docker -- conformance`.
  */
-import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -45,16 +45,20 @@ const startEngine = async (): Promise<(() => Promise<void>) | string> => {
   return `dockerd does not start: ${Fs.readFileSync(log, "utf8").trim().split("\n").at(-1) ?? "it says nothing"}`
 }
 
+const TOOLS = [["busybox", "busybox-static"], ["docker-registry", "docker-registry"], ["dpkg-query", "dpkg"]] as const
+
 const main = async (): Promise<number> => {
+  const missing = TOOLS.find(([name]) => find(name) === undefined)
+  if (missing !== undefined) {
+    console.error(`test:docker: not run: ${missing[0]} is not installed (apt-get install ${missing[1]})`)
+    return 1
+  }
   const stop = await startEngine()
   if (typeof stop === "string") {
     console.error(`test:docker: not run: ${stop}`)
     return 1
   }
   try {
-    if (!Fs.existsSync("/bin/busybox")) {
-      execFileSync("apt-get", ["install", "-y", "-qq", "busybox-static"], { stdio: ["ignore", "ignore", "inherit"] })
-    }
     await makeImages()
     const args = ["vitest", "run", "--config", "test/docker/vitest.config.ts", ...process.argv.slice(2)]
     return spawnSync("npx", args, { stdio: "inherit" }).status ?? 1

@@ -1,8 +1,8 @@
 // A program that starts sandboxes and never gets to end them: its parent kills it, or it ends in the middle of things.
 import { SandboxSDK } from "sandbox-sdk/promise"
 
-const [mark, ending = "wait", isolation = "auto"] = process.argv.slice(2)
-const sdk = await SandboxSDK.local({ isolation })
+const [mark, ending = "wait", isolation = "auto", image] = process.argv.slice(2)
+const sdk = await SandboxSDK.local({ isolation, ...(image === undefined ? {} : { docker: { image } }) })
 for (const templateId of ["python", "javascript"]) {
   const { sandbox } = await sdk.createSandbox({ templateId })
   await sdk.runTerminal(sandbox.id, `setsid bash -c 'exec -a ${mark} sleep 1000' >/dev/null 2>&1 &`)

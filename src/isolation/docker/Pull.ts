@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Readable } from "node:stream"
+import { Buffer } from "node:buffer"
 import { type Connection, DockerFailure } from "./Connection.js"
 
 /** One line of the engine's report (Docker Engine API, "Create an image"). */
@@ -66,7 +66,8 @@ export const pull = (connection: Connection, name: string): Stream.Stream<Progre
       new DockerFailure({
         message: `it could not pull ${name}: ${cause instanceof Error ? cause.message : String(cause)}`
       })
-    return Stream.fromAsyncIterable<Uint8Array, DockerFailure>(new Readable().wrap(answer), broken).pipe(
+    return Stream.fromAsyncIterable(answer, broken).pipe(
+      Stream.map((chunk) => typeof chunk === "string" ? Buffer.from(chunk) : chunk),
       Stream.decodeText(),
       Stream.splitLines,
       Stream.filter((line) => line.trim() !== ""),
