@@ -103,7 +103,10 @@ describe("an image", () => {
       )
       const name = `127.0.0.1:${port}/pulled`
       yield* docker("tag", IMAGES.busybox, name)
-      yield* Effect.retry(Effect.sandbox(docker("push", name)), Schedule.intersect(Schedule.spaced(200), Schedule.recurs(20))).pipe(
+      yield* Effect.retry(
+        Effect.sandbox(docker("push", name)),
+        Schedule.intersect(Schedule.spaced(200), Schedule.recurs(20))
+      ).pipe(
         Effect.orDie
       )
       yield* docker("rmi", name, IMAGES.busybox)
