@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
@@ -57,7 +58,10 @@ export type Support = Either.Either<string, Unsupported>
 
 const MECHANISM = "a file system of its own (ext4 in a loop device)"
 
-const TOOLS = [["mkfs.ext4", "e2fsprogs"], ["e2fsck", "e2fsprogs"], ["mount", "mount"], ["umount", "mount"]] as const
+const TOOLS = [["mkfs.ext4", "e2fsprogs"], ["e2fsck", "e2fsprogs"], ["mount", "mount"], ["umount", "mount"], [
+  "losetup",
+  "mount"
+]] as const
 
 const imageOf = (workspace: string): string => `${workspace}.img`
 
@@ -107,10 +111,21 @@ const makeImage = Effect.fnUntraced(function*(workspace: string, user: User, roo
  */
 const MOUNT_OPTIONS = "loop,nosuid,nodev,noatime,noinit_itable,nobarrier,errors=remount-ro"
 
-/** Puts a file system in order that was not unmounted, because the host went down. */
+/** How long others may have a file system mounted that has been unmounted here, before it is mounted beside them. */
+const RELEASE = Schedule.upTo(Schedule.spaced("20 millis"), "5 seconds")
+
+/**
+ * Puts a file system in order that was not unmounted, because the host went down.
+ *
+ * One that is in use looks the same. It may be in use after it was unmounted here: in the mount namespace of a sandbox that
+ * is just ending, or of a container, which has copied all mounts. To check it then would destroy it; to mount it is safe,
+ * for `mount` finds its loop device, and the kernel its superblock.
+ */
 const repair = Effect.fnUntraced(function*(image: string) {
-  const superblock = yield* Ext4.read(image)
-  if (Option.exists(superblock, ({ clean }) => clean)) return
+  const isClean = Effect.map(Ext4.read(image), Option.exists(({ clean }) => clean))
+  const isInUse = Effect.flatMap(isClean, (clean) => clean ? Effect.succeed(false) : Mounts.isAttached(image))
+  yield* Effect.repeat(isInUse, { schedule: RELEASE, while: (inUse) => inUse })
+  if ((yield* isClean) || (yield* Mounts.isAttached(image))) return
   yield* Effect.logWarning("A workspace was not unmounted in order and is checked").pipe(
     Effect.annotateLogs({ image })
   )

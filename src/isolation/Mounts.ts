@@ -48,14 +48,15 @@ const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 const TIMEOUT = 60_000
 
 /**
- * Runs a tool of the system. Fails with what it complained of, unless its status is one of those that are fine.
+ * Runs a tool of the system and gives what it printed. Fails with what it complained of, unless its status is one of those
+ * that are fine.
  */
 export const tool = Effect.fnUntraced(function*(
   command: string,
   args: ReadonlyArray<string>,
   fine: ReadonlyArray<number> = [0]
 ) {
-  const { exitCode, signal, stderr } = yield* Effect.mapError(
+  const { exitCode, signal, stderr, stdout } = yield* Effect.mapError(
     Spawn.output({ command, args, env: { PATH: SEARCH_PATH, LC_ALL: "C" }, timeoutMs: TIMEOUT }),
     ({ message }) => message
   )
@@ -63,6 +64,7 @@ export const tool = Effect.fnUntraced(function*(
     const how = signal ?? `status ${exitCode ?? "unknown"}`
     return yield* Effect.fail(`${command}: ${stderr.trim().replace(/\s+/g, " ") || `it ended with ${how}`}`)
   }
+  return stdout
 })
 
 /**
@@ -77,12 +79,12 @@ export const findTool = (name: string): Effect.Effect<Option.Option<string>> =>
  * nothing holds it any more. What cannot be unmounted is logged: there is nobody to fail for.
  */
 export const unmount = (path: string): Effect.Effect<void> =>
-  tool("umount", [path]).pipe(
+  Effect.asVoid(tool("umount", [path])).pipe(
     Effect.retry({
       schedule: Schedule.intersect(Schedule.exponential(5, 2), Schedule.recurs(7)),
       while: (complaint) => complaint.includes("busy")
     }),
-    Effect.catchAll(() => tool("umount", ["--lazy", path])),
+    Effect.catchAll(() => Effect.asVoid(tool("umount", ["--lazy", path]))),
     Effect.either,
     Effect.flatMap((outcome) =>
       Either.isRight(outcome)
@@ -92,6 +94,13 @@ export const unmount = (path: string): Effect.Effect<void> =>
         )
     )
   )
+
+/**
+ * Whether some loop device still shows a file, for whatever is mounted of it: here, or in a mount namespace that has copied
+ * a mount from here and outlives it.
+ */
+export const isAttached = (file: string): Effect.Effect<boolean, string> =>
+  Effect.map(tool("losetup", ["--associated", file]), (devices) => devices.trim() !== "")
 
 /**
  * Unmounts all that is mounted below a folder, which nobody uses any more.

@@ -2,8 +2,8 @@
  * The disk of a sandbox on the host: what stays, what goes, and what is told of it. File systems need root.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
-import { execFileSync } from "node:child_process"
+import { Effect, Fiber, Logger, Stream } from "effect"
+import { execFileSync, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -162,6 +162,44 @@ describe.runIf(isRoot)("the disk of a sandbox", () => {
         })
       )
     }))
+
+  it.scopedLive("is not put in order while somebody else on this host has it mounted, and keeps what is written", () => {
+    const told: Array<unknown> = []
+    const listener = Logger.replace(Logger.defaultLogger, Logger.make(({ message }) => void told.push(message)))
+    return Effect.gen(function*() {
+      const data = yield* makeData
+      const sandbox = yield* engine(
+        data,
+        Effect.gen(function*() {
+          const sdk = yield* SandboxSDK
+          const made = yield* create({ diskMb: 64 })
+          yield* sdk.runTerminal(made.id, "seq 1000000 > a")
+          // As a container that is started at this moment: it has a copy of every mount.
+          const holder = yield* Effect.acquireRelease(
+            Effect.sync(() => spawn("unshare", ["--mount", "--propagation", "private", "sleep", "1000"])),
+            (child) => Effect.sync(() => child.kill("SIGKILL"))
+          )
+          yield* eventually(
+            Effect.sync(() => Fs.readlinkSync(`/proc/${holder.pid}/ns/mnt`) !== Fs.readlinkSync("/proc/self/ns/mnt"))
+          )
+          yield* sdk.stopSandbox(made.id)
+          yield* sdk.runTerminal(made.id, "seq 1000000 > b; rm a; seq 1000000 > c")
+          holder.kill("SIGKILL")
+          yield* sdk.runTerminal(made.id, "cmp b c && seq 10 > d")
+          yield* sdk.stopSandbox(made.id)
+          return made
+        }).pipe(Effect.scoped)
+      )
+      yield* eventually(Effect.sync(() => loopsBelow(data).length === 0))
+      execFileSync("e2fsck", ["-f", "-n", `${workspaceOf(data, sandbox)}.img`], { stdio: "pipe" })
+      const read = Effect.flatMap(
+        SandboxSDK,
+        (sdk) => sdk.runTerminal(sandbox.id, "ls; seq 1000000 | cmp - b && wc -l < d")
+      )
+      expect(yield* engine(data, read)).toBe("b\nc\nd\n10\n")
+      expect(told).toEqual([])
+    }).pipe(Effect.provide(listener))
+  })
 
   it.scopedLive("that a killed engine has left mounted is unmounted by the next", () =>
     Effect.gen(function*() {

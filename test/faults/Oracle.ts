@@ -25,7 +25,7 @@ const commonEnd = (a: Buffer, b: Buffer, most: number): number => {
 }
 
 const excerpt = (bytes: Buffer, at: number): string =>
-  JSON.stringify(bytes.subarray(Math.max(0, at - 10), at + 30).toString())
+  JSON.stringify(bytes.subarray(Math.max(0, at - 10), at + 90).toString())
 
 /**
  * The difference of one channel. What has come to its end must be all of it; what broke off must be its beginning.

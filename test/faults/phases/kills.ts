@@ -23,6 +23,9 @@ export interface Target {
 const isOneOf = (codes: ReadonlyArray<string>) => (error: AnySandboxSDKError): boolean =>
   error._tag === "SandboxError" && codes.includes(error.code)
 
+/** How a run may end whose sandbox is killed. */
+const excuses = isOneOf(["kernel_died", "terminated", "stopped"])
+
 /** Which runs are disturbed, and after how long. */
 const plan = ({ phase, seed }: Target, index: number) => {
   const random = randomOf(seed, phase, index)
@@ -77,13 +80,15 @@ export const killSandboxes: Kill = (target, indices) =>
         const { phase, sdk, tally } = target
         const { sandboxId } = place
         const { afterMs, random, workload } = plan(target, index)
-        yield* sdk.startSandbox(sandboxId)
-        const pid = yield* findFirst(sdk, sandboxId, `fault-${process.pid}-${phase}-${index}`)
+        const pid = yield* sdk.startSandbox(sandboxId).pipe(
+          Effect.zipRight(findFirst(sdk, sandboxId, `fault-${process.pid}-${phase}-${index}`)),
+          // A moment ago it was killed, after all that ran in it had come to its end: that may not be known yet.
+          Effect.retry({ times: 5, while: excuses })
+        )
         if (pid === undefined) {
           tally.skipped.push(`${phase}: this layer's sandboxes have no process namespace on this host`)
           return
         }
-        const excuses = isOneOf(["kernel_died", "terminated", "stopped"])
         const killing = yield* Effect.fork(Effect.delay(kill(pid), afterMs))
         yield* Effect.forEach(
           [workload, random.pick(slow)],
