@@ -25,7 +25,7 @@ const nodeModules = {
 }
 
 const engine = {
-  regex: "^\\.{1,2}/(.*/)?(engine|isolation|server|cli)/",
+  regex: "^\\.{1,2}/(.*/)?(engine|isolation|ports|server|cli)/",
   allowTypeImports: true,
   message: "The domain knows nothing of the engine, the server and the command line: imports go downwards."
 }
@@ -86,7 +86,7 @@ export default tseslint.config(
     }
   },
   {
-    files: ["src/engine/**/*.ts", "src/isolation/**/*.ts", "src/agent/**/*.ts", "src/local.ts"],
+    files: ["src/engine/**/*.ts", "src/isolation/**/*.ts", "src/agent/**/*.ts", "src/ports/**/*.ts", "src/local.ts"],
     rules: restrictImports(platformNode, above)
   },
   {

@@ -9,12 +9,14 @@ import { Contexts } from "./api/Contexts.js"
 import { Executions } from "./api/Executions.js"
 import { Files } from "./api/Files.js"
 import { tidy } from "./api/OpenApi.js"
+import { Ports } from "./api/Ports.js"
 import { Sandboxes } from "./api/Sandboxes.js"
 import { Service } from "./api/Service.js"
 import { ApiError, statusDescriptions } from "./api/Status.js"
 import { recordSchemas } from "./api/Streams.js"
 import { Templates } from "./api/Templates.js"
 
+export { PortAnswer } from "./api/Ports.js"
 export { Authorization, Caller, MetricsAuthorization, MetricsReader } from "./api/Security.js"
 export { Health } from "./api/Service.js"
 export {
@@ -52,6 +54,7 @@ export class Api extends HttpApi.make("sandbox-sdk")
   .add(Executions)
   .add(Files)
   .add(Contexts)
+  .add(Ports)
   .add(Templates)
   .add(Service)
   .addError(ApiError)

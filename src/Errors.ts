@@ -60,6 +60,7 @@ export type SandboxSDKErrorCode = typeof SandboxSDKErrorCode.Type
  * - `out_of_memory`, `disk_full`, `quota_exceeded`: a limit was passed.
  * - `file_not_found`, `file_exists`, `not_a_file`, `not_a_directory`, `directory_not_empty`, `permission_denied`,
  *   `path_outside_workspace`, `file_error`: the file system said no.
+ * - `port_unavailable`: nothing listens at that port of it.
  * - `template_unavailable`, `language_unavailable`: the machine has no interpreter for it.
  * - `isolation_unavailable`: this host cannot give a guarantee that was asked for.
  * - `start_failed`: the sandbox did not come up.
@@ -92,6 +93,7 @@ export const SandboxErrorCode = Schema.Literal(
   "permission_denied",
   "path_outside_workspace",
   "file_error",
+  "port_unavailable",
   "template_unavailable",
   "language_unavailable",
   "isolation_unavailable",

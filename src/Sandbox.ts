@@ -96,6 +96,10 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
     watchFiles: bind(service.watchFiles),
     createCodeContext: bind(service.createCodeContext),
     listCodeContexts: bind(service.listCodeContexts),
+    getPort: bind(service.getPort),
+    getHost: bind(service.getHost),
+    waitForPort: bind(service.waitForPort),
+    closePort: bind(service.closePort),
     deleteCodeContext: service.deleteCodeContext,
     restartCodeContext: service.restartCodeContext
   }

@@ -30,6 +30,7 @@ import type {
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
+import type { PortAddress, WaitForPortOptions } from "./Port.js"
 import * as Remote from "./remote/Remote.js"
 import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
@@ -229,6 +230,32 @@ export interface Service {
 
   /** Gives a context a fresh interpreter, once what runs in it has been stopped. Its variables are lost. */
   readonly restartCodeContext: (contextId: string) => Effect.Effect<CodeContext, RequestError>
+
+  /**
+   * Where a TCP port of the sandbox is reached from outside, by HTTP and WebSocket. The sandbox need not be up and nothing
+   * need listen there yet. The same address each time, until `closePort`; it goes with the sandbox. What is connected counts
+   * as using the sandbox; a sandbox that stops breaks its connections, and no request starts one that is stopped.
+   *
+   * Fails with `SandboxError` `not_found`, and `quota_exceeded` when the sandbox has too many.
+   */
+  readonly getPort: (id: string, port: number) => Effect.Effect<PortAddress, RequestError>
+  /** The same as the text after `https://`, without the last `/`. */
+  readonly getHost: (id: string, port: number) => Effect.Effect<string, RequestError>
+  /**
+   * Waits until something listens at a port of the sandbox, and gives its address.
+   *
+   * Fails with `TimeoutError` (`connect`) when nothing does within `timeoutMs`, and at once when the sandbox ends.
+   */
+  readonly waitForPort: (
+    id: string,
+    port: number,
+    options?: WaitForPortOptions
+  ) => Effect.Effect<PortAddress, RequestError>
+  /**
+   * Makes the address of a port worthless and breaks the connections that were made by it. `getPort` gives a new one.
+   * Closing one that is not open succeeds too.
+   */
+  readonly closePort: (id: string, port: number) => Effect.Effect<void, RequestError>
 
   /** A page of the templates; pages count from 1. */
   readonly getTemplates: (page?: number, pageSize?: number) => Effect.Effect<TemplatePage, RequestError>

@@ -92,6 +92,7 @@ export {
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
+export { PortAddress, PortNumber, WaitForPortOptions } from "./Port.js"
 export { RateLimitInfo, RateLimitOptions } from "./RateLimit.js"
 export * as RateLimit from "./RateLimit.js"
 export { Resources } from "./Resources.js"

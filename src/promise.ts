@@ -70,6 +70,7 @@ export type {
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
+export type { PortAddress, WaitForPortOptions } from "./Port.js"
 export type { RateLimitOptions } from "./RateLimit.js"
 export type { Resources } from "./Resources.js"
 export { type Format, Result } from "./Result.js"

@@ -131,6 +131,14 @@ const expected: Readonly<Record<string, Expected>> = {
     ]
   },
   "terminal.ts": { lines: ["files: a, b", "Stdout: building", "Stderr: broken", "exit status 2"] },
+  "web-server.ts": {
+    lines: [
+      "{ path: '/first', visits: 1 }",
+      "{ path: '/second?with=query', visits: 2 }",
+      "SAID FROM OUTSIDE",
+      "closed: nobody answers"
+    ]
+  },
   "typed-values.ts": { lines: ["the: 3", "and: 2", "longest: bird", "does not fit: words.0.count"] }
 }
 

@@ -12,6 +12,7 @@ import evaluate from "./evaluate.py?asset"
 import figures from "./figures.py?asset"
 import files from "./files.py?asset"
 import framing from "./framing.py?asset"
+import ingress from "./ingress.py?asset"
 import inputs from "./inputs.py?asset"
 import kernel from "./kernel.py?asset"
 import javascript from "./kernels/javascript/main.ts?asset"
@@ -32,6 +33,7 @@ import terminals from "./terminals.py?asset"
 import times from "./times.py?asset"
 import tracebacks from "./tracebacks.py?asset"
 import transfers from "./transfers.py?asset"
+import tunnels from "./tunnels.py?asset"
 import watching from "./watching.py?asset"
 
 /**
@@ -51,6 +53,7 @@ export const assets: Readonly<Record<string, string>> = {
   "files.py": files,
   "framing.py": framing,
   "inputs.py": inputs,
+  "ingress.py": ingress,
   "kernel.py": kernel,
   "languages.py": languages,
   "link.py": link,
@@ -66,6 +69,7 @@ export const assets: Readonly<Record<string, string>> = {
   "times.py": times,
   "tracebacks.py": tracebacks,
   "transfers.py": transfers,
+  "tunnels.py": tunnels,
   "watching.py": watching,
   "kernel.bash": bash,
   "kernel.cjs": javascript,

@@ -2,6 +2,7 @@
  * The engine's side of the agent protocol: requests as effects, runs as callbacks.
  */
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -10,15 +11,16 @@ import * as Scope from "effect/Scope"
 import { Buffer } from "node:buffer"
 import type { Duplex } from "node:stream"
 import type { Language } from "../CodeContext.js"
-import { SandboxError } from "../Errors.js"
+import { RateLimitError, SandboxError } from "../Errors.js"
 import { ErrorInfo } from "../Execution.js"
 import { FileEvent, FileInfo } from "../File.js"
 import { Result } from "../Result.js"
+import { makeDialer, NotDialed } from "./Dialer.js"
 import type { Files, Pending } from "./Files.js"
 import { makeFiles } from "./Files.js"
 import { encodeFrame, makeFrameParser } from "./Frames.js"
 import type { EngineMessage, ProcessRequest } from "./Protocol.js"
-import { AgentMessage, NET_WINDOW } from "./Protocol.js"
+import { AgentMessage, NET_WINDOW, PORT_CONNECTIONS } from "./Protocol.js"
 import type { Stdin, StdinPort } from "./Stdin.js"
 import { makeStdin, stdinClosed } from "./Stdin.js"
 import type { Dial } from "./Tunnels.js"
@@ -98,6 +100,13 @@ export interface AgentClient {
     credit: number
   ) => Effect.Effect<RunHandle, SandboxError>
   readonly files: Files
+  /**
+   * A connection to a TCP port of the sandbox's own loopback. It is closed with the scope, and breaks with the sandbox.
+   *
+   * Fails with `SandboxError` `port_unavailable` when nothing listens there, and with `RateLimitError` when there are too
+   * many connections.
+   */
+  readonly dial: (port: number) => Effect.Effect<Duplex, SandboxError | RateLimitError, Scope.Scope>
 }
 
 /**
@@ -116,6 +125,9 @@ export interface ClientOptions {
    */
   readonly onLost: (violation: string | undefined) => Effect.Effect<SandboxError>
 }
+
+/** How long the agent may take to say whether a connection is there. */
+const DIAL_TIMEOUT = Duration.seconds(10)
 
 const decodeMessage = Schema.decodeUnknownEither(AgentMessage)
 const decodeResult = Schema.decodeUnknownEither(Schema.parseJson(Result))
@@ -159,6 +171,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const breakOff = (violation: string | undefined): void => {
     if (!gone) {
       gone = true
+      dialer.lost()
       Deferred.unsafeDone(broken, Effect.succeed(violation))
       stream.destroy()
     }
@@ -186,6 +199,8 @@ export const make = Effect.fn("AgentClient.make")(function*(
     congested: () => stream.writableNeedDrain,
     violated: breakOff
   }).pipe(Scope.extend(outside))
+
+  const dialer = makeDialer({ send, congested: () => stream.writableNeedDrain, violated: breakOff })
 
   // ---- what the agent says ------------------------------------------------------------------------------------------
 
@@ -281,11 +296,17 @@ export const make = Effect.fn("AgentClient.make")(function*(
         return onFileEvents(message.id, blob)
       case "file.data":
         return requests.get(message.id)?.data?.(blob, message.last)
+      case "net.opened":
+      case "net.refused":
+        return dialer.receive(message, blob)
       case "net.open":
       case "net.data":
       case "net.end":
       case "net.close":
       case "net.credit":
+        if (message.net < 0) {
+          return dialer.receive(message, blob)
+        }
         return tunnels === undefined
           ? breakOff("a request for a connection, although it has no network")
           : tunnels.receive(message, blob)
@@ -348,7 +369,10 @@ export const make = Effect.fn("AgentClient.make")(function*(
       stream.on("data", (bytes: Buffer) => parser.push(bytes))
       stream.once("end", () => breakOff(parser.atBoundary() ? undefined : "a message that was cut off"))
       stream.once("close", () => breakOff(undefined))
-      stream.on("drain", () => tunnels?.resume())
+      stream.on("drain", () => {
+        tunnels?.resume()
+        dialer.resume()
+      })
       // A stream without a listener would throw; what it says adds nothing to the fact that it broke.
       stream.on("error", () => breakOff(undefined))
     }),
@@ -421,8 +445,40 @@ export const make = Effect.fn("AgentClient.make")(function*(
       }
     })
 
+  const dial: AgentClient["dial"] = (port) =>
+    dialer.dial(port).pipe(
+      Effect.timeoutFail({ duration: DIAL_TIMEOUT, onTimeout: () => new NotDialed({ reason: "closed" }) }),
+      Effect.catchTag("NotDialed", ({ reason }): Effect.Effect<never, SandboxError | RateLimitError> => {
+        switch (reason) {
+          case "lost":
+            return Effect.flatMap(Deferred.await(lost), Effect.fail)
+          case "full":
+            return Effect.fail(
+              new RateLimitError({
+                message: `The sandbox has ${PORT_CONNECTIONS} connections to its ports, as many as it may have at a ` +
+                  "time. Close some first.",
+                retryAfter: 1_000,
+                limit: PORT_CONNECTIONS,
+                remaining: 0
+              })
+            )
+          case "closed":
+            return Effect.fail(
+              new SandboxError({
+                code: "port_unavailable",
+                message:
+                  `Nothing listens at port ${port} of the sandbox. Start a server there, at 127.0.0.1 or at all ` +
+                  "addresses, and wait for it with waitForPort.",
+                sandboxId
+              })
+            )
+        }
+      })
+    )
+
   yield* Deferred.await(ready)
   return {
+    dial,
     configure: (configuration) => send({ op: "configure", ...configuration }),
     openContext,
     closeContext,

@@ -26,8 +26,11 @@ export const NET_WINDOW = 128 * 1024
 /** What a frame of a connection takes of its credit beside its bytes. */
 export const NET_FRAME_COST = 256
 
-/** Connections of one sandbox at a time; further ones are refused. */
+/** Connections of one sandbox to the outside at a time; further ones are refused. */
 export const NET_CONNECTIONS = 128
+
+/** Connections from the outside to the ports of one sandbox at a time; further ones are refused. */
+export const PORT_CONNECTIONS = 256
 
 /** Where the proxy of a sandbox listens, on its own loopback: a TCP port. */
 export const PROXY_PORT = 3128

@@ -37,8 +37,10 @@
  * ## Connections
  *
  * A sandbox with a network of named hosts has a proxy on its loopback, in the agent. What a program asks of it becomes a
- * connection whose bytes are carried here; the engine decides whether it is made, and makes it (`net.*`). Its number is
- * chosen by the agent, each larger than all before it. Each direction ends by itself (`net.end`), as in TCP, or both at
+ * connection whose bytes are carried here; the engine decides whether it is made, and makes it (`net.open`). The other way
+ * round, the engine asks for connections to the sandbox's own loopback, and to nothing else (`net.dial`). The number of a
+ * connection is chosen by who asks for it: the agent counts up from 1, the engine down from -1, and none is used again.
+ * Each direction ends by itself (`net.end`), as in TCP, or both at
  * once without a proper end (`net.close`). Numbers that are unknown, because that has just happened, are ignored.
  * Each side may send `NET_WINDOW` bytes from the start, and as many more as it gets credit for. A frame of data takes
  * `NET_FRAME_COST` more than it has bytes, so that many small ones are not free.
@@ -92,6 +94,8 @@ export interface ProcessRequest {
  *   JSON in the blob) under a credit that counts bytes of blobs, until `file.cancel`; or by `failed`, also later: when
  *   the directory is gone (`file_not_found`), or when so much changed that events were lost (`quota_exceeded`).
  * - `net.opened`, `net.refused`: the answer to `net.open`; `status` is one of HTTP, `message` a sentence for a person.
+ * - `net.dial`: connect to this TCP port of the sandbox's loopback, 127.0.0.1 or else ::1; answered by `net.opened` or
+ *   `net.refused`.
  * - `net.data`, `net.end`, `net.close`, `net.credit`: see above, the same in both directions.
  */
 export type EngineMessage =
@@ -156,6 +160,7 @@ export type EngineMessage =
   }
   | { readonly op: "net.opened"; readonly net: number }
   | { readonly op: "net.refused"; readonly net: number; readonly status: number; readonly message: string }
+  | { readonly op: "net.dial"; readonly net: number; readonly port: number }
   | { readonly op: "net.data"; readonly net: number }
   | { readonly op: "net.end"; readonly net: number }
   | { readonly op: "net.close"; readonly net: number }
@@ -211,6 +216,8 @@ const failure = {
  * - `stdin.closed`: nobody can read its input any more; what was under way is lost.
  * - `died`: how the process ended; `outOfMemory` when the interpreter said itself that memory ran out.
  * - `net.open`: a program wants a connection to that host and port.
+ * - `net.opened`, `net.refused`: the answer to `net.dial`; `status` is 502 when nothing listens there, and 503 when there
+ *   is no room for another connection.
  */
 export const AgentMessage = Schema.Union(
   Schema.Struct({ ev: Schema.Literal("output"), ...run, fd: Schema.Literal(1, 2) }),
@@ -248,6 +255,8 @@ export const AgentMessage = Schema.Union(
     host: Schema.String.pipe(Schema.maxLength(255)),
     port: Schema.Int.pipe(Schema.between(1, 65_535))
   }),
+  Schema.Struct({ ev: Schema.Literal("net.opened"), ...net }),
+  Schema.Struct({ ev: Schema.Literal("net.refused"), ...net, status: Schema.Literal(502, 503) }),
   Schema.Struct({ ev: Schema.Literal("net.data"), ...net }),
   Schema.Struct({ ev: Schema.Literal("net.end"), ...net }),
   Schema.Struct({ ev: Schema.Literal("net.close"), ...net }),

@@ -23,7 +23,11 @@ export class Refusal extends Data.TaggedError("Refusal")<{ readonly status: numb
  */
 export type Dial = (host: string, port: number) => Effect.Effect<Socket, Refusal, Scope.Scope>
 
-type NetMessage = Extract<AgentMessage, { readonly net: number }>
+/** What concerns them; the answers to `net.dial` do not. */
+type NetMessage = Exclude<
+  Extract<AgentMessage, { readonly net: number }>,
+  { readonly ev: "net.opened" | "net.refused" }
+>
 
 /**
  * What the connection to the agent gives.

@@ -25,6 +25,7 @@ from sandbox_agent.commands import Command  # noqa: E402
 from sandbox_agent.egress import Egress  # noqa: E402
 from sandbox_agent.files import Files  # noqa: E402
 from sandbox_agent.framing import FramingError  # noqa: E402
+from sandbox_agent.ingress import Ingress  # noqa: E402
 from sandbox_agent.languages import BecomeKernel, make_context  # noqa: E402
 from sandbox_agent.link import Link  # noqa: E402
 from sandbox_agent.loop import READ, Loop  # noqa: E402
@@ -58,6 +59,7 @@ class Agent:
         # would count those outside of the sandbox too.
         self.isolated = "SANDBOX_WORKSPACE" not in os.environ
         self.egress = None
+        self.ingress = Ingress(self.loop, self.link)
         self.files = Files(self.loop, self.link, os.environ.get("SANDBOX_WORKSPACE", PUBLIC))
 
     # Processes
@@ -141,7 +143,8 @@ class Agent:
             self.files.on_message(op, header, blob)
             return
         if type(op) is str and op.startswith("net."):
-            self.egress.on_message(op, header, blob)
+            # Their numbers say which side has opened them.
+            (self.ingress if header["net"] < 0 else self.egress).on_message(op, header, blob)
             return
         handler = getattr(self, "on_" + str(op).replace(".", "_"), None)
         if handler is not None and op in OPERATIONS:
@@ -258,6 +261,7 @@ class Agent:
         for context in tuple(self.contexts.values()):
             context.watch()
         self.files.pump()
+        self.ingress.pump()
         if self.egress is not None:
             self.egress.pump()
 

@@ -41,6 +41,7 @@ export const sandboxErrorStatus = {
   permission_denied: 403,
   path_outside_workspace: 422,
   file_error: 422,
+  port_unavailable: 502,
   template_unavailable: 422,
   language_unavailable: 422,
   isolation_unavailable: 501,
@@ -121,7 +122,7 @@ export const statusDescriptions: Readonly<Record<number, string>> = {
   431: "The header fields are too large.",
   500: "The server failed.",
   501: "This host cannot isolate a sandbox.",
-  502: "What this server stands before does not answer.",
+  502: "What this server stands before does not answer: another server, or a port of a sandbox.",
   503: "The server, or a sandbox, could not be started, or is being shut down.",
   507: "A limit of space was passed."
 }
@@ -175,6 +176,7 @@ export const ApiError = Schema.Union(
   sandboxError(500),
   sandboxError(501),
   at(502, ConnectionError, reference("ConnectionError")),
+  sandboxError(502),
   sdkError(503),
   sandboxError(503),
   sandboxError(507),

@@ -79,6 +79,15 @@ const allowNetwork = Options.text("allow-network").pipe(
   Options.repeated
 )
 
+const portsUrl = Options.text("ports-url").pipe(
+  Options.withPseudoName("URL"),
+  Options.withDescription(
+    "Where the ports of sandboxes are reached, each under a name of its own: https://sandboxes.example.org for " +
+      "https://8000-ID.sandboxes.example.org/. All names below it have to lead here. By default below /api/sandboxes/ID/ports/"
+  ),
+  Options.optional
+)
+
 const isWord = Schema.is(Schema.Literal("public", "any", "none"))
 
 /** What `--allow-network` says. A host that is malformed is refused by the engine. */
@@ -113,7 +122,7 @@ const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString
  */
 export const command = Command.make(
   "serve",
-  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork },
+  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork, portsUrl },
   (options) =>
     Effect.gen(function*() {
       const inFile = yield* Effect.transposeOption(Option.map(options.apiKeysFile, KeysFile.read))
@@ -167,7 +176,8 @@ export const command = Command.make(
               port: options.port,
               apiKeys,
               metricsKey,
-              idempotency: { directory: Option.getOrUndefined(options.data) }
+              idempotency: { directory: Option.getOrUndefined(options.data) },
+              portsUrl: Option.getOrUndefined(options.portsUrl)
             }),
             Layer.succeed(SandboxSDK, service)
           )
@@ -195,7 +205,7 @@ const say = (error: RequestError | CliError): RequestError | CliError => {
   }
   const message = error.field?.startsWith("network") === true
     ? error.message.replace(/^layerLocal: network(?:\.allow\.\d+)?/, "--allow-network")
-    : error.message.replace(/^layerServer: /, "")
+    : error.message.replace(/^layerServer: (?:portsUrl(?= ))?/, error.field === "portsUrl" ? "--ports-url" : "")
   return error.code === "invalid_config" || message !== error.message
     ? new CliError({ message, status: Status.usage })
     : error

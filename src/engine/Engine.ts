@@ -21,9 +21,11 @@ import { batchOperations } from "./operations/Batches.js"
 import { contextOperations } from "./operations/Contexts.js"
 import { executionOperations } from "./operations/Executions.js"
 import { fileOperations } from "./operations/Files.js"
+import { portOperations } from "./operations/Ports.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
 import { templateOperations } from "./operations/Templates.js"
+import * as Ports from "./Ports.js"
 import * as Registry from "./Registry.js"
 import { Sockets } from "./Sockets.js"
 import * as Templates from "./Templates.js"
@@ -63,11 +65,13 @@ export const make = Effect.fn("Engine.make")(function*(
     logBytes: (options.executionLogMb ?? 8) * MIB,
     retentionMs: Duration.toMillis(options.executionRetention ?? Duration.minutes(5))
   })
+  const ports = yield* Ports.make
   const registry = yield* Registry.make({
     directory,
     executions,
     meter,
     egress: (network) => Egress.make(network, policy, sockets),
+    removed: ports.forget,
     interruptGrace: Duration.decode(options.interruptGrace ?? Duration.seconds(2))
   })
   yield* Effect.addFinalizer(() => executions.stopBatches)
@@ -97,6 +101,7 @@ export const make = Effect.fn("Engine.make")(function*(
     ...executionOperations(parts),
     ...fileOperations(parts),
     ...contexts,
+    ...portOperations({ ...parts, ports }),
     ...templateOperations(parts)
   }
   return meter.measure(operations)

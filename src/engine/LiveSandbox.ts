@@ -38,6 +38,8 @@ export interface RunLimits {
 export interface LiveSandbox {
   readonly contexts: Contexts
   readonly files: AgentClient["files"]
+  /** A connection to a port of it, which breaks when it ends. */
+  readonly dial: AgentClient["dial"]
   /** Waits for its turn in the context, and runs the code. */
   readonly runCode: (
     target: { readonly id: string } | { readonly language: Language },
@@ -240,6 +242,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   return {
     contexts,
     files: client.files,
+    dial: client.dial,
     runCode: Effect.fnUntraced(function*(target, code, env, limits, journal) {
       const waitingSince = yield* Clock.currentTimeMillis
       const turn = yield* contexts.turn(target)

@@ -75,6 +75,11 @@ export interface Registry {
    * `not_found`, or with the error by which it ended.
    */
   readonly running: (userId: string, id: string) => Effect.Effect<Running, SandboxError>
+  /**
+   * The sandbox, if it is up: one that is stopped stays so, and fails with `stopped`. For who only passes by. Fails with
+   * `not_found`, or with the error by which it ended.
+   */
+  readonly reach: (userId: string, id: string) => Effect.Effect<Running, SandboxError>
   /** The sandbox that a context belongs to. Fails with `context_not_found`. */
   readonly ofContext: (userId: string, contextId: string) => Effect.Effect<Running, SandboxError>
 }
@@ -89,6 +94,8 @@ export interface RegistryOptions {
   readonly meter: Meter
   /** The way out of a sandbox that is made with this network; none when there is none. */
   readonly egress: (network: Network | undefined) => Effect.Effect<Option.Option<Egress>>
+  /** Told of each sandbox that is removed. */
+  readonly removed: (id: string) => Effect.Effect<void>
 }
 
 const notFound = (id: string) =>
@@ -271,6 +278,7 @@ export const make = Effect.fn("Registry.make")(function*(
       return Effect.uninterruptible(
         alone(entry)(Effect.gen(function*() {
           yield* bringDown(entry)
+          yield* options.removed(entry.record.id)
           yield* entry.saving.withPermits(1)(folders.remove(entry.record.id))
           const { sandboxDeleted } = yield* options.meter.of(entry.record.userId)
           yield* sandboxDeleted(entry.record.id)
@@ -368,15 +376,36 @@ export const make = Effect.fn("Registry.make")(function*(
     }).pipe(Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : removeEntry(entry)))
   })
 
+  /** What is up, or what has ended; nothing when it would have to be started. */
+  const present = ({ state }: Entry): Effect.Effect<Up, SandboxError> | undefined => {
+    switch (state._tag) {
+      case "Up":
+        return Effect.succeed(state.up)
+      case "Failed":
+        // Its own stack for each that it is told to.
+        return Effect.fail(new SandboxError({ ...state.error, message: state.error.message }))
+      default:
+        return undefined
+    }
+  }
+
+  const reachUp = (entry: Entry): Effect.Effect<Up, SandboxError> =>
+    Effect.suspend(() =>
+      present(entry) ?? Effect.fail(
+        new SandboxError({
+          code: "stopped",
+          message: "The sandbox is stopped. Start it with startSandbox.",
+          sandboxId: entry.record.id
+        })
+      )
+    )
+
   const upOf = (entry: Entry): Effect.Effect<Up, SandboxError> =>
     Effect.suspend(() => {
       const { state } = entry
-      if (state._tag === "Up") {
-        return Effect.succeed(state.up)
-      }
-      if (state._tag === "Failed") {
-        // Its own stack for each that it is told to.
-        return Effect.fail(new SandboxError({ ...state.error, message: state.error.message }))
+      const now = present(entry)
+      if (now !== undefined) {
+        return now
       }
       const isDown = state._tag === "Stopped" || state._tag === "Stopping"
       if (isDown && entry.record.options.autoStart === false) {
@@ -391,8 +420,8 @@ export const make = Effect.fn("Registry.make")(function*(
       return alone(entry)(bringUp(entry))
     })
 
-  const running = (entry: Entry): Effect.Effect<Running, SandboxError> =>
-    Effect.map(upOf(entry), ({ files, gauge, live }) => {
+  const running = (entry: Entry, up = upOf(entry)): Effect.Effect<Running, SandboxError> =>
+    Effect.map(up, ({ files, gauge, live }) => {
       const used = Effect.acquireRelease(countUse(entry, 1), () => countUse(entry, -1))
       entry.lastUse = clock.unsafeCurrentTimeMillis()
       return {
@@ -466,7 +495,12 @@ export const make = Effect.fn("Registry.make")(function*(
     }),
     remove: (userId, id) =>
       find(userId, id).pipe(Effect.flatMap(removeEntry), Effect.catchTag("SandboxError", () => Effect.void)),
-    running: (userId, id) => Effect.flatMap(find(userId, id), running),
+    running: (userId, id) => Effect.flatMap(find(userId, id), (entry) => running(entry)),
+    reach: Effect.fnUntraced(function*(userId, id) {
+      const entry = yield* find(userId, id)
+      // One that is about to be up is waited for.
+      return yield* running(entry, entry.state._tag === "Starting" ? alone(entry)(reachUp(entry)) : reachUp(entry))
+    }),
     ofContext: (userId, contextId) =>
       Effect.suspend(() => {
         const entry = entries.of(userId).find(({ state }) =>

@@ -53,3 +53,6 @@ export type ContextOperations = Pick<
 
 /** Templates. */
 export type TemplateOperations = Pick<Service, "getTemplates" | "getTemplate" | "createTemplate" | "deleteTemplate">
+
+/** Ports. */
+export type PortOperations = Pick<Service, "getPort" | "getHost" | "waitForPort" | "closePort">

@@ -14,6 +14,7 @@ import type { ExecutionInfo } from "../ExecutionInfo.js"
 import type { FileEvent, FileInfo, FileListResponse } from "../File.js"
 import type { MetricsData } from "../Metrics.js"
 import * as Options from "../Options.js"
+import type { PortAddress, WaitForPortOptions } from "../Port.js"
 import { Sandbox as Handle } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
@@ -384,6 +385,26 @@ export class PromiseClient {
   /** Gives a context a fresh interpreter, once what runs in it has been stopped. Its variables are lost. */
   restartCodeContext(contextId: string, options?: CallOptions): Promise<CodeContext> {
     return this.#call("restartCodeContext", options, (service) => service.restartCodeContext(contextId))
+  }
+
+  /** Where a TCP port of the sandbox is reached from outside, by HTTP and WebSocket. */
+  getPort(id: string, port: number, options?: CallOptions): Promise<PortAddress> {
+    return this.#call("getPort", options, (service) => service.getPort(id, port))
+  }
+
+  /** The same as the text after `https://`, without the last `/`. */
+  getHost(id: string, port: number, options?: CallOptions): Promise<string> {
+    return this.#call("getHost", options, (service) => service.getHost(id, port))
+  }
+
+  /** Waits until something listens at a port of the sandbox, and gives its address. */
+  waitForPort(id: string, port: number, options?: WaitForPortOptions & CallOptions): Promise<PortAddress> {
+    return this.#call("waitForPort", options, (service, rest) => service.waitForPort(id, port, rest))
+  }
+
+  /** Makes the address of a port worthless and breaks the connections that were made by it. */
+  closePort(id: string, port: number, options?: CallOptions): Promise<void> {
+    return this.#call("closePort", options, (service) => service.closePort(id, port))
   }
 
   /** A page of the templates; pages count from 1. */

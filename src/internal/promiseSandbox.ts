@@ -34,6 +34,10 @@ type OfOne =
   | "watchFiles"
   | "createCodeContext"
   | "listCodeContexts"
+  | "getPort"
+  | "getHost"
+  | "waitForPort"
+  | "closePort"
 
 /** A method whose first argument, the id, is given. */
 type Bound<F> = F extends (id: string, ...args: infer Args) => infer A ? (...args: Args) => A : never
@@ -98,6 +102,10 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     watchFiles: bind(client.watchFiles),
     createCodeContext: bind(client.createCodeContext),
     listCodeContexts: bind(client.listCodeContexts),
+    getPort: bind(client.getPort),
+    getHost: bind(client.getHost),
+    waitForPort: bind(client.waitForPort),
+    closePort: bind(client.closePort),
     deleteCodeContext: (...args) => client.deleteCodeContext(...args),
     restartCodeContext: (...args) => client.restartCodeContext(...args),
     close,

@@ -15,6 +15,7 @@ import { batchOperations } from "./operations/Batches.js"
 import { contextOperations } from "./operations/Contexts.js"
 import { executionOperations } from "./operations/Executions.js"
 import { fileOperations } from "./operations/Files.js"
+import { portOperations } from "./operations/Ports.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
 import { templateOperations } from "./operations/Templates.js"
@@ -39,6 +40,7 @@ export const make: Effect.Effect<Service, never, SandboxConfig | HttpClient.Http
       ...executionOperations(client),
       ...fileOperations(client),
       ...contextOperations(client),
+      ...portOperations(client),
       ...templateOperations(client),
       getMetrics: client.metrics.snapshot
     }

@@ -8,20 +8,13 @@ import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { statusOf } from "../Api.js"
+import { encodeError } from "../api/Encode.js"
 import { RequestError, SandboxSDKError } from "../Errors.js"
 import { Problem } from "./Problem.js"
 
-const encode = Schema.encodeSync(RequestError)
+export { encodeError } from "../api/Encode.js"
 
 const isRequestError = Schema.is(RequestError)
-
-/**
- * The body for an error. What caused it stays here: it may speak of this machine.
- */
-export const encodeError = (error: RequestError): Readonly<Record<string, unknown>> => {
-  const { cause: _, ...body }: Readonly<Record<string, unknown>> = { ...encode(error) }
-  return body
-}
 
 /** Whole seconds, rounded up: whoever waits that long does not come too early (RFC 9110, 10.2.3). */
 export const retryAfterSeconds = (milliseconds: number): string => String(Math.max(1, Math.ceil(milliseconds / 1_000)))

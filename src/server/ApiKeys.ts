@@ -4,6 +4,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto"
@@ -61,6 +62,8 @@ export interface ApiKeysService {
   >
   /** The keys that are known. */
   readonly list: Effect.Effect<ReadonlyArray<KnownKey>>
+  /** The key of this id, if it is known. */
+  readonly find: (id: string) => Effect.Effect<Option.Option<KnownKey>>
   /** Whether requests need a key: once one has been known, also when all of them are revoked. */
   readonly required: Effect.Effect<boolean>
   /** Whose key this is. Fails with `SandboxSDKError` `unauthorized`. */
@@ -194,6 +197,7 @@ export const make = (
       revoke,
       replace,
       list: Effect.sync(() => [...entries.values()].map(shown)),
+      find: (id) => Effect.sync(() => Option.map(Option.fromNullable(entries.get(id)), shown)),
       required: Effect.sync(() => required),
       verify: (key) =>
         Effect.suspend(() => {

@@ -16,10 +16,13 @@ import * as Stream from "effect/Stream"
 import { statusOf } from "../Api.js"
 import * as Headers from "../api/Headers.js"
 import type { SandboxSDKError } from "../Errors.js"
+import { shownPath } from "../ports/Access.js"
 import { Active } from "./Active.js"
 import { answerCause, answerProblem, encodeError } from "./Answer.js"
 import { ApiKeys } from "./ApiKeys.js"
 import * as Body from "./Body.js"
+import { PortProxy } from "./PortProxy.js"
+import { routeOf } from "./PortRoutes.js"
 import { problem } from "./Problem.js"
 import * as Repeats from "./Repeats.js"
 import { methodsOf } from "./Routes.js"
@@ -134,7 +137,7 @@ const tell = (request: Request, response: Response, start: number) =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     Effect.annotateLogs(Effect.logDebug("A request was answered."), {
       method: request.method,
-      path: request.url.split("?")[0],
+      path: shownPath(request.url.split("?")[0] ?? ""),
       status: response.status,
       duration: now - start
     }))
@@ -148,14 +151,15 @@ export const layer = HttpApiBuilder.middleware(
     const active = yield* Active
     const keys = yield* ApiKeys
     const repeats = yield* Repeats.make
+    const ports = yield* PortProxy
+
+    const tooLong = ({ url }: Request): Response | undefined =>
+      url.length > settings.maxUrlLength
+        ? answerProblem(problem(414, `The URL has ${url.length} characters; ${settings.maxUrlLength} are the most.`))
+        : undefined
 
     const refusal = (request: Request): Effect.Effect<Response | undefined> =>
       Effect.gen(function*() {
-        if (request.url.length > settings.maxUrlLength) {
-          return answerProblem(
-            problem(414, `The URL has ${request.url.length} characters; ${settings.maxUrlLength} are the most.`)
-          )
-        }
         const asked = preflight(request, settings)
         if (asked !== undefined) {
           return asked
@@ -172,17 +176,22 @@ export const layer = HttpApiBuilder.middleware(
       Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
         const start = yield* Clock.currentTimeMillis
+        const route = routeOf({ host: request.headers["host"], url: request.url }, settings.portsUrl)
         const answered = Effect.catchAllCause(app, (cause) =>
           Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause))
-        const response = yield* Effect.flatMap(refusal(request), (refused) =>
-          refused === undefined
-            ? repeats.answer(Body.limited(request, settings.bodies), answered)
-            : Effect.succeed(refused)).pipe(
-            active.during,
-            Effect.catchAllCause((cause) =>
-              Effect.flatMap(active.reason, (reason) => answer(request, reason(), cause))
-            )
+        const served = route === undefined
+          ? Effect.flatMap(refusal(request), (refused) =>
+            refused === undefined
+              ? repeats.answer(Body.limited(request, settings.bodies), answered)
+              : Effect.succeed(refused))
+          : ports.serve(request, route, !isForeign(request, settings))
+        const refused = tooLong(request)
+        const response = yield* (refused === undefined ? served : Effect.succeed(refused)).pipe(
+          active.during,
+          Effect.catchAllCause((cause) =>
+            Effect.flatMap(active.reason, (reason) => answer(request, reason(), cause))
           )
+        )
         Body.drain(request)
         yield* tell(request, response, start)
         return HttpServerResponse.setHeaders(abandonable(response), {

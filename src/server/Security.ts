@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { Authorization, MetricsAuthorization } from "../Api.js"
+import { bearerOf } from "../ports/Access.js"
 import * as Quotas from "../Quotas.js"
 import { type RateLimitInfo, toHeaders } from "../RateLimit.js"
 import { Active } from "./Active.js"
@@ -16,13 +17,15 @@ import { ApiKeys, wasRevoked } from "./ApiKeys.js"
 import { problem } from "./Problem.js"
 import { Settings } from "./Settings.js"
 
-/** The user of a server without API keys: the same as that of a program that embeds the engine. */
-const LOCAL = { id: "none", user: "local" }
+/**
+ * The user of a server without API keys: the same as that of a program that embeds the engine.
+ */
+export const LOCAL = { id: "none", user: "local" }
 
 /** The API key of a request: `Authorization: Bearer <api key>` (RFC 6750, 2.1). */
 const bearer = Effect.map(
   HttpServerRequest.HttpServerRequest,
-  ({ headers }) => Redacted.make(/^Bearer +(\S+) *$/i.exec(headers["authorization"] ?? "")?.[1] ?? "")
+  ({ headers }) => Redacted.make(bearerOf(headers["authorization"]))
 )
 
 /**

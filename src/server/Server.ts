@@ -4,14 +4,18 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { Buffer } from "node:buffer"
 import type { Server } from "node:http"
 import { Api } from "../Api.js"
 import { SandboxSDKError } from "../Errors.js"
+import { wantsUpgrade } from "../ports/Forward.js"
+import { takeUpgrades } from "../ports/Upgrades.js"
 import * as Quotas from "../Quotas.js"
 import type { SandboxSDK } from "../SandboxSDK.js"
 import * as Active from "./Active.js"
@@ -21,12 +25,15 @@ import * as Code from "./handlers/Code.js"
 import * as Contexts from "./handlers/Contexts.js"
 import * as Executions from "./handlers/Executions.js"
 import * as Files from "./handlers/Files.js"
+import * as Ports from "./handlers/Ports.js"
 import * as Sandboxes from "./handlers/Sandboxes.js"
 import * as Service from "./handlers/Service.js"
 import * as Templates from "./handlers/Templates.js"
 import * as Idempotency from "./Idempotency.js"
 import * as NodeServer from "./NodeServer.js"
 import * as OpenStreams from "./OpenStreams.js"
+import * as PortProxy from "./PortProxy.js"
+import { routeOf } from "./PortRoutes.js"
 import * as Security from "./Security.js"
 import { type Complete, ServerAddress, type ServerOptions, Settings } from "./Settings.js"
 import { complete, quotasOf } from "./SettingsCheck.js"
@@ -67,6 +74,7 @@ const handlers = Layer.mergeAll(
   Executions.layer,
   Files.layer,
   Contexts.layer,
+  Ports.layer,
   Templates.layer,
   Service.layer
 )
@@ -77,6 +85,7 @@ const routes = HttpApiBuilder.serve().pipe(
   Layer.provide(Edge.layer),
   Layer.provide(HttpApiBuilder.api(Api)),
   Layer.provide(handlers),
+  Layer.provide(PortProxy.layer),
   Layer.provide(Security.layer),
   // Ids that are too long for the router would be paths that do not exist.
   Layer.provide(HttpRouter.setRouterConfig({
@@ -87,6 +96,24 @@ const routes = HttpApiBuilder.serve().pipe(
   }))
 )
 
+/**
+ * Only ports of sandboxes speak another protocol: any other request that offers one is a request like all others
+ * (RFC 9110, 7.8).
+ */
+const upgradePorts = (server: Server, { portsUrl }: Complete): void => {
+  const [answer] = server.listeners("upgrade")
+  server.removeAllListeners("upgrade")
+  takeUpgrades(
+    server,
+    (incoming) =>
+      answer !== undefined && wantsUpgrade(incoming) &&
+      routeOf({ host: incoming.headers.host, url: incoming.url ?? "" }, portsUrl) !== undefined,
+    (incoming, socket) => {
+      Reflect.apply(answer ?? (() => {}), server, [incoming, socket, Buffer.alloc(0)])
+    }
+  )
+}
+
 const urlOf = (host: string, port: number): string => `http://${host.includes(":") ? `[${host}]` : host}:${port}`
 
 const address = (server: Server) =>
@@ -96,8 +123,7 @@ const address = (server: Server) =>
       const settings = yield* Settings
       const { address } = yield* HttpServer.HttpServer
       const active = yield* Active.Active
-      // No route speaks another protocol: a request that offers one is a request like any other (RFC 9110, 7.8).
-      server.removeAllListeners("upgrade")
+      upgradePorts(server, settings)
       yield* Effect.addFinalizer(() => Effect.provideService(shutDown(server, settings), Active.Active, active))
       const port = address._tag === "TcpAddress" ? address.port : settings.port
       const found = { host: settings.host, port, url: urlOf(settings.host, port) }
@@ -145,7 +171,11 @@ export const layerServer = (
       OpenStreams.layer(settings.openStreams)
     )
     return address(server).pipe(
-      Layer.provide(routes),
+      // The URL of a port holds its token, which is for no trace; what passes to it has a span of its own.
+      Layer.provide(HttpMiddleware.withTracerDisabledWhen(
+        routes,
+        ({ headers, url }) => routeOf({ host: headers["host"], url }, settings.portsUrl) !== undefined
+      )),
       Layer.provide(
         Layer.mapError(
           NodeHttpServer.layer(() => server, { host: settings.host, port: settings.port }),

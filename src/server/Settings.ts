@@ -87,6 +87,13 @@ export interface ServerOptions {
    * page has by itself, any by default; without, none.
    */
   readonly cors?: "any" | ReadonlyArray<string> | undefined
+  /**
+   * Where the ports of sandboxes are reached, each under a name of its own: `"https://sandboxes.example.org"` for
+   * `https://8000-ID.sandboxes.example.org/`. All names below it have to lead to this server. Take a domain of its own, on
+   * which nothing else is. Without it they are reached below `/api/sandboxes/ID/ports/`, where browsers keep pages from
+   * cookies and storage.
+   */
+  readonly portsUrl?: string | undefined
   /** How long running requests may take to end when the server does, in milliseconds: 5000 by default. */
   readonly graceMs?: number | undefined
   /** How requests with an `Idempotency-Key` are remembered. */
@@ -131,6 +138,7 @@ export interface Complete {
   readonly metrics: "key" | "open" | "off"
   readonly metricsKey: Redacted.Redacted | undefined
   readonly cors: "any" | ReadonlyArray<string>
+  readonly portsUrl: URL | undefined
   readonly graceMs: number
   readonly idempotency: IdempotencyLimits & { readonly directory: string | undefined }
   readonly detachGraceMs: number

@@ -40,7 +40,12 @@ const Checked = Schema.Struct({
     maxAgeMs: whole(1_000, Number.MAX_SAFE_INTEGER, "milliseconds")
   })),
   detachGraceMs: whole(0, MAX_MS, "milliseconds"),
-  heartbeatMs: whole(10, MAX_MS, "milliseconds")
+  heartbeatMs: whole(10, MAX_MS, "milliseconds"),
+  portsUrl: Schema.optional(
+    Schema.String.pipe(Schema.pattern(/^https?:\/\/[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5})?\/?$/, {
+      description: "the URL of a domain in lower case, such as \"https://sandboxes.example.org\""
+    }))
+  )
 })
 
 const decode = decodeArguments(Checked, "layerServer")
@@ -69,7 +74,8 @@ export const complete = (options: ServerOptions): Effect.Effect<Complete, Sandbo
       idempotency = {},
       limits = {},
       metrics = "key",
-      port = 3_000
+      port = 3_000,
+      portsUrl
     } = yield* decode(checked)
     const hasKeys = apiKeys.length > 0
     if (!hasKeys && !LOOPBACK.test(host)) {
@@ -96,6 +102,7 @@ export const complete = (options: ServerOptions): Effect.Effect<Complete, Sandbo
         maxBytes: idempotency.maxBytes ?? 16 * 1024 * 1024,
         maxAgeMs: idempotency.maxAgeMs ?? 3_600_000
       },
+      portsUrl: portsUrl === undefined ? undefined : new URL(portsUrl),
       cors: cors ?? (hasKeys ? "any" : []),
       bodies: {
         maxJsonBytes: limits.maxJsonBytes ?? 32 * 1024 * 1024,

@@ -123,6 +123,11 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
   deleteCodeContext: (contextId) => call((signal) => sdk.deleteCodeContext(contextId, { signal })),
   restartCodeContext: (contextId) => call((signal) => sdk.restartCodeContext(contextId, { signal })),
 
+  getPort: (id, port) => call((signal) => sdk.getPort(id, port, { signal })),
+  getHost: (id, port) => call((signal) => sdk.getHost(id, port, { signal })),
+  waitForPort: (id, port, options) => call((signal) => sdk.waitForPort(id, port, { ...options, signal })),
+  closePort: (id, port) => call((signal) => sdk.closePort(id, port, { signal })),
+
   getTemplates: (page, pageSize) => call((signal) => sdk.getTemplates(page, pageSize, { signal })),
   getTemplate: (id) => call((signal) => sdk.getTemplate(id, { signal })),
   createTemplate: (config) => call((signal) => sdk.createTemplate(config, { signal })),

@@ -19,6 +19,7 @@ import { otherLanguages } from "./languages.js"
 import { lifecycle } from "./lifecycle.js"
 import { network } from "./network.js"
 import { output } from "./output.js"
+import { ports } from "./ports.js"
 import { python } from "./python.js"
 import { stopping } from "./stopping.js"
 import { templates } from "./templates.js"
@@ -43,6 +44,7 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>):
         batch,
         executions,
         network,
+        ports,
         badArguments
       ]
     ) {

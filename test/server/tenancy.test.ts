@@ -95,7 +95,9 @@ const routes = (() => {
   HttpApi.reflect(Api, {
     onGroup: () => undefined,
     onEndpoint: ({ endpoint: { method, path } }) => {
-      found.push({ method, path, names: [...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => name) })
+      const names = [...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => name)
+      // A port is no id.
+      found.push({ method, path, names: names.filter((name) => name !== "port") })
     }
   })
   return found
@@ -116,7 +118,7 @@ const send = async (
 ): Promise<Answer> => {
   const { parameters = [], requestBody } = operationOf(method, path)
   const query = parameters.filter((one: any) => one.in === "query" && one.required).map((one: any) => `${one.name}=f`)
-  const url = path.replace(/:(\w+)/g, (_, name: string) => ids.get(name) ?? "") +
+  const url = path.replace(/:(\w+)/g, (_, name: string) => ids.get(name) ?? "8000") +
     (query.length === 0 ? "" : `?${query.join("&")}`)
   const schema = requestBody?.content["application/json"]?.schema
   const body = sample(document, schema)

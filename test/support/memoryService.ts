@@ -262,6 +262,12 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
             Stream.never
           )
         )),
+      getPort: (id, port) =>
+        Effect.as(get(id), { sandboxId: id, port, url: `http://${id}.test:${port}/`, host: `${id}.test:${port}` }),
+      getHost: (id, port) => Effect.as(get(id), `${id}.test:${port}`),
+      waitForPort: (id, port) =>
+        Effect.as(get(id), { sandboxId: id, port, url: `http://${id}.test:${port}/`, host: `${id}.test:${port}` }),
+      closePort: (id, port) => Effect.zipRight(get(id), note(`close port ${port}`)),
       ...contexts,
       restartCodeContext: (contextId) => Effect.succeed({ ...context("s1"), id: contextId, restarts: 1 }),
       getTemplates: (page = 1, pageSize = 10) => Effect.succeed({ templates: [template], total: 1, page, pageSize }),

@@ -18,6 +18,7 @@ import { Egress } from "./egress.js"
 import { codeOf } from "./errors.js"
 import { Fifos } from "./fifos.js"
 import { Files } from "./files.js"
+import { Ingress } from "./ingress.js"
 import { makeContext } from "./languages.js"
 import { Link, type LinkDescriptors } from "./link.js"
 import { closeMemory } from "./memory.js"
@@ -68,6 +69,7 @@ export class Agent {
   readonly #isolated = process.env["SANDBOX_WORKSPACE"] === undefined
   readonly #files: Files
   #egress: Egress | undefined
+  readonly #ingress: Ingress
   env: Readonly<Record<string, string>> = {}
 
   constructor(descriptors: LinkDescriptors) {
@@ -87,6 +89,7 @@ export class Agent {
       onEnd: (violation) => this.#end(violation),
       onRoom: () => this.#onRoom()
     })
+    this.#ingress = new Ingress(this.link)
     this.#files = new Files(this.link, process.env["SANDBOX_WORKSPACE"] ?? PUBLIC)
     this.link.send({ ev: "ready", pid: process.pid, version: VERSION })
   }
@@ -209,13 +212,16 @@ export class Agent {
       case "file.cancel":
       case "file.watch":
         return this.#files.onMessage(message, blob)
+      case "net.dial":
+        return this.#ingress.dial(message)
       case "net.opened":
       case "net.refused":
       case "net.data":
       case "net.end":
       case "net.close":
       case "net.credit":
-        return this.#egress?.onMessage(message, blob)
+        // Their numbers say which side has opened them.
+        return message.net < 0 ? this.#ingress.onMessage(message, blob) : this.#egress?.onMessage(message, blob)
     }
   }
 
@@ -273,6 +279,7 @@ export class Agent {
     }
     this.#files.pump()
     this.#egress?.pump()
+    this.#ingress.pump()
   }
 }
 
