@@ -27,7 +27,16 @@ export {
   sandboxSDKErrorStatus,
   statusOf
 } from "./api/Status.js"
-export { BatchRecord, BYTES, EVENT_STREAM, ExecutionRecord, FileRecord, NDJSON, TerminalRecord } from "./api/Streams.js"
+export {
+  BatchRecord,
+  BuildRecord,
+  BYTES,
+  EVENT_STREAM,
+  ExecutionRecord,
+  FileRecord,
+  NDJSON,
+  TerminalRecord
+} from "./api/Streams.js"
 export {
   BatchRequest,
   CreatedSandbox,
@@ -44,7 +53,8 @@ export {
  * The interface.
  *
  * A derived client (`HttpApiClient.make(Api, …)`) has a function for each route but for what streams: `code.*` with an
- * `Accept` header, `executions.events`, `files.watch`, `files.download` and `files.upload` are to be sent and read with the `HttpClient`.
+ * `Accept` header, `executions.events`, `files.watch`, `templates.buildLog`, `files.download` and `files.upload` are to be
+ * sent and read with the `HttpClient`.
  *
  * @category api
  */

@@ -62,6 +62,8 @@ export type SandboxSDKErrorCode = typeof SandboxSDKErrorCode.Type
  *   `path_outside_workspace`, `file_error`: the file system said no.
  * - `port_unavailable`: nothing listens at that port of it.
  * - `template_unavailable`, `language_unavailable`: the machine has no interpreter for it.
+ * - `build_failed`: what a template installs could not be installed; the message has the end of the log.
+ *   `build_not_found`: the template has nothing to build.
  * - `isolation_unavailable`: this host cannot give a guarantee that was asked for.
  * - `start_failed`: the sandbox did not come up.
  * - `stdin_closed`: the process has no standard input, or does not read it any more.
@@ -96,6 +98,8 @@ export const SandboxErrorCode = Schema.Literal(
   "port_unavailable",
   "template_unavailable",
   "language_unavailable",
+  "build_failed",
+  "build_not_found",
   "isolation_unavailable",
   "start_failed",
   "stdin_closed",

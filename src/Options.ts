@@ -5,29 +5,15 @@ import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Language } from "./CodeContext.js"
+import { EnvVars } from "./EnvVars.js"
 import type { ErrorInfo, OutputMessage } from "./Execution.js"
 import { parseEndpoint } from "./internal/hosts.js"
+import { Millis } from "./Millis.js"
 import { Resources } from "./Resources.js"
 import type { Result } from "./Result.js"
 import { SandboxStatus } from "./SandboxInfo.js"
 
-/**
- * Environment variables. A name is letters, digits and underscores and does not begin with a digit (POSIX.1-2017, 8.1);
- * a value holds no NUL.
- *
- * @category models
- */
-export const EnvVars = Schema.Record({
-  key: Schema.String.pipe(Schema.pattern(/^[A-Za-z_][A-Za-z0-9_]*$/, {
-    description: "letters, digits and underscores, not beginning with a digit"
-  })),
-  value: Schema.String.pipe(Schema.pattern(/^[^\0]*$/, { description: "a string without NUL characters" }))
-}).annotations({ description: "an object of names and strings" })
-
-/**
- * @category models
- */
-export type EnvVars = typeof EnvVars.Type
+export { EnvVars, Millis }
 
 /**
  * A host and a port, `"example.org:443"`, in any case; `"*.example.org:443"` stands for all hosts below `example.org`, and
@@ -57,15 +43,6 @@ export const Network = Schema.Union(
  * @category models
  */
 export type Network = typeof Network.Type
-
-/**
- * A time limit in milliseconds: a whole number from 1 to 2,147,483,647 (24.8 days), the longest that a timer takes.
- *
- * @category models
- */
-export const Millis = Schema.Int.pipe(
-  Schema.between(1, 2_147_483_647, { description: "a whole number of milliseconds from 1 to 2147483647" })
-)
 
 /**
  * Labels of a sandbox, to find it by: any names and strings. They mean nothing to the sandbox.
@@ -388,3 +365,32 @@ export const GetTemplatesOptions = Schema.Struct({
   page: PageNumber,
   pageSize: Schema.Int.pipe(Schema.between(1, 100, { description: "a whole number from 1 to 100" }))
 })
+
+/**
+ * With `wait` (true by default) `createTemplate` succeeds when the template can be used, and fails when its build does;
+ * without, it succeeds at once, and `streamTemplateBuild` tells how the build goes.
+ *
+ * @category models
+ */
+export const CreateTemplateOptions = Schema.Struct({
+  wait: Schema.optional(Schema.Boolean)
+})
+
+/**
+ * @category models
+ */
+export type CreateTemplateOptions = typeof CreateTemplateOptions.Type
+
+/**
+ * Only the events after the one with the number `after`.
+ *
+ * @category models
+ */
+export const StreamTemplateBuildOptions = Schema.Struct({
+  after: Schema.optional(Schema.Int.pipe(Schema.nonNegative({ description: "the number of an event, from 0" })))
+})
+
+/**
+ * @category models
+ */
+export type StreamTemplateBuildOptions = typeof StreamTemplateBuildOptions.Type

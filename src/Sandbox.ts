@@ -17,6 +17,8 @@ type Others =
   | "getTemplates"
   | "getTemplate"
   | "createTemplate"
+  | "getTemplateBuilds"
+  | "streamTemplateBuild"
   | "deleteTemplate"
   | "getMetrics"
   | "getUsage"

@@ -18,7 +18,25 @@ export const SandboxStatus = Schema.Literal("creating", "ready", "running", "sto
 export type SandboxStatus = typeof SandboxStatus.Type
 
 /**
- * A sandbox. Times are milliseconds since the epoch.
+ * How the `startCommand` of a template is doing: `ended` with status 0, or `failed`, with another `exitCode` or an `error`.
+ * `output` is the end of what it has written, 4096 characters at most.
+ *
+ * @category models
+ */
+export const StartCommandInfo = Schema.Struct({
+  status: Schema.Literal("running", "ended", "failed"),
+  output: Schema.String,
+  exitCode: Schema.optional(Schema.Finite),
+  error: Schema.optional(Schema.String)
+})
+
+/**
+ * @category models
+ */
+export type StartCommandInfo = typeof StartCommandInfo.Type
+
+/**
+ * A sandbox. Times are milliseconds since the epoch. `startCommand` is there while it is up, when its template has one.
  *
  * @category models
  */
@@ -35,7 +53,8 @@ export const SandboxInfo = Schema.Struct({
   createdAt: Schema.Finite,
   updatedAt: Schema.Finite,
   expiresAt: Schema.optional(Schema.Finite),
-  metadata: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String }))
+  metadata: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String })),
+  startCommand: Schema.optional(StartCommandInfo)
 })
 
 /**

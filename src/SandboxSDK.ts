@@ -19,6 +19,7 @@ import type {
   AttachOptions,
   CreateCodeContextOptions,
   CreateSandboxOptions,
+  CreateTemplateOptions,
   ExecuteBatchOptions,
   ListSandboxesOptions,
   MakeDirectoryOptions,
@@ -27,6 +28,7 @@ import type {
   RunCodeStreamOptions,
   RunTerminalOptions,
   RunTerminalStreamOptions,
+  StreamTemplateBuildOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
@@ -35,6 +37,7 @@ import * as Remote from "./remote/Remote.js"
 import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
+import type { BuildEvent, TemplateBuild } from "./TemplateBuild.js"
 import type { UsageData } from "./Usage.js"
 
 /**
@@ -58,7 +61,8 @@ export interface Service {
    * Makes a sandbox from a template. It can run code when this succeeds.
    *
    * Fails with `SandboxError` `template_not_found` (no such template), `template_unavailable` (its interpreter is not
-   * on the machine), `isolation_unavailable` (the host cannot isolate; the message says what to install) and
+   * on the machine), `build_failed` (what it installs could not be installed; a build that is under way is waited for),
+   * `isolation_unavailable` (the host cannot isolate; the message says what to install) and
    * `start_failed`, and with `SandboxSDKError` `invalid_argument` for a malformed option.
    */
   readonly createSandbox: (options: CreateSandboxOptions) => Effect.Effect<CreatedSandbox, RequestError>
@@ -262,11 +266,36 @@ export interface Service {
   /** One template, by id or alias. Fails with `SandboxError` `template_not_found`. */
   readonly getTemplate: (id: string) => Effect.Effect<SandboxTemplate, RequestError>
   /**
-   * Makes a template of one's own: a name, a language and version that the machine has, and defaults. Fails with
-   * `SandboxSDKError` `unsupported` for what this layer cannot build (`dockerImage`, `dependencies`, `installCommand`).
+   * Makes a template of one's own: a name, a language and version that the machine has, defaults, and what is to be
+   * installed. `dependencies` and `installCommand` are carried out once, in a sandbox of their own; what they install is
+   * shared by all sandboxes of the template, read-only. It can be used when this succeeds, unless `wait` is `false`.
+   * Interrupting this effect ends the build and leaves no template.
+   *
+   * Fails with `SandboxError` `template_unavailable` (the machine has no such interpreter) and `build_failed` (its message
+   * has the end of the log; no template is left), and with `SandboxSDKError` `invalid_argument` or `unsupported`, whose
+   * `field` names the part.
    */
-  readonly createTemplate: (config: TemplateConfig) => Effect.Effect<SandboxTemplate, RequestError>
-  /** Removes a template of one's own; sandboxes that were made from it stay. Removing one that is gone succeeds too. */
+  readonly createTemplate: (
+    config: TemplateConfig,
+    options?: CreateTemplateOptions
+  ) => Effect.Effect<SandboxTemplate, RequestError>
+  /**
+   * The builds of a template; none when it has nothing to install. Fails with `SandboxError` `template_not_found`.
+   */
+  readonly getTemplateBuilds: (id: string) => Effect.Effect<ReadonlyArray<TemplateBuild>, RequestError>
+  /**
+   * What happens in the build of a template, from its beginning on and as it happens; the last event is `BuildEnded`, also
+   * of a build that failed. Leaving the stream does not end the build. Fails with `SandboxError` `template_not_found` and
+   * `build_not_found` (it has nothing to install).
+   */
+  readonly streamTemplateBuild: (
+    id: string,
+    options?: StreamTemplateBuildOptions
+  ) => Stream.Stream<BuildEvent, RequestError>
+  /**
+   * Removes a template of one's own, and ends its build; sandboxes that were made from it stay. Removing one that is gone
+   * succeeds too.
+   */
   readonly deleteTemplate: (id: string) => Effect.Effect<void, RequestError>
 
   /** What the sandboxes of this caller take at the moment. */

@@ -72,6 +72,7 @@ export {
   type Callback,
   CreateCodeContextOptions,
   CreateSandboxOptions,
+  CreateTemplateOptions,
   EnvVars,
   ExecuteBatchOptions,
   HostAndPort,
@@ -89,6 +90,7 @@ export {
   RunCodeStreamOptions,
   type RunTerminalOptions,
   RunTerminalStreamOptions,
+  StreamTemplateBuildOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
@@ -100,7 +102,17 @@ export { type Format, Result } from "./Result.js"
 export * as Retry from "./Retry.js"
 export { Sandbox } from "./Sandbox.js"
 export { LogLevel, SandboxConfig, type SandboxConfigOptions, type SandboxSettings } from "./SandboxConfig.js"
-export { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
+export { SandboxInfo, SandboxStatus, StartCommandInfo } from "./SandboxInfo.js"
 export { type CreatedSandbox, SandboxSDK, type Service } from "./SandboxSDK.js"
-export { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
+export { SandboxTemplate, TemplateConfig, TemplateLanguage, TemplatePage } from "./Template.js"
+export {
+  BuildEnded,
+  BuildError,
+  BuildEvent,
+  BuildOutput,
+  BuildStarted,
+  BuildStatus,
+  BuildStep,
+  TemplateBuild
+} from "./TemplateBuild.js"
 export { UsageData } from "./Usage.js"

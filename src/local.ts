@@ -17,6 +17,7 @@ import * as Docker from "./isolation/Docker.js"
 import { Isolation } from "./isolation/Isolation.js"
 import * as None from "./isolation/None.js"
 import { requiring } from "./isolation/Require.js"
+import { Network } from "./Options.js"
 import type { SandboxSDK } from "./SandboxSDK.js"
 
 export { doctor, inspect } from "./isolation/Doctor.js"
@@ -44,7 +45,8 @@ const Options = Schema.Struct({
   ),
   executionRetentionMs: Schema.optional(
     Schema.Int.pipe(Schema.between(0, 86_400_000, { description: "a whole number of milliseconds up to 86400000" }))
-  )
+  ),
+  buildNetwork: Schema.optional(Network)
 })
 
 /**
@@ -96,6 +98,12 @@ export interface LocalOptions {
   readonly executionLogMb?: number | undefined
   /** How long an execution that has ended can still be listed and read, in milliseconds: 300000 by default. */
   readonly executionRetentionMs?: number | undefined
+  /**
+   * What may be reached while a template's `dependencies` and `installCommand` are installed; `network` bounds it, too. By
+   * default where pip and npm find packages: `{ allow: ["pypi.org:443", "files.pythonhosted.org:443",
+   * "registry.npmjs.org:443"] }`. With isolation `"none"` nothing is limited.
+   */
+  readonly buildNetwork?: Network | undefined
 }
 
 const decodeOptions = decodeArguments(Options, "layerLocal")
@@ -129,6 +137,7 @@ export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, Sand
     Effect.map(
       decodeOptions(options),
       ({
+        buildNetwork,
         dataDirectory,
         docker,
         executionLogMb,
@@ -141,7 +150,7 @@ export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, Sand
         const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
         const executionRetention: Duration.DurationInput | undefined = executionRetentionMs
         return Layer.provide(
-          layerEngine({ dataDirectory, executionLogMb, executionRetention, interruptGrace, network }),
+          layerEngine({ buildNetwork, dataDirectory, executionLogMb, executionRetention, interruptGrace, network }),
           requiring(required)(
             isolation === "docker"
               ? Docker.layer(docker)

@@ -44,6 +44,8 @@ export const sandboxErrorStatus = {
   port_unavailable: 502,
   template_unavailable: 422,
   language_unavailable: 422,
+  build_failed: 422,
+  build_not_found: 404,
   isolation_unavailable: 501,
   start_failed: 503,
   stdin_closed: 409,

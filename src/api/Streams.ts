@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { BatchEnded, BatchStarted, JobEnded, JobOutput, JobStarted } from "../Batch.js"
 import { Ended, ErrorEvent, ExecutionCount, ResultEvent, Started, Stderr, Stdout } from "../Execution.js"
 import { FileEvent } from "../File.js"
+import { BuildEnded, BuildOutput, BuildStarted, BuildStep } from "../TemplateBuild.js"
 import { Failed } from "./Status.js"
 
 /**
@@ -83,11 +84,27 @@ export const EventRecord = Schema.Union(ExecutionRecord, BatchRecord).annotation
 export const FileRecord = Schema.Union(FileEvent, Failed).annotations({ identifier: "FileRecord" })
 
 /**
+ * A record of a stream of `builds/log`.
+ *
+ * @category streams
+ */
+export const BuildRecord = Schema.Union(BuildStarted, BuildStep, BuildOutput, BuildEnded, Failed).annotations({
+  identifier: "BuildRecord"
+})
+
+/**
  * The names under which OpenAPI knows the records.
  *
  * @category openapi
  */
-export const recordSchemas = [ExecutionRecord, TerminalRecord, BatchRecord, EventRecord, FileRecord] as const
+export const recordSchemas = [
+  ExecutionRecord,
+  TerminalRecord,
+  BatchRecord,
+  EventRecord,
+  FileRecord,
+  BuildRecord
+] as const
 
 type Operation = Record<string, unknown>
 
@@ -111,7 +128,7 @@ const withContent = (operation: Operation, content: Record<string, unknown>): Op
  * @category openapi
  */
 export const streamsRecords = (
-  name: "ExecutionRecord" | "TerminalRecord" | "BatchRecord" | "EventRecord" | "FileRecord",
+  name: "ExecutionRecord" | "TerminalRecord" | "BatchRecord" | "EventRecord" | "FileRecord" | "BuildRecord",
   description: string
 ) =>
   OpenApi.annotations({

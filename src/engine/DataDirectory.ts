@@ -29,6 +29,8 @@ export interface DataDirectory {
   readonly sandboxes: string
   /** Holds a file for each template that a user has made. */
   readonly templates: string
+  /** Holds a folder for each build of a template, with what it has installed. */
+  readonly builds: string
 }
 
 /**
@@ -125,9 +127,11 @@ export const make = Effect.fn("DataDirectory.make")(function*(
   const agent = Path.join(root, "agent")
   const sandboxes = Path.join(root, "sandboxes")
   const templates = Path.join(root, "templates")
+  const builds = Path.join(root, "builds")
   yield* makePassage(root)
   yield* makePassage(sandboxes)
   yield* makePassage(templates)
+  yield* makePassage(builds)
   yield* Effect.tryPromise({
     try: async () => {
       await Fs.rm(agent, { recursive: true, force: true })
@@ -140,5 +144,5 @@ export const make = Effect.fn("DataDirectory.make")(function*(
     },
     catch: hostFailure("write to", agent)
   })
-  return { persistent: path !== undefined, root, agent, sandboxes, templates }
+  return { persistent: path !== undefined, root, agent, sandboxes, templates, builds }
 })

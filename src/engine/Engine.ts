@@ -12,9 +12,11 @@ import { Isolation } from "../isolation/Isolation.js"
 import type { Network } from "../Options.js"
 import type { Service } from "../SandboxSDK.js"
 import { SandboxSDK } from "../SandboxSDK.js"
+import * as Builds from "./Builds.js"
 import * as DataDirectory from "./DataDirectory.js"
 import * as Egress from "./Egress.js"
 import * as Executions from "./Executions.js"
+import * as Launcher from "./Launcher.js"
 import { makeMeter } from "./Meter.js"
 import { check, type NetworkPolicy } from "./NetworkPolicy.js"
 import { batchOperations } from "./operations/Batches.js"
@@ -45,6 +47,13 @@ export interface EngineOptions {
   readonly executionLogMb?: number | undefined
   /** How long an execution that has ended can still be read: 5 minutes by default. */
   readonly executionRetention?: Duration.DurationInput | undefined
+  /** What builds of templates may reach: the registries of pip and npm by default. `network` bounds it, too. */
+  readonly buildNetwork?: Network | undefined
+}
+
+/** Where pip and npm find packages. */
+const PACKAGE_REGISTRIES: Network = {
+  allow: ["pypi.org:443", "files.pythonhosted.org:443", "registry.npmjs.org:443"]
 }
 
 const MIB = 1024 * 1024
@@ -66,24 +75,32 @@ export const make = Effect.fn("Engine.make")(function*(
     retentionMs: Duration.toMillis(options.executionRetention ?? Duration.minutes(5))
   })
   const ports = yield* Ports.make
-  const registry = yield* Registry.make({
-    directory,
-    executions,
+  const launch = Launcher.make({
+    agentDirectory: directory.agent,
     meter,
     egress: (network) => Egress.make(network, policy, sockets),
-    removed: ports.forget,
     interruptGrace: Duration.decode(options.interruptGrace ?? Duration.seconds(2))
   })
+  const builds = yield* Builds.make({
+    directory: directory.builds,
+    executions,
+    launch,
+    network: options.buildNetwork ?? PACKAGE_REGISTRIES
+  })
+  const registry = yield* Registry.make({ directory, executions, meter, launch, builds, removed: ports.forget })
   yield* Effect.addFinalizer(() => executions.stopBatches)
   const templates = yield* Templates.make(
     isolation.runtimes,
     makeTemplateStore(directory.templates),
+    builds,
     (image) => Effect.flatMap(isolation.forImage(image), ({ check, runtimes }) => Effect.zipRight(check, runtimes))
   )
+  yield* builds.sweep
   const parts = {
     registry,
     executions,
     templates,
+    builds,
     isolation,
     checkNetwork: (wanted: Network | undefined, enforced: boolean) =>
       Effect.flatMap(sockets.ownAddresses, (own) => check(wanted, { policy, own, enforced }))

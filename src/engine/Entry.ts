@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { Files } from "../agent/Files.js"
 import type { SandboxError } from "../Errors.js"
 import type { ListSandboxesOptions } from "../Options.js"
-import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
+import type { SandboxInfo, SandboxStatus, StartCommandInfo } from "../SandboxInfo.js"
 import type { Gauge } from "./DiskWatch.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import type * as Resources from "./Resources.js"
@@ -20,6 +20,8 @@ export interface Up {
   readonly files: Files
   readonly gauge: Gauge
   readonly startedAt: number
+  /** How the start command of its template is doing, if it has one. */
+  readonly startCommand: (() => StartCommandInfo) | undefined
 }
 
 /**
@@ -71,6 +73,7 @@ const statusOf = ({ activeRuns, state }: Entry): SandboxStatus => {
  */
 export const describe = (entry: Entry): SandboxInfo => {
   const { createdAt, expiresAt, id, options, template, updatedAt, userId } = entry.record
+  const startCommand = entry.state._tag === "Up" ? entry.state.up.startCommand?.() : undefined
   return {
     id,
     userId,
@@ -81,7 +84,8 @@ export const describe = (entry: Entry): SandboxInfo => {
     createdAt,
     updatedAt,
     ...(expiresAt === undefined ? {} : { expiresAt }),
-    ...(options.metadata === undefined ? {} : { metadata: options.metadata })
+    ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
+    ...(startCommand === undefined ? {} : { startCommand })
   }
 }
 

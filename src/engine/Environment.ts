@@ -11,23 +11,42 @@ export { WORKSPACE }
 
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/** What a template has installed: where it is inside, and the version of Python that it was installed for, if any. */
+export interface InstalledLayer {
+  readonly path: string
+  readonly pythonVersion: string | undefined
+}
+
+/** Where pip puts the packages of a user (https://docs.python.org/3/library/site.html), and npm those of a folder. */
+const packagesOf = ({ path, pythonVersion }: InstalledLayer): Readonly<Record<string, string>> => ({
+  TEMPLATE_DIR: path,
+  NODE_PATH: `${path}/node_modules`,
+  ...(pythonVersion === undefined
+    ? {}
+    : { PYTHONPATH: `${path}/lib/python${pythonVersion.split(".").slice(0, 2).join(".")}/site-packages` })
+})
+
 /**
  * The environment, with the folder of this Node first on the search path, unless it is found there anyway. Programs that
- * the user has installed (`pip install --user`) come before all others. `variables` are those that the image sets.
+ * the user has installed (`pip install --user`) come before all others, then those of the template. `variables` are those
+ * that the image sets.
  */
 export const environmentWith = (
   node: string | undefined,
-  variables: Readonly<Record<string, string>> = {}
+  variables: Readonly<Record<string, string>> = {},
+  layer?: InstalledLayer
 ): Readonly<Record<string, string>> => {
   const searchPath = variables["PATH"] ?? systemPath
   const folder = node === undefined ? undefined : Path.posix.dirname(node)
   const found = folder === undefined || searchPath.split(":").includes(folder) ? [] : [folder]
+  const installed = layer === undefined ? [] : [`${layer.path}/bin`, `${layer.path}/node_modules/.bin`]
   return {
     SHELL: "/bin/bash",
     LANG: "C.UTF-8",
     TERM: "dumb",
     ...variables,
-    PATH: [`${WORKSPACE}/.local/bin`, ...found, searchPath].join(":"),
+    ...(layer === undefined ? {} : packagesOf(layer)),
+    PATH: [`${WORKSPACE}/.local/bin`, ...installed, ...found, searchPath].join(":"),
     HOME: WORKSPACE,
     USER: "user",
     LOGNAME: "user"

@@ -118,6 +118,8 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       getTemplates: one("getTemplates", operations.getTemplates),
       getTemplate: one("getTemplate", operations.getTemplate),
       createTemplate: one("createTemplate", operations.createTemplate),
+      getTemplateBuilds: one("getTemplateBuilds", operations.getTemplateBuilds),
+      streamTemplateBuild: stream("streamTemplateBuild", operations.streamTemplateBuild),
       deleteTemplate: one("deleteTemplate", operations.deleteTemplate),
       getUsage: one("getUsage", operations.getUsage),
       getMetrics: Effect.flatMap(recorder, ({ snapshot }) => snapshot)

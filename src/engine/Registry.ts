@@ -2,35 +2,32 @@
  * The sandboxes of an engine: which there are, what each is doing, and when it starts, stops and ends.
  */
 import * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Files } from "../agent/Files.js"
 import { SandboxError } from "../Errors.js"
 import { Isolation, ofTemplate } from "../isolation/Isolation.js"
-import { choose } from "../isolation/Runtimes.js"
-import type { CreateSandboxOptions, ListSandboxesOptions, Network } from "../Options.js"
+import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { UsageData } from "../Usage.js"
+import type { Builds } from "./Builds.js"
 import type { DataDirectory } from "./DataDirectory.js"
 import { diskUsage } from "./DiskUsage.js"
 import * as DiskWatch from "./DiskWatch.js"
-import type { Egress } from "./Egress.js"
 import { deadlineOf, describe, type Entry, matches, type State, type Up } from "./Entry.js"
-import { environmentWith, proxyEnvironment, WORKSPACE } from "./Environment.js"
 import type { Executions } from "./Executions.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
+import type { Launcher } from "./Launcher.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
-import * as Live from "./LiveSandbox.js"
 import type { Meter } from "./Meter.js"
 import { makeOwned } from "./Owned.js"
 import * as Resources from "./Resources.js"
 import type { SandboxRecord } from "./SandboxRecord.js"
 import { makeSandboxFolders } from "./SandboxRecord.js"
+import * as StartCommand from "./StartCommand.js"
 import * as Uploads from "./Uploads.js"
 import * as WorkspaceFiles from "./WorkspaceFiles.js"
 
@@ -90,10 +87,9 @@ export interface Registry {
 export interface RegistryOptions {
   readonly directory: DataDirectory
   readonly executions: Executions
-  readonly interruptGrace: Duration.Duration
   readonly meter: Meter
-  /** The way out of a sandbox that is made with this network; none when there is none. */
-  readonly egress: (network: Network | undefined) => Effect.Effect<Option.Option<Egress>>
+  readonly launch: Launcher
+  readonly builds: Builds
   /** Told of each sandbox that is removed. */
   readonly removed: (id: string) => Effect.Effect<void>
 }
@@ -156,57 +152,34 @@ export const make = Effect.fn("Registry.make")(function*(
   const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
     const { id, options: wanted, template, userId } = entry.record
     const isolation = yield* ofTemplate(machine, template)
-    if (wanted.network !== undefined && !isolation.ownNetwork) {
-      return yield* new SandboxError({
-        code: "isolation_unavailable",
-        message:
-          "The sandbox was made with a limited network, which isolation \"none\" cannot enforce. Start the engine " +
-          "with isolation \"auto\".",
-        sandboxId: id
-      })
-    }
-    const { language, version } = template.config
-    const node = choose(
-      (yield* isolation.runtimes).node,
-      language === "javascript" || language === "typescript" ? version : undefined
-    )
     const workspace = folders.workspace(id)
     const limitedByKernel = yield* Scope.extend(isolation.openWorkspace(workspace), scope)
     // Closed after the sandbox: what ran in it has been told, and has ended.
     yield* Scope.addFinalizer(scope, options.executions.over(id))
     const uploads = yield* Uploads.make(folders.folder(id), workspace)
     yield* Scope.addFinalizer(scope, uploads.stopped)
-    const egress = yield* options.egress(wanted.network)
-    const live = yield* Live.launch({
-      sandboxId: id,
-      workspace,
-      agentDirectory: options.directory.agent,
-      pythonVersion: language === "python" ? version : undefined,
-      resources: entry.limits,
-      env: {
-        ...environmentWith(node?.path, yield* isolation.variables),
-        ...(Option.isSome(egress) ? proxyEnvironment(wanted.network) : {}),
-        ...template.config.defaultEnvVars,
-        ...wanted.initialEnvVars
-      },
-      cwd: WORKSPACE,
-      syncFiles: limitedByKernel,
-      egress,
-      interruptGrace: options.interruptGrace,
-      recorder: yield* options.meter.of(userId),
-      onEnd: (error) => setState(entry, { _tag: "Failed", error, scope })
-    }).pipe(Effect.provideService(Isolation, isolation), Scope.extend(scope))
-    const onExcess = (error: SandboxError, far: boolean) =>
-      Effect.suspend(() => live.haltRuns(error) && !far ? Effect.void : halt(entry, error))
-    const gauge = yield* Scope.extend(
-      disks.watch({ sandboxId: id, workspace, diskMb: entry.limits.diskMb, limitedByKernel, onExcess }),
-      scope
-    )
+    const { gauge, live } = yield* options.launch({
+      ...{ isolation, sandboxId: id, userId, workspace, limitedByKernel, disks },
+      language: template.config.language,
+      version: template.config.version,
+      network: wanted.network,
+      layer: template.build && { source: options.builds.layer(template.build.id), writable: false },
+      env: { ...template.config.defaultEnvVars, ...wanted.initialEnvVars },
+      limits: entry.limits,
+      onEnd: (error) => setState(entry, { _tag: "Failed", error, scope }),
+      onExcess: (live, error, far) =>
+        Effect.suspend(() => live.haltRuns(error) && !far ? Effect.void : halt(entry, error))
+    }).pipe(Scope.extend(scope))
     const files: Files = {
       ...live.files,
       write: (path, content, options) => uploads.during(live.files.write(path, content, options))
     }
-    return { live, files, gauge, startedAt: clock.unsafeCurrentTimeMillis() } satisfies Up
+    const { startCommand: command } = template.config
+    const { executions } = options
+    const startCommand = command === undefined
+      ? undefined
+      : yield* StartCommand.start({ command, userId, sandboxId: id, live, executions })
+    return { live, files, gauge, startedAt: clock.unsafeCurrentTimeMillis(), startCommand } satisfies Up
   })
 
   /** Only with the entry's `transition`. */
@@ -270,6 +243,19 @@ export const make = Effect.fn("Registry.make")(function*(
       return Effect.asVoid(Effect.forkIn(alone(entry)(bringDown(entry)), engine))
     })
 
+  /** What its template has installed stays for as long as it may be started. */
+  const hold = ({ build, id }: SandboxTemplate): Effect.Effect<void, SandboxError> =>
+    Effect.suspend(() =>
+      build === undefined || options.builds.hold(build.id) ? Effect.void : new SandboxError({
+        code: "template_not_found",
+        field: "templateId",
+        message: `The template "${id}" has been deleted.`
+      })
+    )
+
+  const letGo = ({ build }: SandboxTemplate): Effect.Effect<void> =>
+    build === undefined ? Effect.void : options.builds.release(build.id)
+
   const removeEntry = (entry: Entry): Effect.Effect<void> =>
     Effect.suspend(() => {
       // Gone for everybody from now on, also for who asks while its processes are still being ended.
@@ -280,6 +266,7 @@ export const make = Effect.fn("Registry.make")(function*(
           yield* bringDown(entry)
           yield* options.removed(entry.record.id)
           yield* entry.saving.withPermits(1)(folders.remove(entry.record.id))
+          yield* letGo(entry.record.template)
           const { sandboxDeleted } = yield* options.meter.of(entry.record.userId)
           yield* sandboxDeleted(entry.record.id)
         }))
@@ -325,6 +312,8 @@ export const make = Effect.fn("Registry.make")(function*(
   )
   for (const record of yield* folders.load) {
     add(record)
+    // Without it, it is not started.
+    yield* Effect.ignore(hold(record.template))
     const { sandboxCreated } = yield* options.meter.of(record.userId)
     yield* sandboxCreated(record.id)
   }
@@ -362,6 +351,7 @@ export const make = Effect.fn("Registry.make")(function*(
     }
     yield* Effect.annotateCurrentSpan({ sandboxId: record.id, templateId: template.id })
     yield* requireRoom(userId, template)
+    yield* hold(template)
     const entry = add(record)
     return yield* Effect.gen(function*() {
       const isolation = yield* ofTemplate(machine, template)
@@ -466,7 +456,10 @@ export const make = Effect.fn("Registry.make")(function*(
       const sizes = yield* Effect.forEach(own, ({ record }) => diskUsage(folders.workspace(record.id)), {
         concurrency: 8
       })
-      return { sandboxes: own.length, storageBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0) }
+      return {
+        sandboxes: own.length,
+        storageBytes: sizes.reduce((sum, { bytes }) => sum + bytes, options.builds.usage(userId))
+      }
     }),
     start: Effect.fnUntraced(function*(userId, id) {
       const entry = yield* find(userId, id)

@@ -62,6 +62,16 @@ export const resolve = (own: Resources = {}, template: Resources = {}): Limits =
 }
 
 /**
+ * The limits as `Resources` say them: 0 for no limit of time.
+ */
+export const describe = ({ idleTimeMs, outputMb, runTimeMs, ...limits }: Limits): Resources => ({
+  ...limits,
+  ...(outputMb === undefined ? {} : { outputMb }),
+  runTimeMs: Number.isFinite(runTimeMs) ? runTimeMs : 0,
+  idleTimeMs: Number.isFinite(idleTimeMs) ? idleTimeMs : 0
+})
+
+/**
  * Fails with `invalid_argument` when `/tmp` could hold more than half of the memory: it is made of memory, and filling
  * it must not be a way to have everything else killed.
  */

@@ -5,10 +5,12 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Language } from "../CodeContext.js"
 import { SandboxError, SandboxSDKError } from "../Errors.js"
-import type { Runtime, Runtimes } from "../isolation/Runtimes.js"
-import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
+import { choose, type Runtime, type Runtimes } from "../isolation/Runtimes.js"
+import type { SandboxTemplate, TemplateConfig, TemplateLanguage, TemplatePage } from "../Template.js"
+import type { Builds } from "./Builds.js"
 import { makeId } from "./Ids.js"
 import { makeOwned } from "./Owned.js"
+import * as Resources from "./Resources.js"
 import type { TemplateStore } from "./TemplateStore.js"
 
 /**
@@ -22,11 +24,14 @@ export interface Templates {
    * interpreter is not here, and with `template_not_found` otherwise.
    */
   readonly get: (userId: string, id: string) => Effect.Effect<SandboxTemplate, SandboxError>
-  /** Fails with `unsupported` for what this engine cannot build, and with `template_unavailable`. */
+  /**
+   * Its build has begun when this succeeds. Fails with `template_unavailable`, and with `isolation_unavailable` where
+   * there are no containers for its image.
+   */
   readonly create: (
     userId: string,
     config: TemplateConfig
-  ) => Effect.Effect<SandboxTemplate, SandboxError | SandboxSDKError>
+  ) => Effect.Effect<SandboxTemplate, SandboxError>
   /** Fails with `forbidden` for a template of the machine. One that is not there is removed already. */
   readonly remove: (userId: string, id: string) => Effect.Effect<void, SandboxError | SandboxSDKError>
 }
@@ -47,6 +52,13 @@ const families: ReadonlyArray<Family> = [
   { id: "python", language: "python", name: "Python", runtime: "python", parts: 2, debianPackage: "python3" },
   { id: "node", language: "javascript", name: "Node.js", runtime: "node", parts: 1, debianPackage: "nodejs" },
   { id: "bash", language: "bash", name: "Bash", runtime: "bash", parts: 0, debianPackage: "bash" }
+]
+
+const languages: ReadonlyArray<{ readonly language: Language; readonly runtime: keyof Runtimes }> = [
+  { language: "python", runtime: "python" },
+  { language: "javascript", runtime: "node" },
+  { language: "typescript", runtime: "node" },
+  { language: "bash", runtime: "bash" }
 ]
 
 /** Names without a version: the newest is meant. */
@@ -71,10 +83,35 @@ const builtIn = (family: Family, runtime: Runtime, now: number): SandboxTemplate
   isPublic: true
 })
 
-/** What a template can say and this engine cannot do. */
-const unsupported = ["dependencies", "installCommand", "startCommand"] as const
-
 const isPrefix = (wanted: string, version: string): boolean => version === wanted || version.startsWith(`${wanted}.`)
+
+/** What is there of every language, the newest of each: all that sandboxes run, whichever template they are made from. */
+const allLanguages = (found: Runtimes): ReadonlyArray<TemplateLanguage> =>
+  languages.flatMap(({ language, runtime }) => {
+    const newest = found[runtime][0]
+    return newest === undefined ? [] : [{ language, version: newest.version }]
+  })
+
+/** The languages of a template, its own first, in the version that it is for. */
+const languagesOf = ({ language, version }: TemplateConfig, found: Runtimes): ReadonlyArray<TemplateLanguage> => {
+  const runtime = languages.find((one) => one.language === language)?.runtime
+  const own = runtime && choose(found[runtime], version)
+  return [
+    ...(own === undefined ? [] : [{ language, version: own.version }]),
+    ...allLanguages(found).flatMap((one) =>
+      one.language === language ? [] : [
+        // One Node runs both.
+        runtime === "node" && own !== undefined && (one.language === "javascript" || one.language === "typescript")
+          ? { language: one.language, version: own.version }
+          : one
+      ]
+    )
+  ]
+}
+
+/** Whether it installs anything. */
+const isBuilt = ({ dependencies = [], installCommand }: TemplateConfig): boolean =>
+  dependencies.length > 0 || installCommand !== undefined
 
 /**
  * Refuses another version than the image has. One that has none at all is taken: commands and files work there, and a run of
@@ -96,6 +133,7 @@ const requireInImage = (config: TemplateConfig, found: ReadonlyArray<Runtime>): 
 export const make = Effect.fn("Templates.make")(function*(
   runtimes: Effect.Effect<Runtimes>,
   store: TemplateStore,
+  builds: Builds,
   /** What there is in an image of containers, which is fetched and tried for that. */
   ofImage: (image: string) => Effect.Effect<Runtimes, SandboxError>
 ): Effect.fn.Return<Templates, SandboxError> {
@@ -103,6 +141,7 @@ export const make = Effect.fn("Templates.make")(function*(
   const own = makeOwned<SandboxTemplate>()
   for (const template of yield* store.load) {
     own.set(template.authorId ?? "", template.id, template)
+    if (template.build !== undefined) builds.hold(template.build.id)
   }
 
   const ofMachine = Effect.map(
@@ -110,7 +149,23 @@ export const make = Effect.fn("Templates.make")(function*(
     (found) => families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt)))
   )
 
-  const visible = (userId: string) => Effect.map(ofMachine, (templates) => [...templates, ...own.of(userId)])
+  /** As it is now: with the state of its build, and what this machine adds to it. */
+  const describe = (template: SandboxTemplate, found: Runtimes): SandboxTemplate => ({
+    ...template,
+    // An image is not fetched to be told of: what was in it is remembered.
+    languages: template.config.dockerImage === undefined
+      ? languagesOf(template.config, found)
+      : template.languages ?? languagesOf(template.config, found),
+    limits: Resources.describe(Resources.resolve(template.config.resources)),
+    ...(template.build === undefined ? {} : { build: builds.describe(template.build.id) })
+  })
+
+  const visible = (userId: string) =>
+    Effect.zipWith(
+      ofMachine,
+      runtimes,
+      (templates, found) => [...templates, ...own.of(userId)].map((template) => describe(template, found))
+    )
 
   const whatIsHere = (templates: ReadonlyArray<SandboxTemplate>): string =>
     templates.length === 0
@@ -148,48 +203,46 @@ export const make = Effect.fn("Templates.make")(function*(
     const newest = alias && templates.find((template) => template.id.startsWith(`${alias.family}-`))
     return newest === undefined || alias === undefined
       ? yield* missing(id, templates)
-      : { ...newest, config: { ...newest.config, language: alias.language } }
-  })
-
-  const requireHere = Effect.fnUntraced(function*(config: TemplateConfig, family: Family | undefined) {
-    const templates = yield* ofMachine
-    const runtime = templates.find((template) =>
-      template.config.language === family?.language && isPrefix(config.version, template.config.version)
-    )
-    if (runtime === undefined) {
-      const what = `The template "${config.name}" (${config.language} ${config.version})`
-      return yield* unavailable(what, family?.debianPackage ?? config.language, templates)
-    }
+      : describe({ ...newest, config: { ...newest.config, language: alias.language } }, yield* runtimes)
   })
 
   const create: Templates["create"] = Effect.fnUntraced(function*(userId, config) {
-    const impossible = unsupported.find((field) => config[field] !== undefined)
-    if (impossible !== undefined) {
-      return yield* new SandboxSDKError({
-        code: "unsupported",
-        field: `config.${impossible}`,
-        message: `createTemplate: this engine cannot build templates with ${impossible}; leave it out.`
+    const found = yield* config.dockerImage === undefined ? runtimes : ofImage(config.dockerImage)
+    const family = families.find((family) => family.id === aliases[config.language]?.family)
+    const runtime = family && choose(found[family.runtime], config.version)
+    if (config.dockerImage !== undefined) {
+      yield* requireInImage(config, family === undefined ? [] : found[family.runtime])
+    } else if (runtime === undefined) {
+      const what = `The template "${config.name}" (${config.language} ${config.version})`
+      return yield* unavailable(what, family?.debianPackage ?? config.language, yield* ofMachine)
+    }
+    if (runtime === undefined && (config.dependencies ?? []).length > 0) {
+      return yield* new SandboxError({
+        code: "template_unavailable",
+        field: "dependencies",
+        message: `The image "${config.dockerImage ?? ""}" has no ${config.language}, and dependencies need one.`
       })
     }
-    const family = families.find((family) => family.id === aliases[config.language]?.family)
-    if (config.dockerImage === undefined) {
-      yield* requireHere(config, family)
-    } else {
-      const found = yield* ofImage(config.dockerImage)
-      yield* requireInImage(config, family === undefined ? [] : found[family.runtime])
-    }
     const now = yield* Clock.currentTimeMillis
-    const template: SandboxTemplate = {
-      id: yield* makeId("tpl"),
-      config,
-      createdAt: now,
-      updatedAt: now,
-      isPublic: false,
-      authorId: userId
-    }
-    yield* store.save(template)
-    own.set(userId, template.id, template)
-    return template
+    const id = yield* makeId("tpl")
+    return yield* Effect.uninterruptible(Effect.gen(function*() {
+      const buildId = isBuilt(config) ? yield* builds.begin(userId, { config, runtime }) : undefined
+      const template: SandboxTemplate = {
+        id,
+        config,
+        createdAt: now,
+        updatedAt: now,
+        isPublic: false,
+        authorId: userId,
+        ...(config.dockerImage === undefined ? {} : { languages: languagesOf(config, found) }),
+        ...(buildId === undefined ? {} : { build: builds.describe(buildId) })
+      }
+      yield* store.save(template).pipe(
+        Effect.onError(() => buildId === undefined ? Effect.void : builds.release(buildId))
+      )
+      own.set(userId, id, template)
+      return describe(template, found)
+    }))
   })
 
   const remove: Templates["remove"] = Effect.fnUntraced(function*(userId, id) {
@@ -201,9 +254,10 @@ export const make = Effect.fn("Templates.make")(function*(
         message: `deleteTemplate: "${id}" is a template of this machine and cannot be deleted.`
       })
     }
-    if (template !== undefined) {
-      yield* store.remove(template.id)
+    if (template !== undefined && own.get(userId, template.id) !== undefined) {
       own.delete(userId, template.id)
+      yield* store.remove(template.id)
+      if (template.build !== undefined) yield* builds.release(template.build.id)
     }
   })
 

@@ -52,7 +52,10 @@ export type ContextOperations = Pick<
 >
 
 /** Templates. */
-export type TemplateOperations = Pick<Service, "getTemplates" | "getTemplate" | "createTemplate" | "deleteTemplate">
+export type TemplateOperations = Pick<
+  Service,
+  "getTemplates" | "getTemplate" | "createTemplate" | "getTemplateBuilds" | "streamTemplateBuild" | "deleteTemplate"
+>
 
 /** Ports. */
 export type PortOperations = Pick<Service, "getPort" | "getHost" | "waitForPort" | "closePort">

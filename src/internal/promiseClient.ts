@@ -19,6 +19,7 @@ import { Sandbox as Handle } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
+import type { BuildEvent, TemplateBuild } from "../TemplateBuild.js"
 import type { UsageData } from "../Usage.js"
 import { decodeArguments } from "./arguments.js"
 import { bytesOf, type ByteSource } from "./byteSource.js"
@@ -417,12 +418,49 @@ export class PromiseClient {
     return this.#call("getTemplate", options, (service) => service.getTemplate(id))
   }
 
-  /** Makes a template of one's own: a name, a language and version that the machine has, and defaults. */
-  createTemplate(config: TemplateConfig, options?: CallOptions): Promise<SandboxTemplate> {
-    return this.#call("createTemplate", options, (service) => service.createTemplate(config))
+  /**
+   * Makes a template of one's own: a name, a language and version that the machine has, defaults, and what is to be
+   * installed, once for all of its sandboxes. It can be used when this resolves, unless `wait` is `false`; rejects with
+   * `SandboxError` `build_failed` when it cannot be installed.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * const template = await sdk.createTemplate({
+   *   name: "Tables",
+   *   language: "python",
+   *   version: "3",
+   *   dependencies: ["tabulate"]
+   * })
+   * await using sandbox = await sdk.sandbox({ templateId: template.id })
+   * ```
+   */
+  createTemplate(
+    config: TemplateConfig,
+    options?: Options.CreateTemplateOptions & CallOptions
+  ): Promise<SandboxTemplate> {
+    return this.#call("createTemplate", options, (service, rest) => service.createTemplate(config, rest))
   }
 
-  /** Removes a template of one's own; sandboxes that were made from it stay. Removing one that is gone resolves too. */
+  /** The builds of a template; none when it has nothing to install. */
+  getTemplateBuilds(id: string, options?: CallOptions): Promise<ReadonlyArray<TemplateBuild>> {
+    return this.#call("getTemplateBuilds", options, (service) => service.getTemplateBuilds(id))
+  }
+
+  /** What happens in the build of a template, from its beginning on; the last event is `BuildEnded`. */
+  streamTemplateBuild(
+    id: string,
+    options?: Options.StreamTemplateBuildOptions & CallOptions
+  ): StreamIterator<BuildEvent> {
+    return this.#iterate("streamTemplateBuild", options, (service, rest) => service.streamTemplateBuild(id, rest))
+  }
+
+  /**
+   * Removes a template of one's own, and ends its build; sandboxes that were made from it stay. Removing one that is gone
+   * resolves too.
+   */
   deleteTemplate(id: string, options?: CallOptions): Promise<void> {
     return this.#call("deleteTemplate", options, (service) => service.deleteTemplate(id))
   }

@@ -89,6 +89,7 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   const service: Service = {
     name: "bubblewrap",
     ownNetwork: true,
+    layerPath: () => CommandLine.LAYER_PATH,
     variables: Effect.succeed({}),
     forImage: noImages,
     // Without a user to try them as, nothing can be said of them: the check tells why.

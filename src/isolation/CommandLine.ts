@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Host from "./Host.js"
+import type { Layer } from "./Isolation.js"
 import type { Mount } from "./Runtimes.js"
 
 /** What the descriptors of bubblewrap are; those of the files follow. */
@@ -23,6 +24,9 @@ export const DESCRIPTORS = {
 /** Where the agent and the kernels are inside. */
 export const AGENT_FOLDER = "/opt/sandbox"
 export const AGENT_PATH = `${AGENT_FOLDER}/agent.py`
+
+/** Where what a template has installed is inside. */
+export const LAYER_PATH = "/opt/template"
 
 /** What commands are looked for in, inside. */
 export const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -89,12 +93,20 @@ export interface Options {
   readonly agentDirectory: string
   readonly systemMounts: ReadonlyArray<string>
   readonly mounts: ReadonlyArray<Mount>
+  readonly layer?: Layer | undefined
   readonly memoryMb: number
   readonly tmpMb: number
 }
 
 /** Room for shared memory: it counts as memory, so that a small sandbox gets little. */
 export const sharedMemoryMb = (memoryMb: number): number => Math.max(1, Math.min(64, Math.floor(memoryMb / 8)))
+
+/** A module is looked for in all folders above the one that asks for it, so that this one is found from everywhere. */
+const layerMounts = (layer: Layer | undefined): ReadonlyArray<string> =>
+  layer === undefined ? [] : [
+    ...[layer.writable ? "--bind" : "--ro-bind", layer.source, LAYER_PATH],
+    ...["--symlink", `${LAYER_PATH}/node_modules`, "/node_modules"]
+  ]
 
 /**
  * The arguments, which bubblewrap reads from a descriptor: on its command line every process inside would see them, with
@@ -134,6 +146,7 @@ export const make = (options: Options): ReadonlyArray<string> => [
   ...["--perms", "0700", "--size", String(MIB), "--tmpfs", "/run/sandbox"],
   ...["--bind", options.workspace, "/workspace"],
   ...["--ro-bind", options.agentDirectory, AGENT_FOLDER],
+  ...layerMounts(options.layer),
   ...["--remount-ro", "/dev", "--remount-ro", "/"],
   ...["--chdir", "/workspace"],
   ...["--seccomp", String(DESCRIPTORS.seccomp)],

@@ -11,11 +11,17 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
 import * as Check from "./Check.js"
-import { AGENT_PATH, FILES } from "./CommandLine.js"
+import { AGENT_PATH, FILES, LAYER_PATH } from "./CommandLine.js"
 import * as Diagnosis from "./Diagnosis.js"
 import * as Disk from "./Disk.js"
 import * as Connection from "./docker/Connection.js"
-import { agentMounts, type ContainerMount, type ContainerOptions, createOptions } from "./docker/Container.js"
+import {
+  agentMounts,
+  type ContainerMount,
+  type ContainerOptions,
+  createOptions,
+  layerMounts
+} from "./docker/Container.js"
 import * as HostRuntime from "./docker/HostRuntime.js"
 import * as Images from "./docker/Images.js"
 import * as MemoryEvents from "./docker/MemoryEvents.js"
@@ -168,6 +174,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
         mounts: [
           ...agentMounts(launching.workspace, launching.agentDirectory),
           ...agent.mounts,
+          ...yield* layerMounts(launching.layer),
           ...yield* madeUpFiles(launching, user)
         ],
         volumes: image.volumes,
@@ -207,6 +214,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
     return {
       name: "docker",
       ownNetwork: true,
+      layerPath: () => LAYER_PATH,
       runtimes: Effect.orElseSucceed(
         Effect.map(image, ({ runtimes }) => runtimes),
         () => ({ python: [], node: [], bash: [] })

@@ -21,6 +21,16 @@ export interface LaunchOptions {
   /** The version of Python that is wanted (`3.11`), for the agent and so for code in Python; by default the newest. */
   readonly pythonVersion?: string | undefined
   readonly resources: LaunchResources
+  /** What its template has installed, if anything. */
+  readonly layer?: Layer | undefined
+}
+
+/**
+ * Host path of a folder that sandboxes find at {@link Service.layerPath}. Only the sandbox that fills it may write to it.
+ */
+export interface Layer {
+  readonly source: string
+  readonly writable: boolean
 }
 
 /**
@@ -74,6 +84,8 @@ export interface Service {
    * reaches.
    */
   readonly ownNetwork: boolean
+  /** Where sandboxes find a layer that is in this folder of the host. */
+  readonly layerPath: (source: string) => string
   /** The interpreters that a sandbox will find inside. */
   readonly runtimes: Effect.Effect<Runtimes>
   /** The environment that its image sets for a sandbox; without an image it is empty. */

@@ -133,6 +133,7 @@ const make = Effect.gen(function*() {
   const service: Service = {
     name: "none",
     ownNetwork: false,
+    layerPath: (source) => source,
     variables: Effect.succeed({}),
     forImage: noImages,
     runtimes: found,

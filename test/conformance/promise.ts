@@ -130,7 +130,9 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
 
   getTemplates: (page, pageSize) => call((signal) => sdk.getTemplates(page, pageSize, { signal })),
   getTemplate: (id) => call((signal) => sdk.getTemplate(id, { signal })),
-  createTemplate: (config) => call((signal) => sdk.createTemplate(config, { signal })),
+  createTemplate: (config, options) => call((signal) => sdk.createTemplate(config, { ...options, signal })),
+  getTemplateBuilds: (id) => call((signal) => sdk.getTemplateBuilds(id, { signal })),
+  streamTemplateBuild: (id, options) => iterate(() => sdk.streamTemplateBuild(id, options)),
   deleteTemplate: (id) => call((signal) => sdk.deleteTemplate(id, { signal })),
 
   getUsage: () => call((signal) => sdk.getUsage({ signal })),

@@ -273,6 +273,9 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
       getTemplates: (page = 1, pageSize = 10) => Effect.succeed({ templates: [template], total: 1, page, pageSize }),
       getTemplate: () => Effect.succeed(template),
       createTemplate: (config) => Effect.succeed({ ...template, id: "mine", config, isPublic: false }),
+      getTemplateBuilds: () => Effect.succeed([]),
+      streamTemplateBuild: () =>
+        Stream.fail(new SandboxError({ message: "Nothing is built here.", code: "build_not_found" })),
       deleteTemplate: (id) => note(`delete template ${id}`)
     }
 

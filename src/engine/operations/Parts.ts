@@ -7,6 +7,7 @@ import type { RequestError, SandboxSDKError } from "../../Errors.js"
 import { requireId } from "../../internal/arguments.js"
 import type { Service as Isolation } from "../../isolation/Isolation.js"
 import type { Network } from "../../Options.js"
+import type { Builds } from "../Builds.js"
 import type { Executions } from "../Executions.js"
 import type { Registry, Running } from "../Registry.js"
 import type { Templates } from "../Templates.js"
@@ -18,6 +19,7 @@ export interface Parts {
   readonly registry: Registry
   readonly executions: Executions
   readonly templates: Templates
+  readonly builds: Builds
   /** That of sandboxes whose template names no image. */
   readonly isolation: Isolation
   /** Fails when no sandbox can be made that is limited to this; `enforced`: whether its isolation could keep it to that. */

@@ -18,7 +18,7 @@ const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
  * Makes the operations.
  */
 export const sandboxOperations = (
-  { checkNetwork, isolation: machine, registry, templates }: Parts
+  { builds, checkNetwork, isolation: machine, registry, templates }: Parts
 ): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const options = yield* decodeCreate(input)
@@ -31,6 +31,7 @@ export const sandboxOperations = (
     yield* checkNetwork(options.network, isolation.ownNetwork)
     yield* Resources.check("createSandbox", options.resources, template.config.resources)
     yield* isolation.check
+    if (template.build !== undefined) yield* builds.ready(template.build.id)
     return { sandbox: yield* registry.create(userId, options, template) }
   }),
   getSandbox: Effect.fn("SandboxSDK.getSandbox")(function*(id) {

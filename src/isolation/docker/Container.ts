@@ -2,8 +2,10 @@
  * What a container of this SDK is: the same walls as those of bubblewrap's sandboxes, in the words of the Docker Engine API.
  */
 import type Dockerode from "dockerode"
-import { AGENT_FOLDER, SEARCH_PATH, sharedMemoryMb } from "../CommandLine.js"
-import type { LaunchResources } from "../Isolation.js"
+import * as Effect from "effect/Effect"
+import { AGENT_FOLDER, LAYER_PATH, SEARCH_PATH, sharedMemoryMb } from "../CommandLine.js"
+import * as Host from "../Host.js"
+import type { LaunchResources, Layer } from "../Isolation.js"
 import type { Mount } from "../Runtimes.js"
 import type { User } from "../Users.js"
 import { profile } from "./SeccompProfile.js"
@@ -134,3 +136,22 @@ export const agentMounts = (workspace: string, agentDirectory: string): Readonly
   { source: workspace, target: "/workspace", writable: true },
   { source: agentDirectory, target: AGENT_FOLDER }
 ]
+
+/** A module is looked for in all folders above the one that asks for it, so that what is here is found from everywhere. */
+const NODE_MODULES = "/node_modules"
+
+/**
+ * What shows a container what its template has installed.
+ */
+export const layerMounts = (layer: Layer | undefined): Effect.Effect<ReadonlyArray<ContainerMount>> => {
+  if (layer === undefined) {
+    return Effect.succeed([])
+  }
+  const { source, writable } = layer
+  const whole = { source, target: LAYER_PATH, writable }
+  const modules = `${source}${NODE_MODULES}`
+  return Effect.map(
+    writable ? Effect.succeed(false) : Host.exists(modules),
+    (hasModules) => hasModules ? [whole, { source: modules, target: NODE_MODULES }] : [whole]
+  )
+}
