@@ -29,7 +29,7 @@ const PYTHON = (() => {
 
 /** The names of npm, with a range of versions (node-semver), a tag, an alias or a URL behind `@`; or a URL alone. */
 const NPM = (() => {
-  const part = "[a-z0-9~][a-z0-9._~-]*"
+  const part = "[a-z0-9][a-z0-9._~-]*"
   const name = `(?:@${part}/)?${part}`
   const range = "[A-Za-z0-9^~<>=*][A-Za-z0-9.^~<>=|*+ -]*"
   return new RegExp(`^(?:${name}(?:@(?:${range}|npm:${name}(?:@${range})?|${URL}))?|${URL})$`, "i")
