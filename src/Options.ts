@@ -312,8 +312,9 @@ export type WatchFilesOptions = typeof WatchFilesOptions.Type
  *
  * `hold` is a name for the reader, for what stands between an execution and whoever reads it, such as a server: what a
  * reader with a name has taken is kept until one with the same name comes again, whose `after` says what has arrived. So
- * whatever was lost on the way can be had again. A name that is not heard of again holds nothing up for longer than
- * `detachGraceMs`, or 30 seconds, whichever is more.
+ * whatever was lost on the way can be had again; and it has to come again before the log is full, because a program waits
+ * then. A name that is not heard of again holds nothing up for longer than `detachGraceMs`, or 30 seconds, whichever is
+ * more.
  *
  * @category models
  */

@@ -43,6 +43,10 @@ export interface EventLog<A, E> {
   readonly roomFor: (bytes: number) => number
   /** Whether everything that is kept could be given up. */
   readonly isIdle: () => boolean
+  /** How many events no reader has taken. */
+  readonly untaken: () => number
+  /** Called before a reader takes what there is: what is held back can be appended. */
+  readonly onTake: (listener: () => void) => void
   /** Called when there may be more room than before: somebody has moved on, or left. */
   readonly onRoom: (listener: () => void) => void
   /** Gives up the oldest events that nobody needs, until only so many bytes are kept. */
@@ -89,6 +93,7 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
   let delivered = 0
   let exit: Exit.Exit<unknown, E> | undefined
   let listener: (() => void) | undefined
+  let beforeTake: (() => void) | undefined
   const readers = new Set<Reader>()
   const holds = new Map<string, Hold>()
 
@@ -133,6 +138,7 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
         reader.done = reader.next
         listener?.()
       }
+      beforeTake?.()
       const end = next()
       if (reader.next < end) {
         const chunk: Array<A> = []
@@ -181,6 +187,14 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
       return limit - bytes
     },
     isIdle: () => floor() >= next(),
+    untaken: () => {
+      let taken = delivered
+      for (const reader of readers) taken = Math.max(taken, reader.next)
+      return next() - taken
+    },
+    onTake: (listen) => {
+      beforeTake = listen
+    },
     onRoom: (listen) => {
       listener = listen
     },

@@ -14,27 +14,14 @@ import type { BatchEvent } from "../Batch.js"
 import type { Language } from "../CodeContext.js"
 import { type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import type { DroppedOutput, ExecutionEvent } from "../Execution.js"
-import type { ExecutionInfo, ExecutionKind } from "../ExecutionInfo.js"
+import type { ExecutionInfo } from "../ExecutionInfo.js"
 import { invalidArgument } from "../internal/arguments.js"
 import type { AttachOptions } from "../Options.js"
 import { EVENT_COST, type EventLog, makeEventLog, type Reader } from "./EventLog.js"
+import { type About, describe, type Entry, type Events, hasEnded } from "./ExecutionEntry.js"
+import { makeExecutionStore } from "./ExecutionStore.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
-import { makeOwned } from "./Owned.js"
-
-/**
- * What is run, for whom, and what becomes of it when nobody reads its events.
- */
-export interface About {
-  readonly userId: string
-  readonly sandboxId: string
-  readonly kind: ExecutionKind
-  readonly language?: Language | undefined
-  readonly batchId?: string | undefined
-  readonly detached?: boolean | undefined
-  readonly detachGraceMs?: number | undefined
-  readonly hold?: string | undefined
-}
 
 /**
  * What an execution is given while it runs.
@@ -117,56 +104,8 @@ export interface ExecutionsOptions {
   readonly retentionMs: number
 }
 
-/** What an execution takes beside its events, in bytes: an estimate from above. */
-const EXECUTION_COST = 2 * 1024
-
-/** How many bytes a log keeps that has been read to its end, by somebody who cannot have missed anything. */
-const READ_BYTES = 8 * 1024
-
-/** How many bytes the executions of a sandbox may take that have been read to their end. */
-const SANDBOX_READ_BYTES = 32 * 1024
-
-/** How many bytes the executions of a sandbox may take that have ended, and those of all sandboxes together. */
-const SANDBOX_BYTES = 32 * 1024 * 1024
-const ENGINE_BYTES = 256 * 1024 * 1024
-
 /** How long something is held for a name that has no reader, in milliseconds; longer where the grace is. */
 const HOLD_MS = 30_000
-
-type Events =
-  | { readonly _tag: "Run"; readonly log: EventLog<ExecutionEvent, RequestError> }
-  | { readonly _tag: "Batch"; readonly log: EventLog<BatchEvent, RequestError> }
-
-interface Entry {
-  readonly id: string
-  readonly about: About
-  readonly events: Events
-  readonly graceMs: number
-  readonly dropped: { stdout: number; stderr: number; results?: number }
-  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
-  contextId: string | undefined
-  language: Language | undefined
-  queued: boolean
-  startedAt: number
-  endedAt: number | undefined
-  exitCode: number | undefined
-  error: RequestError | undefined
-  /** Why it was stopped. */
-  why: SandboxError | undefined
-  /** Since when nobody reads it, in milliseconds since the epoch. */
-  unreadSince: number
-  /** Whether it has ended, and somebody has had all of it. */
-  read: boolean
-  /** What it counts for, once it has ended. */
-  cost: number
-}
-
-/** The executions of one sandbox. */
-interface Ledger {
-  readonly entries: Set<Entry>
-  ended: number
-  read: number
-}
 
 const cancelled = (sandboxId: string, why: string) => new SandboxError({ code: "cancelled", message: why, sandboxId })
 
@@ -186,28 +125,6 @@ const lost = (after: number, log: Pick<EventLog<never, never>, "first" | "next">
         `(after: ${log.first() - 1}).`
   })
 
-const infoOf = (entry: Entry): ExecutionInfo => {
-  const { about, dropped, endedAt, error, events: { log } } = entry
-  const anyDropped = dropped.stdout + dropped.stderr + (dropped.results ?? 0) > 0
-  return {
-    id: entry.id,
-    sandboxId: about.sandboxId,
-    kind: about.kind,
-    ...(entry.language === undefined ? {} : { language: entry.language }),
-    ...(entry.contextId === undefined ? {} : { contextId: entry.contextId }),
-    ...(about.batchId === undefined ? {} : { batchId: about.batchId }),
-    status: endedAt === undefined ? (entry.queued ? "queued" : "running") : (error === undefined ? "ended" : "failed"),
-    detached: about.detached === true,
-    startedAt: entry.startedAt,
-    ...(endedAt === undefined ? {} : { endedAt }),
-    ...(entry.exitCode === undefined ? {} : { exitCode: entry.exitCode }),
-    ...(error === undefined ? {} : { error }),
-    firstSeq: log.first(),
-    lastSeq: log.next() - 1,
-    ...(anyDropped ? { dropped: { ...dropped } } : {})
-  }
-}
-
 /**
  * Makes it. When the scope closes, all executions have ended.
  */
@@ -216,61 +133,11 @@ export const make = Effect.fn("Executions.make")(function*(
 ): Effect.fn.Return<Executions, never, Scope.Scope> {
   const clock = yield* Effect.clock
   const engine = yield* Effect.scope
-  const owned = makeOwned<Entry>()
-  const ledgers = new Map<string, Ledger>()
-  const running = new Set<Entry>()
+  const store = makeExecutionStore()
   /** Those that run and of which something has to be looked at some time. */
   const watched = new Set<Entry>()
-  /** Those that have ended, in the order in which they did. */
-  const over = new Set<Entry>()
-  let kept = 0
 
   const now = (): number => clock.unsafeCurrentTimeMillis()
-
-  // ---- which are kept -----------------------------------------------------------------------------------------------
-
-  const ledgerOf = (sandboxId: string): Ledger => {
-    const known = ledgers.get(sandboxId)
-    if (known !== undefined) return known
-    const made: Ledger = { entries: new Set(), ended: 0, read: 0 }
-    ledgers.set(sandboxId, made)
-    return made
-  }
-
-  const count = (ledger: Ledger, entry: Entry, bytes: number): void => {
-    kept += bytes - entry.cost
-    ledger.ended += bytes - entry.cost
-    if (entry.read) ledger.read += bytes - entry.cost
-    entry.cost = bytes
-  }
-
-  const forget = (entry: Entry): void => {
-    const { sandboxId, userId } = entry.about
-    const ledger = ledgerOf(sandboxId)
-    count(ledger, entry, 0)
-    over.delete(entry)
-    owned.delete(userId, entry.id)
-    ledger.entries.delete(entry)
-    if (ledger.entries.size === 0) ledgers.delete(sandboxId)
-  }
-
-  const forgetFirst = (entries: Iterable<Entry>, which: (entry: Entry) => boolean): void => {
-    for (const entry of entries) {
-      if (which(entry)) return forget(entry)
-    }
-  }
-
-  const hasEnded = (entry: Entry): boolean => entry.endedAt !== undefined
-
-  /** What has ended is counted, and the oldest are forgotten where that is too much. */
-  const settle = (entry: Entry): void => {
-    if (!over.has(entry)) return
-    const ledger = ledgerOf(entry.about.sandboxId)
-    count(ledger, entry, EXECUTION_COST + entry.events.log.bytes())
-    while (ledger.read > SANDBOX_READ_BYTES) forgetFirst(ledger.entries, (one) => one.read)
-    while (ledger.ended > SANDBOX_BYTES) forgetFirst(ledger.entries, hasEnded)
-    while (kept > ENGINE_BYTES) forgetFirst(over, hasEnded)
-  }
 
   // ---- what ends at a time ------------------------------------------------------------------------------------------
 
@@ -301,18 +168,12 @@ export const make = Effect.fn("Executions.make")(function*(
   const next = (): number => {
     let earliest = Infinity
     for (const entry of watched) earliest = Math.min(earliest, graceEnds(entry), holdEnds(entry))
-    for (const { endedAt } of over) {
-      return Math.min(earliest, (endedAt ?? 0) + options.retentionMs)
-    }
-    return earliest
+    return Math.min(earliest, (store.firstEnd() ?? Infinity) + options.retentionMs)
   }
 
   const expire = (at: number): Effect.Effect<void> =>
     Effect.suspend(() => {
-      for (const entry of over) {
-        if ((entry.endedAt ?? 0) + options.retentionMs > at) break
-        forget(entry)
-      }
+      store.forgetUntil(at - options.retentionMs)
       const stops: Array<Effect.Effect<unknown>> = []
       for (const entry of watched) {
         if (holdEnds(entry) <= at) entry.events.log.release(at - holdMs(entry))
@@ -345,9 +206,7 @@ export const make = Effect.fn("Executions.make")(function*(
       const endedAt = now()
       entry.endedAt = endedAt
       entry.queued = false
-      running.delete(entry)
       watched.delete(entry)
-      over.add(entry)
       if (Exit.isSuccess(exit)) {
         entry.exitCode = exit.value.exitCode
         log.append(exit.value.event(log.next()), EVENT_COST)
@@ -356,7 +215,7 @@ export const make = Effect.fn("Executions.make")(function*(
         entry.error = errorOf(entry, exit.cause)
         log.end(Exit.fail(entry.error))
       }
-      settle(entry)
+      store.ended(entry)
       const died = Exit.isFailure(exit) && Option.isSome(Cause.dieOption(exit.cause))
       return Effect.zipRight(
         died ? Effect.logError("An execution died.", exit.cause) : Effect.void,
@@ -370,13 +229,7 @@ export const make = Effect.fn("Executions.make")(function*(
       const at = now()
       log.close(reader, at)
       if (hasEnded(entry)) {
-        if (log.ended() && reader.hold === undefined && reader.done === log.next() && !entry.read && over.has(entry)) {
-          const ledger = ledgerOf(entry.about.sandboxId)
-          entry.read = true
-          ledger.read += entry.cost
-          log.shrink(READ_BYTES)
-          settle(entry)
-        }
+        if (log.ended() && reader.hold === undefined && reader.done === log.next()) store.read(entry)
         return Effect.void
       }
       if (isStarter && entry.about.detached !== true && entry.graceMs === 0) return stop(entry, unread(entry))
@@ -430,9 +283,7 @@ export const make = Effect.fn("Executions.make")(function*(
           }
         }
         const reader = log.open(-1, about.hold)
-        owned.set(about.userId, entry.id, entry)
-        ledgerOf(about.sandboxId).entries.add(entry)
-        running.add(entry)
+        store.add(entry)
         // Not the caller's to interrupt, and not before it can conclude: this cannot be interrupted, and hands that on.
         entry.fiber = yield* Effect.forkDaemon(
           Effect.onExit(Effect.interruptible(work(journal)), (exit) => conclude(entry, log, exit))
@@ -446,7 +297,7 @@ export const make = Effect.fn("Executions.make")(function*(
 
   const find = (userId: string, id: string): Effect.Effect<Entry, SandboxError> =>
     Effect.suspend(() => {
-      const entry = owned.get(userId, id)
+      const entry = store.get(userId, id)
       return entry === undefined ? Effect.fail(notFound(id)) : Effect.succeed(entry)
     })
 
@@ -479,7 +330,7 @@ export const make = Effect.fn("Executions.make")(function*(
       `the execution "${entry.id}" is ${entry.events._tag === "Batch" ? "a batch" : "no batch"}; use ${other}.`
     )
 
-  yield* Effect.addFinalizer(() => Effect.forEach([...running], waitFor, { discard: true }))
+  yield* Effect.addFinalizer(() => Effect.forEach(store.running(), waitFor, { discard: true }))
 
   return {
     run: (about, work) => start(about, (log) => ({ _tag: "Run", log }), work),
@@ -497,26 +348,24 @@ export const make = Effect.fn("Executions.make")(function*(
         : yield* notOf("attachBatch", entry, "attach")
     }),
     list: (userId, sandboxId) =>
-      Effect.sync(() =>
-        [...ledgers.get(sandboxId)?.entries ?? []].filter(({ about }) => about.userId === userId).map(infoOf)
-      ),
-    get: (userId, id) => Effect.map(find(userId, id), infoOf),
+      Effect.sync(() => store.of(sandboxId).filter(({ about }) => about.userId === userId).map(describe)),
+    get: (userId, id) => Effect.map(find(userId, id), describe),
     cancel: Effect.fnUntraced(function*(userId, id) {
       const entry = yield* find(userId, id)
       yield* stop(entry, cancelled(entry.about.sandboxId, "The run was stopped by cancelExecution."))
-      return infoOf(entry)
+      return describe(entry)
     }),
     over: (sandboxId) =>
       Effect.suspend(() =>
         Effect.forEach(
-          [...running].filter(({ about, events }) => about.sandboxId === sandboxId && events._tag === "Run"),
+          store.running().filter(({ about, events }) => about.sandboxId === sandboxId && events._tag === "Run"),
           waitFor,
           { discard: true }
         )
       ),
     stopBatches: Effect.suspend(() =>
       Effect.forEach(
-        [...running].filter(({ events }) => events._tag === "Batch"),
+        store.running().filter(({ events }) => events._tag === "Batch"),
         (entry) =>
           Effect.forkIn(
             stop(

@@ -6,7 +6,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import { Buffer } from "node:buffer"
 import { constants } from "node:os"
 import type { AgentClient, RunEnd, RunHandle, RunRequest } from "../agent/Client.js"
 import { OUTPUT_WINDOW } from "../agent/Protocol.js"
@@ -16,7 +15,7 @@ import type { ExecutionEvent } from "../Execution.js"
 import type { Turn } from "./Contexts.js"
 import { EVENT_COST } from "./EventLog.js"
 import type { Journal, Outcome } from "./Executions.js"
-import { makeUtf8Decoder } from "./Utf8.js"
+import { makeOutput } from "./Output.js"
 
 /**
  * Why a run was stopped from outside.
@@ -56,8 +55,6 @@ export interface RunOptions {
 /** How long a killed process may take to be gone. SIGKILL cannot be refused: past this, it is the agent that hangs. */
 const KILL_GRACE = Duration.seconds(5)
 
-type Fd = 1 | 2
-
 /**
  * Runs it to its end, and writes what happens into the journal, but for the end. Interrupting this stops it, and lasts
  * until it has stopped.
@@ -74,17 +71,16 @@ export const run = Effect.fnUntraced(function*(
   const { dropped, log } = journal
   const clock = yield* Effect.clock
   const ended = yield* Deferred.make<RunEnd>()
-  const decoders = { 1: makeUtf8Decoder(), 2: makeUtf8Decoder() }
   const startedAt = clock.unsafeCurrentTimeMillis()
   const window = Math.min(OUTPUT_WINDOW, journal.limit / 4)
   // Credit is given in steps, so that it costs few messages; one is kept for what a program says when it is interrupted.
   const step = window / 4
+  // What many small events take beyond the bytes that there is credit for.
+  const slack = journal.limit / 8
   let handle: RunHandle | undefined
   let outstanding = 0
-  let budget = options.maxOutputSize
   let stopReason: StopReason | undefined
   let raised = false
-  let delivered = 0
 
   // ---- what there is room for ---------------------------------------------------------------------------------------
 
@@ -99,44 +95,28 @@ export const run = Effect.fnUntraced(function*(
   const topUp = (): void => {
     const wanted = window - outstanding
     if (handle === undefined || wanted < step) return
-    const bytes = isUnread() ? wanted : Math.min(wanted, log.roomFor(window + step) - outstanding - step)
+    const bytes = isUnread()
+      ? wanted
+      : Math.min(wanted, log.roomFor(window + step + slack) - outstanding - step - slack)
     if (bytes >= step) allow(bytes)
   }
 
-  const hasRoom = (bytes: number): boolean =>
-    (!journal.detached && stopReason === undefined) || log.roomFor(bytes + EVENT_COST) >= bytes + EVENT_COST
+  /** For how many of these bytes there is room: for all of them, where as many were allowed as there is room for. */
+  const room = (bytes: number): number =>
+    !journal.detached && stopReason === undefined
+      ? bytes
+      : Math.max(0, Math.min(bytes, log.roomFor(bytes + EVENT_COST) - EVENT_COST))
 
   // ---- what happens -------------------------------------------------------------------------------------------------
 
-  const emitText = (
-    fd: Fd,
-    decoded: { readonly text: string; readonly base64?: string } | undefined,
-    bytes: number
-  ) => {
-    if (decoded !== undefined) {
-      const timestamp = Number(clock.unsafeCurrentTimeNanos() / 1000n)
-      log.append({ _tag: fd === 1 ? "Stdout" : "Stderr", seq: log.next(), timestamp, ...decoded }, bytes + EVENT_COST)
-    }
-  }
-
-  const drop = (fd: Fd, bytes: number): void => {
-    if (fd === 1) dropped.stdout += bytes
-    else dropped.stderr += bytes
-  }
-
-  const onOutput = (fd: Fd, bytes: Buffer): void => {
-    outstanding -= bytes.length
-    const kept = bytes.length > budget ? bytes.subarray(0, budget) : bytes
-    if (hasRoom(kept.length)) {
-      budget -= kept.length
-      delivered += kept.length
-      drop(fd, bytes.length - kept.length)
-      if (kept.length > 0) emitText(fd, decoders[fd].push(kept), kept.length)
-    } else {
-      drop(fd, bytes.length)
-    }
-    topUp()
-  }
+  const output = makeOutput({
+    log,
+    dropped,
+    maxOutputSize: options.maxOutputSize,
+    room,
+    crowd: slack / EVENT_COST,
+    now: () => Number(clock.unsafeCurrentTimeNanos() / 1000n)
+  })
 
   const onEnd = (end: RunEnd): void => {
     if (end._tag === "Died") {
@@ -144,15 +124,7 @@ export const run = Effect.fnUntraced(function*(
     } else if (end._tag === "Done" && end.message.exited === true) {
       options.onExit()
     }
-    for (const fd of [1, 2] as const) {
-      const rest = decoders[fd].end()
-      if ((fd === 1 ? dropped.stdout : dropped.stderr) === 0) {
-        emitText(fd, rest, 0)
-      } else if (rest !== undefined) {
-        // The limit cut a character in two: its first half goes the way of the second.
-        drop(fd, Buffer.byteLength(rest.base64 ?? "", "base64"))
-      }
-    }
+    output.end()
     handle = undefined
     Deferred.unsafeDone(ended, Effect.succeed(end))
   }
@@ -203,7 +175,7 @@ export const run = Effect.fnUntraced(function*(
   })
 
   const conclude = Effect.fnUntraced(function*(end: RunEnd) {
-    yield* options.onFinished(clock.unsafeCurrentTimeMillis() - startedAt, outcomeOf(end), delivered)
+    yield* options.onFinished(clock.unsafeCurrentTimeMillis() - startedAt, outcomeOf(end), output.delivered())
     switch (end._tag) {
       case "Died":
         return yield* concludeDeath(end.message)
@@ -235,10 +207,15 @@ export const run = Effect.fnUntraced(function*(
     Effect.gen(function*() {
       outstanding = window
       handle = yield* client.start(options.request, {
-        output: onOutput,
+        output: (fd, bytes) => {
+          outstanding -= bytes.length
+          output.push(fd, bytes)
+          topUp()
+        },
         result: (result, bytes) => {
           outstanding -= bytes
-          if (hasRoom(bytes)) {
+          if (room(bytes) === bytes) {
+            output.flush()
             log.append({ _tag: "Result", seq: log.next(), result }, bytes + EVENT_COST)
           } else {
             dropped.results = (dropped.results ?? 0) + 1
@@ -250,6 +227,7 @@ export const run = Effect.fnUntraced(function*(
           // What an interrupted program raises is the interrupt.
           if (stopReason === undefined) {
             raised = true
+            output.flush()
             log.append({ _tag: "Error", seq: log.next(), error }, bytes + EVENT_COST)
           }
           topUp()
