@@ -94,6 +94,15 @@ const expected: Readonly<Record<string, Expected>> = {
       "sandbox deleted"
     ]
   },
+  "reattach.ts": {
+    lines: [
+      "left after: step 0",
+      "still there: code, running",
+      "from there on, to the end: step 5",
+      "from the beginning: 6 steps",
+      "stopped: cancelled"
+    ]
+  },
   "remote.ts": {
     lines: [
       /^server at http:\/\/127\.0\.0\.1:\d+$/,
