@@ -15,7 +15,7 @@ import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
-import { findTrees, type Tree } from "./CgroupTree.js"
+import { findPlain, findTrees, type Tree } from "./CgroupTree.js"
 import * as Host from "./Host.js"
 import * as Owner from "./Owner.js"
 
@@ -35,6 +35,20 @@ export interface Limits {
 }
 
 /**
+ * Freezes by the kernel's `cgroup.freeze` (cgroup-v2.rst): what is frozen cannot wake itself, and SIGKILL still ends it. The
+ * freezer of version 1 is not used: what that has frozen does not even die with its engine.
+ */
+export interface Freezer {
+  /**
+   * Succeeds when nothing of it runs any more; when it fails, all of it does.
+   *
+   * @param members the numbers of the processes that are to be frozen, asked for until all are.
+   */
+  readonly freeze: (members: Effect.Effect<ReadonlyArray<number>>) => Effect.Effect<void, CgroupError>
+  readonly thaw: Effect.Effect<void, CgroupError>
+}
+
+/**
  * The group of one sandbox; it is removed when its scope closes.
  */
 export interface Group {
@@ -46,6 +60,8 @@ export interface Group {
   readonly unthrottle: Effect.Effect<void>
   /** Kills all that is in it, again and again until nothing is; at the longest for five seconds. */
   readonly killAll: Effect.Effect<void>
+  /** Stops what is in it where it is; none where no group of version 2 can be made. */
+  readonly freezer: Option.Option<Freezer>
   /** The numbers of the processes in it, as this process sees them. */
   readonly processes: Effect.Effect<ReadonlyArray<number>>
   /** The path that `/proc/<pid>/cgroup` ends with for what is in it. */
@@ -157,7 +173,7 @@ const handDown = (directory: string, controllers: ReadonlyArray<string>): Effect
   write(Path.join(directory, "cgroup.subtree_control"), controllers.map((name) => `+${name}`).join(" "))
 
 const delegate = (directory: string, tree: Tree): Effect.Effect<void, CgroupError> =>
-  tree.version === 1 ? Effect.void : handDown(directory, tree.controllers)
+  tree.version === 1 || tree.controllers.length === 0 ? Effect.void : handDown(directory, tree.controllers)
 
 const openGroup = Effect.fnUntraced(
   function*(tree: Tree, engine: string, name: string, limits: Limits) {
@@ -181,8 +197,54 @@ const outOfMemoryKills = (directory: string, tree: Tree): Effect.Effect<Option.O
     Option.flatMap((text) => Option.map(Option.fromNullable(/^oom_kill (\d+)$/m.exec(text)?.[1]), Number))
   )
 
+/** Until the kernel has done it; some four seconds at the longest. */
+const soon = Schedule.intersect(Schedule.exponential(2, 1.5), Schedule.recurs(16))
+
+const makeFreezer = (directory: string, made: Effect.Effect<void, CgroupError>): Freezer => {
+  const set = (text: "0" | "1") => write(Path.join(directory, "cgroup.freeze"), text)
+  const isFrozen = Effect.map(
+    Host.readText(Path.join(directory, "cgroup.events")),
+    Option.exists((text) => /^frozen 1$/m.test(text))
+  )
+  const notYet = new CgroupError({ message: "its processes did not stop" })
+  /** What is moved into a frozen group is frozen at once, so that not even what forks all the time gets away. */
+  const gather = (members: Effect.Effect<ReadonlyArray<number>>) =>
+    Effect.gen(function*() {
+      const inside = new Set(yield* processesOf(directory))
+      const missing = (yield* members).filter((pid) => !inside.has(pid))
+      for (const pid of missing) yield* Effect.ignore(write(Path.join(directory, "cgroup.procs"), String(pid)))
+      if (missing.length > 0) return yield* notYet
+    })
+  return {
+    freeze: (members) =>
+      Effect.gen(function*() {
+        yield* made
+        yield* set("1")
+        yield* Effect.retry(gather(members), soon)
+        yield* Effect.filterOrFail(isFrozen, (frozen) => frozen, () => notYet).pipe(Effect.retry(soon))
+      }).pipe(Effect.onError(() => Effect.ignore(set("0")))),
+    thaw: set("0")
+  }
+}
+
+/** A group of its own for that, made when it is needed first, unless one that limits will do. */
+const openFreezer = Effect.fnUntraced(
+  function*(opened: ReadonlyArray<{ readonly tree: Tree; readonly directory: string }>, own: Option.Option<string>) {
+    const limiting = opened.find(({ tree }) => tree.version === 2)
+    if (limiting !== undefined) return Option.some(makeFreezer(limiting.directory, Effect.void))
+    if (Option.isNone(own)) return Option.none<Freezer>()
+    const directory = own.value
+    let made = false
+    yield* Effect.addFinalizer(() => made ? removeGroup(directory) : Effect.void)
+    const make = Effect.tap(makeFolder(directory), () => {
+      made = true
+    })
+    return Option.some(makeFreezer(directory, make))
+  }
+)
+
 const makeGroup = Effect.fn("Cgroup.make")(
-  function*(trees: ReadonlyArray<Tree>, engine: string, label: string, limits: Limits) {
+  function*(trees: ReadonlyArray<Tree>, plain: Option.Option<Tree>, engine: string, label: string, limits: Limits) {
     const name = `${label.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64)}-${randomBytes(4).toString("hex")}`
     const opened = yield* Effect.forEach(
       trees,
@@ -192,6 +254,7 @@ const makeGroup = Effect.fn("Cgroup.make")(
     const memory = opened.find(({ tree }) => tree.controllers.includes("memory"))
     const cpu = opened.find(({ tree }) => tree.controllers.includes("cpu"))
     const kills = yield* Ref.make(0)
+    const freezer = yield* openFreezer(opened, Option.map(plain, ({ parent }) => Path.join(parent, engine, name)))
     const group: Group = {
       name: `/${engine}/${name}`,
       // One after the other: the kernel makes the first wait for all processors, and the rest then pass at once.
@@ -211,6 +274,7 @@ const makeGroup = Effect.fn("Cgroup.make")(
             ? write(Path.join(cpu.directory, "cpu.cfs_quota_us"), "-1")
             : write(Path.join(cpu.directory, "cpu.max"), `max ${CPU_PERIOD}`)
         ),
+      freezer,
       killAll: Effect.forEach(opened, ({ directory, tree }) => killIn(directory, tree), { discard: true }),
       processes: Effect.map(
         Effect.forEach(opened, ({ directory }) => processesOf(directory)),
@@ -245,6 +309,15 @@ const isUsable = (tree: Tree, engine: string): Effect.Effect<boolean> =>
     yield* delegate(parent, tree)
   }).pipe(Effect.isSuccess)
 
+/** Whether a group there can be frozen (Linux 5.2). */
+const canFreeze = (tree: Tree, engine: string): Effect.Effect<boolean> =>
+  Effect.zipWith(
+    isUsable(tree, engine),
+    Host.exists(Path.join(tree.parent, engine, "cgroup.freeze")),
+    (usable, there) => usable && there,
+    { concurrent: false }
+  )
+
 /**
  * Finds what this user may use here. The group of this engine is removed when the scope closes and no other layer in
  * this process uses it any more.
@@ -257,9 +330,13 @@ export const make: Effect.Effect<Cgroups, never, Scope.Scope> = Effect.gen(
       const usable = yield* Effect.findFirst(candidates, (tree) => isUsable(tree, engine))
       if (Option.isSome(usable)) trees.push(usable.value)
     }
+    const plain = trees.some(({ version }) => version === 2)
+      ? Option.none<Tree>()
+      : yield* Effect.findFirst(yield* findPlain, (tree) => canFreeze(tree, engine))
+    const all = [...trees, ...Option.toArray(plain)]
     yield* Effect.addFinalizer(() =>
       Effect.forEach(
-        trees,
+        all,
         // Fails while it holds the groups of another layer, which then removes it.
         (tree) => Effect.ignore(Effect.tryPromise(() => Fs.rmdir(Path.join(tree.parent, engine)))),
         { discard: true }
@@ -272,8 +349,8 @@ export const make: Effect.Effect<Cgroups, never, Scope.Scope> = Effect.gen(
       )
     return {
       support: { memory: by("memory"), processes: by("pids"), cpu: by("cpu") },
-      make: (label, limits) => makeGroup(trees, engine, label, limits),
-      reap: reap(trees)
+      make: (label, limits) => makeGroup(trees, plain, engine, label, limits),
+      reap: reap(all)
     }
   }
 ).pipe(Effect.withSpan("Cgroup.find"))

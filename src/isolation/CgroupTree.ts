@@ -75,18 +75,37 @@ const version2 = Effect.fnUntraced(function*(mount: Mounts.Mount, own: string, w
   }
 })
 
+const groupsOf = (cgroup: string) =>
+  cgroup.split("\n").flatMap((line) => {
+    const [, id, controllers, group] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? []
+    return id === undefined || controllers === undefined || group === undefined
+      ? []
+      : [{ unified: id === "0", controllers: controllers.split(","), group }]
+  })
+
+/**
+ * The folders of version 2 in which a group might be made that limits nothing, the nearest first: each can be frozen, also
+ * where version 1 has all controllers.
+ */
+const plainOf = (mountinfo: string, cgroup: string): ReadonlyArray<Tree> => {
+  const mount = Mounts.parse(mountinfo).find(({ type }) => type === "cgroup2")
+  const own = groupsOf(cgroup).find(({ unified }) => unified)
+  const folder = mount === undefined || own === undefined ? Option.none() : place(mount, own.group)
+  if (mount === undefined || Option.isNone(folder)) return []
+  const found: Array<Tree> = []
+  for (let parent = folder.value;; parent = Path.dirname(parent)) {
+    found.push({ version: 2, parent, controllers: [], countsSwap: false })
+    if (parent === mount.path || !parent.startsWith(mount.path)) return found
+  }
+}
+
 /**
  * The trees that a process could use, each with its possible places in the order of preference, given what its
  * `/proc/<pid>/mountinfo` and `/proc/<pid>/cgroup` say.
  */
 export const treesOf = Effect.fnUntraced(function*(mountinfo: string, cgroup: string) {
   const mounted = Mounts.parse(mountinfo)
-  const groups = cgroup.split("\n").flatMap((line) => {
-    const [, id, controllers, group] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? []
-    return id === undefined || controllers === undefined || group === undefined
-      ? []
-      : [{ unified: id === "0", controllers: controllers.split(","), group }]
-  })
+  const groups = groupsOf(cgroup)
   const trees: Array<ReadonlyArray<Tree>> = []
   const taken: Array<string> = []
   for (const { controllers, group, unified } of groups) {
@@ -110,10 +129,18 @@ export const treesOf = Effect.fnUntraced(function*(mountinfo: string, cgroup: st
   return trees
 })
 
+const read = (name: string) => Effect.map(Host.readText(`/proc/self/${name}`), Option.getOrElse(() => ""))
+
 /**
  * The trees that this process could use.
  */
 export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effect.gen(function*() {
-  const read = (name: string) => Effect.map(Host.readText(`/proc/self/${name}`), Option.getOrElse(() => ""))
   return yield* treesOf(yield* read("mountinfo"), yield* read("cgroup"))
+})
+
+/**
+ * Where this process might make groups of version 2 that limit nothing, the nearest first.
+ */
+export const findPlain: Effect.Effect<ReadonlyArray<Tree>> = Effect.gen(function*() {
+  return plainOf(yield* read("mountinfo"), yield* read("cgroup"))
 })

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
+import type { Freezing } from "./Freezing.js"
 import type { Guarantee } from "./Guarantee.js"
 import type { Runtimes } from "./Runtimes.js"
 
@@ -70,6 +71,8 @@ export interface AgentProcess {
    * Then the group of its processes is limited, and nothing else.
    */
   readonly sharesUser?: boolean
+  /** Stops all of it where it is; closing the scope ends it then as well. Whatever isolates without that, fails. */
+  readonly freezing: Freezing
   /** The end of what the agent and the isolation wrote to standard error: for the message of a failed start. */
   readonly diagnostics: Effect.Effect<string>
 }

@@ -14,6 +14,7 @@ import type { Cgroups, Group } from "./Cgroup.js"
 import * as CommandLine from "./CommandLine.js"
 import { DESCRIPTORS } from "./CommandLine.js"
 import * as Diagnosis from "./Diagnosis.js"
+import * as Freezing from "./Freezing.js"
 import type { AgentProcess, LaunchOptions } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
@@ -182,6 +183,7 @@ export const launch = Effect.fnUntraced(function*(
     stream: yield* pipe(DESCRIPTORS.agent),
     exited: Effect.map(child.exited, statusOf),
     outOfMemoryKills: group.outOfMemoryKills,
+    freezing: Freezing.make(group, pid),
     memoryLimited: Option.isSome(cgroups.support.memory),
     diagnostics
   }

@@ -11,6 +11,7 @@ import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
 import * as AgentProgram from "./AgentProgram.js"
 import * as Cgroup from "./Cgroup.js"
+import * as Freezing from "./Freezing.js"
 import type { Guarantee } from "./Guarantee.js"
 import * as Host from "./Host.js"
 import { type AgentProcess, Isolation, type LaunchOptions, noImages, type Service } from "./Isolation.js"
@@ -125,6 +126,10 @@ const make = Effect.gen(function*() {
       stream: yield* Effect.orDie(child.pipe(3)),
       exited: child.exited,
       outOfMemoryKills: group.outOfMemoryKills,
+      // Not the agent: it ends them all when this process is killed.
+      freezing: Freezing.bySignals(
+        Effect.map(ProcessTree.family(child.pid), (entries) => entries.filter(({ pid }) => pid !== child.pid))
+      ),
       memoryLimited: Option.isSome(support.memory),
       diagnostics: Spawn.keepTail(yield* Effect.orDie(child.pipe(2)), DIAGNOSTICS_BYTES)
     }

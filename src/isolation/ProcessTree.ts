@@ -9,7 +9,10 @@ import * as Host from "./Host.js"
 /** The environment variable that marks all that an agent without walls starts. */
 export const MARK = "SANDBOX_OWNER"
 
-interface Entry {
+/**
+ * A process; `state` is the letter of proc(5): `T` is stopped, `Z` has ended.
+ */
+export interface Entry {
   readonly pid: number
   readonly parent: number
   readonly state: string
@@ -33,21 +36,23 @@ const table: Effect.Effect<ReadonlyArray<Entry>> = Effect.gen(function*() {
 })
 
 /**
+ * A process and all that descends from it and still runs, parents before their children.
+ */
+export const family = (root: number): Effect.Effect<ReadonlyArray<Entry>> =>
+  Effect.map(table, (entries) => {
+    const children = new Map<number, Array<Entry>>()
+    for (const entry of entries) children.set(entry.parent, [...children.get(entry.parent) ?? [], entry])
+    const found = entries.filter(({ pid }) => pid === root)
+    // Those that are added are looked at as well.
+    for (const { pid } of found) found.push(...children.get(pid) ?? [])
+    return found.filter(({ state }) => state !== "Z" && state !== "X")
+  })
+
+/**
  * All that descends from a process and still runs, without itself.
  */
 export const descendants = (root: number): Effect.Effect<ReadonlyArray<number>> =>
-  Effect.map(table, (entries) => {
-    const family = new Set([root])
-    // A child may have a lower number than its parent: look until nobody is added.
-    for (let size = 0; size !== family.size;) {
-      size = family.size
-      for (const { parent, pid } of entries) {
-        if (family.has(parent)) family.add(pid)
-      }
-    }
-    family.delete(root)
-    return entries.filter(({ pid, state }) => family.has(pid) && state !== "Z" && state !== "X").map(({ pid }) => pid)
-  })
+  Effect.map(family(root), (entries) => entries.map(({ pid }) => pid).filter((pid) => pid !== root))
 
 /**
  * The processes whose mark, which they inherit with their environment, fits; with the mark of each.

@@ -126,14 +126,16 @@ describe("an engine on this host", () => {
     }))
 
   for (const uid of isRoot ? [undefined, NOBODY] : [undefined]) {
-    it.live(`leaves no process when it is killed${uid === undefined ? "" : `, as user ${uid}`}`, () =>
-      Effect.gen(function*() {
-        const launched = start("hold", uid === undefined ? {} : { uid })
-        const { namespace } = yield* said(launched)
-        expect(processesIn(namespace).length).toBeGreaterThanOrEqual(2)
-        launched.kill()
-        yield* eventually(() => processesIn(namespace).length === 0)
-      }))
+    for (const [scenario, what] of [["hold", ""], ["holdFrozen", " while a sandbox is paused"]] as const) {
+      it.live(`leaves no process when it is killed${what}${uid === undefined ? "" : `, as user ${uid}`}`, () =>
+        Effect.gen(function*() {
+          const launched = start(scenario, uid === undefined ? {} : { uid })
+          const { namespace } = yield* said(launched)
+          expect(processesIn(namespace).length).toBeGreaterThanOrEqual(2)
+          launched.kill()
+          yield* eventually(() => processesIn(namespace).length === 0)
+        }))
+    }
   }
 
   it.live("has its control groups removed by the next engine", () =>

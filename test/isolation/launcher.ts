@@ -14,8 +14,8 @@ const [scenario = "", folder = ""] = process.argv.slice(2)
 
 const say = (value: unknown) => Effect.sync(() => console.log(JSON.stringify(value)))
 
-/** Starts the agent of the folder and tells what it says first. */
-const start = Effect.gen(function*() {
+/** Starts the agent of the folder and gives it with what it says first. */
+const launched = Effect.gen(function*() {
   const isolation = yield* Isolation
   const workspace = Path.join(folder, `workspace-${process.pid}`)
   yield* isolation.makeWorkspace(workspace)
@@ -25,14 +25,20 @@ const start = Effect.gen(function*() {
     agentDirectory: Path.join(folder, "agent"),
     resources: { memoryMb: 128, cpus: 1, processes: 40, tmpMb: 16, openFiles: 256, fileSizeMb: 16 }
   })
-  return yield* Effect.async<unknown>((resume) => {
+  const said = yield* Effect.async<unknown>((resume) => {
     agent.stream.once("data", (chunk: Buffer) => resume(Effect.succeed(JSON.parse(chunk.toString("utf8")))))
     agent.stream.once(
       "close",
       () => resume(Effect.flatMap(agent.diagnostics, (said) => Effect.die(new Error(`the agent ended: ${said}`))))
     )
   })
+  return { agent, said }
 })
+
+const start = Effect.map(launched, ({ said }) => said)
+
+/** The same, and stops all of it where it is. */
+const freeze = Effect.flatMap(launched, ({ agent, said }) => Effect.as(agent.freezing.freeze, said))
 
 const scenarios: Record<string, Effect.Effect<void, unknown>> = {
   /** Tells what holds. */
@@ -47,6 +53,12 @@ const scenarios: Record<string, Effect.Effect<void, unknown>> = {
   /** Tells what the agent says, and ends in order. */
   once: start.pipe(Effect.flatMap(say), Effect.scoped, Effect.provide(Bubblewrap.layer())),
   none: start.pipe(Effect.flatMap(say), Effect.scoped, Effect.provide(None.layer)),
+  holdFrozen: freeze.pipe(
+    Effect.flatMap(say),
+    Effect.zipRight(Effect.never),
+    Effect.scoped,
+    Effect.provide(Bubblewrap.layer())
+  ),
   noneHold: start.pipe(Effect.flatMap(say), Effect.zipRight(Effect.never), Effect.scoped, Effect.provide(None.layer)),
   /** Tries from a thread that is not the main one. */
   worker: isMainThread

@@ -1,0 +1,89 @@
+/**
+ * How a whole sandbox is stopped where it is, and goes on later: by its control group where there is one for that, else by
+ * signals.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { SandboxError } from "../Errors.js"
+import type { Group } from "./Cgroup.js"
+import * as ProcessTree from "./ProcessTree.js"
+
+/**
+ * Stops everything in a sandbox, and lets it go on.
+ */
+export interface Freezing {
+  /** Succeeds when nothing of it runs any more. Fails with `isolation_unavailable`, and then all of it runs on. */
+  readonly freeze: Effect.Effect<void, SandboxError>
+  readonly thaw: Effect.Effect<void>
+}
+
+const signal = (pid: number, name: "SIGSTOP" | "SIGCONT"): Effect.Effect<void> =>
+  Effect.ignore(Effect.try(() => process.kill(pid, name)))
+
+const isStopped = ({ state }: ProcessTree.Entry): boolean => state === "T" || state === "t"
+
+/** Some four seconds in all. */
+const looks = Schedule.intersect(Schedule.exponential(1, 1.5), Schedule.recurs(18))
+
+/**
+ * By SIGSTOP to each process, parents before their children, so that no shell finds its job stopped; SIGCONT in the other
+ * order. What the sandbox had stopped itself stays stopped. A program that has the kernel send it a SIGCONT (by a timer,
+ * timer_create(2)) can wake itself.
+ *
+ * @param members what is to be stopped, parents before their children; asked for until all of it is.
+ */
+export const bySignals = (members: Effect.Effect<ReadonlyArray<ProcessTree.Entry>>): Freezing => {
+  const stoppedByUs = new Set<number>()
+
+  const thaw = Effect.gen(function*() {
+    for (const { pid } of [...yield* members].reverse()) {
+      if (stoppedByUs.has(pid)) yield* signal(pid, "SIGCONT")
+    }
+    stoppedByUs.clear()
+  })
+
+  const stopAll = Effect.gen(function*() {
+    const running = (yield* members).filter((entry) =>
+      // What sleeps in the kernel (waiting for a disk, or in vfork(2) for a child that has been stopped) gets the signal
+      // before it comes out of it.
+      !isStopped(entry) && !(entry.state === "D" && stoppedByUs.has(entry.pid))
+    )
+    for (const { pid } of running) {
+      stoppedByUs.add(pid)
+      yield* signal(pid, "SIGSTOP")
+    }
+    if (running.length > 0) return yield* Effect.fail(running.length)
+  })
+
+  return {
+    freeze: Effect.retry(stopAll, looks).pipe(
+      Effect.onError(() => thaw),
+      Effect.mapError((count) =>
+        new SandboxError({
+          code: "isolation_unavailable",
+          message: `The sandbox could not be paused: ${count} of its processes did not stop.`
+        })
+      )
+    ),
+    thaw
+  }
+}
+
+/**
+ * By the group's freezer, or by signals where it has none.
+ *
+ * @param root the process that all others descend from.
+ */
+export const make = (group: Group, root: number): Freezing =>
+  Option.match(group.freezer, {
+    onNone: () => bySignals(ProcessTree.family(root)),
+    onSome: ({ freeze, thaw }) => ({
+      freeze: freeze(Effect.map(ProcessTree.family(root), (entries) => entries.map(({ pid }) => pid))).pipe(
+        Effect.mapError(({ message }) =>
+          new SandboxError({ code: "isolation_unavailable", message: `The sandbox could not be paused: ${message}.` })
+        )
+      ),
+      thaw: Effect.catchAll(thaw, ({ message }) => Effect.logError(`A sandbox stays paused: ${message}`))
+    })
+  })
