@@ -10,6 +10,7 @@ import { Executions } from "./api/Executions.js"
 import { Files } from "./api/Files.js"
 import { tidy } from "./api/OpenApi.js"
 import { Ports } from "./api/Ports.js"
+import { Processes } from "./api/Processes.js"
 import { Sandboxes } from "./api/Sandboxes.js"
 import { Service } from "./api/Service.js"
 import { ApiError, statusDescriptions } from "./api/Status.js"
@@ -43,6 +44,7 @@ export {
   Done,
   ExecuteRequest,
   ExecuteResponse,
+  ProcessRequest,
   RawResult,
   StatusResponse,
   TerminalRequest,
@@ -53,8 +55,8 @@ export {
  * The interface.
  *
  * A derived client (`HttpApiClient.make(Api, …)`) has a function for each route but for what streams: `code.*` with an
- * `Accept` header, `executions.events`, `files.watch`, `templates.buildLog`, `files.download` and `files.upload` are to be
- * sent and read with the `HttpClient`.
+ * `Accept` header, `executions.events`, `files.watch`, `templates.buildLog`, `files.download`, `files.upload` and
+ * `processes.writeStdin` are to be sent and read with the `HttpClient`.
  *
  * @category api
  */
@@ -62,6 +64,7 @@ export class Api extends HttpApi.make("sandbox-sdk")
   .add(Sandboxes)
   .add(Code)
   .add(Executions)
+  .add(Processes)
   .add(Files)
   .add(Contexts)
   .add(Ports)

@@ -9,6 +9,7 @@ import { EnvVars } from "./EnvVars.js"
 import type { ErrorInfo, OutputMessage } from "./Execution.js"
 import { parseEndpoint } from "./internal/hosts.js"
 import { Millis } from "./Millis.js"
+import { TerminalSize } from "./Process.js"
 import { Resources } from "./Resources.js"
 import type { Result } from "./Result.js"
 import { SandboxStatus } from "./SandboxInfo.js"
@@ -225,6 +226,46 @@ export const RunTerminalStreamOptions = Schema.Struct({
  * @category models
  */
 export type RunTerminalStreamOptions = typeof RunTerminalStreamOptions.Type
+
+/** More would not fit into what a program is started with (execve(2)). */
+const MAX_ARGUMENTS = 128 * 1024
+
+const Arguments = Schema.Array(
+  Schema.String.pipe(Schema.pattern(/^[^\0]*$/, { description: "a string without NUL characters" }))
+).pipe(
+  Schema.filter(
+    (args) => args.length > 0 && args[0] !== "" && args.reduce((sum, { length }) => sum + length, 0) <= MAX_ARGUMENTS,
+    {
+      description: `a program and its arguments, together at most ${MAX_ARGUMENTS} characters`
+    }
+  )
+)
+
+/**
+ * What is started, and how: a shell `command`, or a program with its arguments (`args`: `["python3", "-i"]`), found by the
+ * `PATH` of its environment; one of the two. It runs in `cwd` (`/workspace` by default), with `envs` added to its
+ * environment. `stdin: true` gives it an input that is written by `writeStdin`; without, it has none. With `pty` it has a
+ * terminal of that size as its input and output. It has no limit of time unless `timeoutMs` says one. `tag` is a name of the
+ * caller's, shown by `listProcesses`. What lies beyond `maxOutputSize` bytes of its output is dropped and counted.
+ *
+ * @category models
+ */
+export const StartProcessOptions = Schema.Struct({
+  command: Schema.optional(Schema.String),
+  args: Schema.optional(Arguments),
+  cwd: Schema.optional(Directory),
+  envs: run.envs,
+  stdin: Schema.optional(Schema.Boolean),
+  pty: Schema.optional(TerminalSize),
+  timeoutMs: run.timeoutMs,
+  tag: Schema.optional(Schema.NonEmptyString.pipe(Schema.maxLength(256))),
+  maxOutputSize: run.maxOutputSize
+})
+
+/**
+ * @category models
+ */
+export type StartProcessOptions = typeof StartProcessOptions.Type
 
 /**
  * How a command is run, with callbacks for its output.

@@ -27,7 +27,15 @@ type Others =
   | OfExecution
 
 /** The operations on an execution, whose id says which sandbox is meant. */
-type OfExecution = "attach" | "attachBatch" | "getExecution" | "cancelExecution"
+type OfExecution =
+  | "attach"
+  | "attachBatch"
+  | "getExecution"
+  | "cancelExecution"
+  | "writeStdin"
+  | "closeStdin"
+  | "signalProcess"
+  | "resizeTerminal"
 
 /** The operations with type parameters, which {@link Bound} would lose. */
 interface Generic {
@@ -71,6 +79,8 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
     getSandboxStatus: bind(service.getSandboxStatus),
     startSandbox: bind(service.startSandbox),
     stopSandbox: bind(service.stopSandbox),
+    pauseSandbox: bind(service.pauseSandbox),
+    resumeSandbox: bind(service.resumeSandbox),
     extendSandbox: bind(service.extendSandbox),
     deleteSandbox: bind(service.deleteSandbox),
     runCode: bind(service.runCode),
@@ -85,6 +95,12 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
     listExecutions: bind(service.listExecutions),
     getExecution: service.getExecution,
     cancelExecution: service.cancelExecution,
+    startProcess: bind(service.startProcess),
+    listProcesses: bind(service.listProcesses),
+    writeStdin: service.writeStdin,
+    closeStdin: service.closeStdin,
+    signalProcess: service.signalProcess,
+    resizeTerminal: service.resizeTerminal,
     readFile: bind(service.readFile),
     readFileBytes: bind(service.readFileBytes),
     readFileStream: bind(service.readFileStream),

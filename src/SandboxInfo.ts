@@ -5,12 +5,12 @@ import * as Schema from "effect/Schema"
 import { TemplateConfig } from "./Template.js"
 
 /**
- * `creating` until it can run code, then `ready`, and `running` while code runs in it; `stopped` when its files are
- * kept and nothing runs; `error` when it ended by itself; `terminated` when it was deleted.
+ * `creating` until it can run code, then `ready`, and `running` while code runs in it; `paused` while all of it stands
+ * still, with its memory kept; `stopped` when its files are kept and nothing runs; `error` when it ended by itself; `terminated` when it was deleted.
  *
  * @category models
  */
-export const SandboxStatus = Schema.Literal("creating", "ready", "running", "stopped", "error", "terminated")
+export const SandboxStatus = Schema.Literal("creating", "ready", "running", "paused", "stopped", "error", "terminated")
 
 /**
  * @category models

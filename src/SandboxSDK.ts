@@ -28,11 +28,13 @@ import type {
   RunCodeStreamOptions,
   RunTerminalOptions,
   RunTerminalStreamOptions,
+  StartProcessOptions,
   StreamTemplateBuildOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
 import type { PortAddress, WaitForPortOptions } from "./Port.js"
+import type { ProcessInfo, Signal, TerminalSize } from "./Process.js"
 import * as Remote from "./remote/Remote.js"
 import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
@@ -81,6 +83,21 @@ export interface Service {
   readonly startSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
   /** Ends everything that runs in a sandbox, contexts included, and keeps its files. */
   readonly stopSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
+  /**
+   * Stops everything in a sandbox where it is, and succeeds when nothing of it runs any more: its memory, its open files and
+   * the streams of its runs are kept, and it takes no processor time. Limits of time (`timeoutMs`, `runTimeMs`,
+   * `idleTimeMs`) stand still, but not its expiry. The next call that uses it lets it go on; for one made with
+   * `autoStart: false` such a call fails with `stopped`. Pausing one that is paused succeeds.
+   *
+   * Fails with `SandboxError` `not_found`, `stopped` (it is not up), `isolation_unavailable` (its processes could not all
+   * be stopped; they run on), and with `SandboxSDKError` `unsupported` where the isolation has no way to do it.
+   */
+  readonly pauseSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
+  /**
+   * Lets a paused sandbox go on where it was. One that is not paused stays as it is. Fails with `SandboxError` `not_found`,
+   * `stopped` (it is not up: `startSandbox` starts it, without the memory that it had).
+   */
+  readonly resumeSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
   /** Lets a sandbox expire `ms` milliseconds from now, whether it would have expired before or never. */
   readonly extendSandbox: (id: string, ms: number) => Effect.Effect<SandboxInfo, RequestError>
   /** Ends a sandbox and removes its files. Deleting one that is gone succeeds too. */
@@ -174,6 +191,60 @@ export interface Service {
    * `SandboxError` `execution_not_found`.
    */
   readonly cancelExecution: (executionId: string) => Effect.Effect<ExecutionInfo, RequestError>
+
+  /**
+   * Starts a program and succeeds when it runs; it goes on when the caller leaves, until it ends, is stopped
+   * (`cancelExecution`, `signalProcess`) or its sandbox is. Its output is the events of an execution: `attach(executionId)`
+   * gives all of them, from `Started` to `Ended`. What a terminal shows comes as `Stdout`. Nobody reading, its log keeps the
+   * first 8 MiB; what lies beyond is dropped, and counted in `Ended`. Somebody reading, the slowest reader sets its pace.
+   *
+   * Fails with `SandboxError` `file_not_found` or `permission_denied` (no such program, or folder), `start_failed`,
+   * `quota_exceeded`; with `SandboxSDKError` `invalid_argument`.
+   *
+   * @example
+   * ```ts
+   * import { Effect, Stream } from "effect"
+   * import { Sandbox } from "sandbox-sdk"
+   * import { layerLocal } from "sandbox-sdk/local"
+   *
+   * const program = Effect.gen(function*() {
+   *   const sandbox = yield* Sandbox.make({ templateId: "bash" })
+   *   const { executionId } = yield* sandbox.startProcess({ args: ["sort"], stdin: true })
+   *   yield* sandbox.writeStdin(executionId, "b\na\n")
+   *   yield* sandbox.closeStdin(executionId)
+   *   yield* Stream.runForEach(sandbox.attach(executionId), (event) => Effect.sync(() => console.log(event)))
+   * }).pipe(Effect.scoped, Effect.provide(layerLocal()))
+   *
+   * Effect.runPromise(program)
+   * ```
+   */
+  readonly startProcess: (id: string, options: StartProcessOptions) => Effect.Effect<ProcessInfo, RequestError>
+  /** The processes of a sandbox that run, oldest first. Fails with `SandboxError` `not_found`. */
+  readonly listProcesses: (id: string) => Effect.Effect<ReadonlyArray<ProcessInfo>, RequestError>
+  /**
+   * Writes to the input of a process, and succeeds when its pipe has taken all of it: a program that does not read holds
+   * this up, without a limit of time. Text is UTF-8, bytes arrive as they are, and calls one after the other. Interrupted,
+   * some of it may have been written. To a terminal goes what its keys would send (`"\r"`, `"\u0003"` for Ctrl+C).
+   *
+   * Fails with `SandboxError` `stdin_closed` (it has no input, or does not read it any more), `process_ended`,
+   * `execution_not_found`, and with `SandboxSDKError` `invalid_argument` for the id of a run of code or a command.
+   */
+  readonly writeStdin: (executionId: string, data: string | Uint8Array) => Effect.Effect<void, RequestError>
+  /**
+   * Ends the input of a process once all that was written has been taken; in a terminal it writes the character that says
+   * so (Ctrl+D). It can be called again. Fails with `SandboxError` `process_ended`, `execution_not_found`.
+   */
+  readonly closeStdin: (executionId: string) => Effect.Effect<void, RequestError>
+  /**
+   * Sends a signal to a process and its process group, `SIGKILL` to all that it has started. Succeeds when it is sent, which
+   * is before the process ends. Fails with `SandboxError` `process_ended`, `execution_not_found`.
+   */
+  readonly signalProcess: (executionId: string, signal: Signal) => Effect.Effect<void, RequestError>
+  /**
+   * Sets the size of the terminal of a process; what runs in its foreground is told (`SIGWINCH`). Fails with `SandboxError`
+   * `not_a_terminal`, `process_ended`, `execution_not_found`.
+   */
+  readonly resizeTerminal: (executionId: string, size: TerminalSize) => Effect.Effect<void, RequestError>
 
   /** The text of a file. Fails with `SandboxError` `file_not_found`, `not_a_file`, `path_outside_workspace`. */
   readonly readFile: (id: string, path: string, options?: ReadFileOptions) => Effect.Effect<string, RequestError>

@@ -90,11 +90,13 @@ export {
   RunCodeStreamOptions,
   type RunTerminalOptions,
   RunTerminalStreamOptions,
+  StartProcessOptions,
   StreamTemplateBuildOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
 export { PortAddress, PortNumber, WaitForPortOptions } from "./Port.js"
+export { ProcessInfo, Signal, TerminalSize } from "./Process.js"
 export { RateLimitInfo, RateLimitOptions } from "./RateLimit.js"
 export * as RateLimit from "./RateLimit.js"
 export { Resources } from "./Resources.js"

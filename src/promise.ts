@@ -67,10 +67,12 @@ export type {
   ReadFileOptions,
   RunCodeStreamOptions,
   RunTerminalStreamOptions,
+  StartProcessOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
 export type { PortAddress, WaitForPortOptions } from "./Port.js"
+export type { ProcessInfo, Signal, TerminalSize } from "./Process.js"
 export type { RateLimitOptions } from "./RateLimit.js"
 export type { Resources } from "./Resources.js"
 export { type Format, Result } from "./Result.js"

@@ -62,8 +62,9 @@ export const makeStdin = (sandboxId: string, send: (bytes: Uint8Array | undefine
 
   const until = (condition: () => boolean): Effect.Effect<void, SandboxError> =>
     Effect.suspend(() => {
-      if (failure !== undefined) return fail(failure)
+      // What was taken just before the end has been taken.
       if (condition()) return Effect.void
+      if (failure !== undefined) return fail(failure)
       return Effect.async<void, SandboxError>((resume) => {
         wake = () => resume(until(condition))
         return Effect.sync(() => {
@@ -73,9 +74,8 @@ export const makeStdin = (sandboxId: string, send: (bytes: Uint8Array | undefine
     })
 
   const pass = Effect.fnUntraced(function*(bytes: Uint8Array) {
-    if (closing) {
-      return yield* stdinClosed(sandboxId, "closeStdin was called")
-    }
+    if (failure !== undefined) return yield* fail(failure)
+    if (closing) return yield* stdinClosed(sandboxId, "closeStdin was called")
     let rest = bytes
     while (rest.length > 0) {
       yield* until(() => sent - taken < STDIN_WINDOW)

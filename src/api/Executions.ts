@@ -12,7 +12,8 @@ import { sandboxId } from "./Sandboxes.js"
 import { Authorization } from "./Security.js"
 import { NDJSON, streamsRecords } from "./Streams.js"
 
-const executionId = HttpApiSchema.param("executionId", Schema.String)
+/** The id of an execution, in a path. */
+export const executionId = HttpApiSchema.param("executionId", Schema.String)
 
 const EventNumber = Schema.Int.pipe(Schema.between(-1, Number.MAX_SAFE_INTEGER))
 

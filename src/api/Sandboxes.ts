@@ -61,6 +61,19 @@ export class Sandboxes extends HttpApiGroup.make("sandboxes")
       .annotate(OpenApi.Description, "Ends everything that runs in a sandbox, and keeps its files.")
   )
   .add(
+    HttpApiEndpoint.post("pause")`/api/sandboxes/${sandboxId}/pause`
+      .addSuccess(SandboxInfo)
+      .annotate(
+        OpenApi.Description,
+        "Stops everything in a sandbox where it is, and keeps its memory. The next request that uses it lets it go on."
+      )
+  )
+  .add(
+    HttpApiEndpoint.post("resume")`/api/sandboxes/${sandboxId}/resume`
+      .addSuccess(SandboxInfo)
+      .annotate(OpenApi.Description, "Lets a paused sandbox go on where it was.")
+  )
+  .add(
     HttpApiEndpoint.post("extend")`/api/sandboxes/${sandboxId}/extend`
       .setPayload(ExtendSandboxOptions)
       .addSuccess(SandboxInfo)

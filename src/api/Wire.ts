@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { BatchExecutionJob } from "../Batch.js"
 import { ErrorInfo, ExecutionMetadata, Logs } from "../Execution.js"
-import { ExecuteBatchOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../Options.js"
+import { ExecuteBatchOptions, RunCodeStreamOptions, RunTerminalStreamOptions, StartProcessOptions } from "../Options.js"
 import { Result } from "../Result.js"
 import { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 
@@ -88,6 +88,15 @@ const { envs: commandEnvVars, hold: __, ...commandOptions } = RunTerminalStreamO
  * @category requests
  */
 export const TerminalRequest = Schema.Struct({ command: Schema.String, ...commandOptions, envVars: commandEnvVars })
+
+const { envs: processEnvVars, ...processOptions } = StartProcessOptions.fields
+
+/**
+ * A program to start.
+ *
+ * @category requests
+ */
+export const ProcessRequest = Schema.Struct({ ...processOptions, envVars: processEnvVars })
 
 /**
  * @category answers

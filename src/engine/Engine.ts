@@ -24,10 +24,12 @@ import { contextOperations } from "./operations/Contexts.js"
 import { executionOperations } from "./operations/Executions.js"
 import { fileOperations } from "./operations/Files.js"
 import { portOperations } from "./operations/Ports.js"
+import { processOperations } from "./operations/Processes.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
 import { templateOperations } from "./operations/Templates.js"
 import * as Ports from "./Ports.js"
+import * as Processes from "./Processes.js"
 import * as Registry from "./Registry.js"
 import { Sockets } from "./Sockets.js"
 import * as Templates from "./Templates.js"
@@ -99,6 +101,7 @@ export const make = Effect.fn("Engine.make")(function*(
   const parts = {
     registry,
     executions,
+    processes: Processes.make(),
     templates,
     builds,
     isolation,
@@ -116,6 +119,7 @@ export const make = Effect.fn("Engine.make")(function*(
     runCodeAs: makeRunCodeAs(runs.operations.runCode),
     ...batchOperations(parts, runnerOf),
     ...executionOperations(parts),
+    ...processOperations(parts),
     ...fileOperations(parts),
     ...contexts,
     ...portOperations({ ...parts, ports }),

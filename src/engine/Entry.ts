@@ -25,12 +25,13 @@ export interface Up {
 }
 
 /**
- * `scope` is that of what is up: closing it stops the sandbox.
+ * `scope` is that of what is up: closing it stops the sandbox. `since` is in milliseconds since the epoch.
  */
 export type State =
   | { readonly _tag: "Stopped" }
   | { readonly _tag: "Starting" }
   | { readonly _tag: "Up"; readonly up: Up; readonly scope: Scope.CloseableScope }
+  | { readonly _tag: "Paused"; readonly up: Up; readonly scope: Scope.CloseableScope; readonly since: number }
   | { readonly _tag: "Failed"; readonly error: SandboxError; readonly scope: Scope.CloseableScope }
   | { readonly _tag: "Stopping"; readonly scope: Scope.CloseableScope }
 
@@ -65,6 +66,8 @@ const statusOf = ({ activeRuns, state }: Entry): SandboxStatus => {
       return "error"
     case "Up":
       return activeRuns > 0 ? "running" : "ready"
+    case "Paused":
+      return "paused"
   }
 }
 
@@ -97,7 +100,14 @@ export const matches = (entry: Entry, options: ListSandboxesOptions): boolean =>
   Object.entries(options.metadata ?? {}).every(([key, value]) => entry.record.options.metadata?.[key] === value)
 
 /**
- * When its time is over, one way or another, in milliseconds since the epoch; `Infinity` for never.
+ * What is up in it, also while that is paused.
+ */
+export const upIn = ({ state }: Entry): Up | undefined =>
+  state._tag === "Up" || state._tag === "Paused" ? state.up : undefined
+
+/**
+ * When its time is over, one way or another, in milliseconds since the epoch; `Infinity` for never. While it is paused only
+ * its expiry comes nearer.
  */
 export const deadlineOf = ({ ending, lastUse, limits, record, state, uses }: Entry): number => {
   if (ending) return Infinity

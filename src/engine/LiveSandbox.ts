@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type { AgentClient, RunRequest } from "../agent/Client.js"
+import type { AgentClient, RunHandle, RunRequest } from "../agent/Client.js"
 import * as Client from "../agent/Client.js"
 import { NET_CONNECTIONS, PROXY_PORT } from "../agent/Protocol.js"
 import type { Language } from "../CodeContext.js"
@@ -22,14 +22,18 @@ import type { Contexts } from "./Contexts.js"
 import * as ContextsModule from "./Contexts.js"
 import type { Egress } from "./Egress.js"
 import type { Journal, Outcome } from "./Executions.js"
+import * as Pausing from "./Pausing.js"
 import * as Run from "./Run.js"
 
 /**
  * How a run is limited.
  */
 export interface RunLimits {
+  /** `Infinity` for none. */
   readonly timeoutMs: number
   readonly maxOutputSize: number
+  /** Told when a process has started: its number inside, and how to speak to it. */
+  readonly onStarted?: ((pid: number, handle: RunHandle) => void) | undefined
 }
 
 /**
@@ -40,6 +44,7 @@ export interface LiveSandbox {
   readonly files: AgentClient["files"]
   /** A connection to a port of it, which breaks when it ends. */
   readonly dial: AgentClient["dial"]
+  readonly pausing: Pausing.Pausing
   /** Waits for its turn in the context, and runs the code. */
   readonly runCode: (
     target: { readonly id: string } | { readonly language: Language },
@@ -101,6 +106,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const wall = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
   const tearDown = Scope.close(wall, Exit.void)
+  const pausing = Pausing.make(agent.freezing)
   let closing = false
   let reason: SandboxError | undefined
   const runs = new Set<Journal<ExecutionEvent>>()
@@ -118,8 +124,10 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     const outOfMemory = yield* ranOutOfMemory
     const status = yield* agent.exited.pipe(
       Effect.interruptible,
-      Effect.timeoutOption(violation === undefined ? EXIT_GRACE : Duration.zero)
+      // What is paused does not notice that nobody is there any more.
+      Effect.timeoutOption(violation === undefined && !pausing.isFrozen() ? EXIT_GRACE : Duration.zero)
     )
+    pausing.end()
     const said = (yield* agent.diagnostics).trim()
     yield* tearDown
     const error = reason ?? lossError({ sandboxId, closing, up, violation, outOfMemory, said, status })
@@ -222,6 +230,8 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       sandboxId,
       request,
       interruptGrace: options.interruptGrace,
+      pausing,
+      onStarted: limits.onStarted,
       ...(context === undefined ? {} : { context }),
       onDeath: (reason) => {
         if (context !== undefined) contexts.died(context.agentId, reason ?? "kernel_died")
@@ -243,6 +253,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     contexts,
     files: client.files,
     dial: client.dial,
+    pausing,
     runCode: Effect.fnUntraced(function*(target, code, env, limits, journal) {
       const waitingSince = yield* Clock.currentTimeMillis
       const turn = yield* contexts.turn(target)

@@ -63,6 +63,8 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       listSandboxes: one("listSandboxes", operations.listSandboxes),
       startSandbox: one("startSandbox", operations.startSandbox),
       stopSandbox: one("stopSandbox", operations.stopSandbox),
+      pauseSandbox: one("pauseSandbox", operations.pauseSandbox),
+      resumeSandbox: one("resumeSandbox", operations.resumeSandbox),
       extendSandbox: one("extendSandbox", operations.extendSandbox),
       deleteSandbox: one("deleteSandbox", operations.deleteSandbox),
       runCode: one("runCode", operations.runCode),
@@ -78,6 +80,12 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       listExecutions: one("listExecutions", operations.listExecutions),
       getExecution: one("getExecution", operations.getExecution),
       cancelExecution: one("cancelExecution", operations.cancelExecution),
+      startProcess: one("startProcess", operations.startProcess),
+      listProcesses: one("listProcesses", operations.listProcesses),
+      writeStdin: one("writeStdin", operations.writeStdin),
+      closeStdin: one("closeStdin", operations.closeStdin),
+      signalProcess: one("signalProcess", operations.signalProcess),
+      resizeTerminal: one("resizeTerminal", operations.resizeTerminal),
       readFile: one(
         "readFile",
         (...args) => Effect.tap(operations.readFile(...args), (text) => moved("out", bytesOf(text)))

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { Files } from "../agent/Files.js"
-import { SandboxError } from "../Errors.js"
+import { SandboxError, type SandboxSDKError } from "../Errors.js"
 import { Isolation, ofTemplate } from "../isolation/Isolation.js"
 import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo } from "../SandboxInfo.js"
@@ -16,7 +16,7 @@ import type { Builds } from "./Builds.js"
 import type { DataDirectory } from "./DataDirectory.js"
 import { diskUsage } from "./DiskUsage.js"
 import * as DiskWatch from "./DiskWatch.js"
-import { deadlineOf, describe, type Entry, matches, type State, type Up } from "./Entry.js"
+import { deadlineOf, describe, type Entry, matches, type State, type Up, upIn } from "./Entry.js"
 import type { Executions } from "./Executions.js"
 import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
@@ -63,12 +63,16 @@ export interface Registry {
   readonly start: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
   /** Ends all that runs in it and keeps its files. */
   readonly stop: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
+  /** Stops all that runs in it where it is. Fails with `stopped` when it is not up, and as `LiveSandbox.pausing` does. */
+  readonly pause: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError | SandboxSDKError>
+  /** Lets one that is paused go on. Fails with `stopped` when it is not up. */
+  readonly resume: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
   /** Lets it expire `ms` milliseconds from now. */
   readonly extend: (userId: string, id: string, ms: number) => Effect.Effect<SandboxInfo, SandboxError>
   /** Ends it and removes its files. One that is not there is removed already. */
   readonly remove: (userId: string, id: string) => Effect.Effect<void>
   /**
-   * The sandbox, up: a stopped one is started, unless it was made with `autoStart: false` (`stopped`). Fails with
+   * The sandbox, up: a stopped one is started, and a paused one goes on, unless it was made with `autoStart: false` (`stopped`). Fails with
    * `not_found`, or with the error by which it ended.
    */
   readonly running: (userId: string, id: string) => Effect.Effect<Running, SandboxError>
@@ -190,6 +194,9 @@ export const make = Effect.fn("Registry.make")(function*(
     if (entry.state._tag === "Up") {
       return entry.state.up
     }
+    if (entry.state._tag === "Paused") {
+      return yield* goOn(entry, entry.state)
+    }
     yield* bringDown(entry)
     setState(entry, { _tag: "Starting" })
     const started = yield* Effect.uninterruptibleMask((restore) =>
@@ -212,10 +219,50 @@ export const make = Effect.fn("Registry.make")(function*(
     return started
   })
 
+  /** Only with the entry's `transition`. The time in which it was paused does not count as time in which it was up. */
+  const goOn = (entry: Entry, { scope, since, up }: Extract<State, { readonly _tag: "Paused" }>): Effect.Effect<Up> =>
+    Effect.gen(function*() {
+      yield* up.live.pausing.resume
+      const now = clock.unsafeCurrentTimeMillis()
+      const resumed = { ...up, startedAt: up.startedAt + (now - since) }
+      // It may have ended meanwhile.
+      if (entry.state._tag === "Paused") setState(entry, { _tag: "Up", up: resumed, scope })
+      entry.lastUse = now
+      yield* soonest(deadlineOf(entry))
+      return resumed
+    }).pipe(Effect.uninterruptible)
+
+  /** Why it cannot be paused, or go on. */
+  const isDown = ({ record: { id }, state }: Entry, what: "pause" | "resume") =>
+    state._tag === "Failed"
+      ? new SandboxError({ ...state.error, message: state.error.message })
+      : new SandboxError({
+        code: "stopped",
+        message: `The sandbox is not up, so that there is nothing to ${what}. Start it with startSandbox.`,
+        sandboxId: id
+      })
+
+  /** Only with the entry's `transition`. */
+  const stand = (entry: Entry): Effect.Effect<void, SandboxError | SandboxSDKError> =>
+    Effect.gen(function*() {
+      const { state } = entry
+      if (state._tag === "Paused") return
+      if (state._tag !== "Up") return yield* isDown(entry, "pause")
+      yield* state.up.live.pausing.pause.pipe(
+        Effect.catchTag("SandboxError", (error) =>
+          new SandboxError({ ...error, message: error.message, sandboxId: entry.record.id }))
+      )
+      if (entry.state === state) {
+        setState(entry, { ...state, _tag: "Paused", since: clock.unsafeCurrentTimeMillis() })
+      }
+    }).pipe(Effect.uninterruptible)
+
   /** From now on who asks for it waits until it has been stopped, and then has it started again. */
   const leave = (entry: Entry): void => {
     const { state } = entry
-    if (state._tag === "Up" || state._tag === "Failed") setState(entry, { _tag: "Stopping", scope: state.scope })
+    if (state._tag === "Up" || state._tag === "Paused" || state._tag === "Failed") {
+      setState(entry, { _tag: "Stopping", scope: state.scope })
+    }
   }
 
   /** Only with the entry's `transition`. */
@@ -236,8 +283,9 @@ export const make = Effect.fn("Registry.make")(function*(
   /** Ends what runs in it, with this error for all who wait for something, and keeps its files. */
   const halt = (entry: Entry, error?: SandboxError): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (entry.state._tag !== "Up") return Effect.void
-      if (error !== undefined) entry.state.up.live.endWith(error)
+      const up = upIn(entry)
+      if (up === undefined) return Effect.void
+      if (error !== undefined) up.live.endWith(error)
       leave(entry)
       // Not by whoever finds the limit passed: it has others to look after.
       return Effect.asVoid(Effect.forkIn(alone(entry)(bringDown(entry)), engine))
@@ -384,7 +432,9 @@ export const make = Effect.fn("Registry.make")(function*(
       present(entry) ?? Effect.fail(
         new SandboxError({
           code: "stopped",
-          message: "The sandbox is stopped. Start it with startSandbox.",
+          message: entry.state._tag === "Paused"
+            ? "The sandbox is paused. Let it go on with resumeSandbox."
+            : "The sandbox is stopped. Start it with startSandbox.",
           sandboxId: entry.record.id
         })
       )
@@ -397,12 +447,12 @@ export const make = Effect.fn("Registry.make")(function*(
       if (now !== undefined) {
         return now
       }
-      const isDown = state._tag === "Stopped" || state._tag === "Stopping"
-      if (isDown && entry.record.options.autoStart === false) {
+      if (state._tag !== "Starting" && entry.record.options.autoStart === false) {
+        const [what, how] = state._tag === "Paused" ? ["paused", "resumeSandbox"] : ["stopped", "startSandbox"]
         return Effect.fail(
           new SandboxError({
             code: "stopped",
-            message: "The sandbox is stopped, and was created with autoStart: false. Start it with startSandbox.",
+            message: `The sandbox is ${what}, and was created with autoStart: false. Let it run with ${how}.`,
             sandboxId: entry.record.id
           })
         )
@@ -471,6 +521,24 @@ export const make = Effect.fn("Registry.make")(function*(
       yield* Effect.uninterruptible(alone(entry)(bringDown(entry)))
       return describe(entry)
     }),
+    pause: Effect.fnUntraced(function*(userId, id) {
+      const entry = yield* find(userId, id)
+      yield* alone(entry)(stand(entry))
+      yield* soonest(deadlineOf(entry))
+      return describe(entry)
+    }),
+    resume: Effect.fnUntraced(function*(userId, id) {
+      const entry = yield* find(userId, id)
+      yield* alone(entry)(Effect.suspend(() => {
+        const { state } = entry
+        return state._tag === "Paused"
+          ? goOn(entry, state)
+          : state._tag === "Up"
+          ? Effect.void
+          : Effect.fail(isDown(entry, "resume"))
+      }))
+      return describe(entry)
+    }),
     extend: Effect.fnUntraced(function*(userId, id, ms) {
       const entry = yield* find(userId, id)
       yield* entry.saving.withPermits(1)(Effect.gen(function*() {
@@ -496,9 +564,7 @@ export const make = Effect.fn("Registry.make")(function*(
     }),
     ofContext: (userId, contextId) =>
       Effect.suspend(() => {
-        const entry = entries.of(userId).find(({ state }) =>
-          state._tag === "Up" && state.up.live.contexts.has(contextId)
-        )
+        const entry = entries.of(userId).find((entry) => upIn(entry)?.live.contexts.has(contextId) === true)
         return entry === undefined
           ? Effect.fail(
             new SandboxError({

@@ -16,6 +16,7 @@ import type { Turn } from "./Contexts.js"
 import { EVENT_COST } from "./EventLog.js"
 import type { Journal, Outcome } from "./Executions.js"
 import { makeOutput } from "./Output.js"
+import type { Pausing } from "./Pausing.js"
 
 /**
  * Why a run was stopped from outside.
@@ -40,6 +41,10 @@ export interface RunOptions {
   readonly maxOutputSize: number
   /** How long an interrupted program may take to end before it is killed. */
   readonly interruptGrace: Duration.Duration
+  /** Limits of time stand still while the sandbox is paused, and to be stopped it wakes up. */
+  readonly pausing: Pausing
+  /** Told when a process has started: its number inside, and how to speak to it. */
+  readonly onStarted?: ((pid: number, handle: RunHandle) => void) | undefined
   /** Told at once when the process of the run has ended without saying so, with why it was stopped, if it was. */
   readonly onDeath: (reason: StopReason | undefined) => void
   /** Told at once when the interpreter has ended together with the run, as the code wanted. */
@@ -153,7 +158,7 @@ export const run = Effect.fnUntraced(function*(
         yield* options.abandon
       }
       yield* Deferred.await(ended)
-    }).pipe(Effect.whenEffect(isLive), Effect.asVoid)
+    }).pipe(options.pausing.awake, Effect.whenEffect(isLive), Effect.asVoid)
 
   const finished = (duration: number, exitCode: number | undefined): Outcome<ExecutionEvent> => {
     const what = {
@@ -207,6 +212,9 @@ export const run = Effect.fnUntraced(function*(
     Effect.gen(function*() {
       outstanding = window
       handle = yield* client.start(options.request, {
+        started: (pid) => {
+          if (handle !== undefined) options.onStarted?.(pid, handle)
+        },
         output: (fd, bytes) => {
           outstanding -= bytes.length
           output.push(fd, bytes)
@@ -236,7 +244,7 @@ export const run = Effect.fnUntraced(function*(
       }, window)
       log.onRoom(topUp)
       const timer = yield* Effect.forkDaemon(
-        Effect.interruptible(Effect.delay(stop("timeout"), Duration.millis(options.timeoutMs)))
+        Effect.interruptible(Effect.zipRight(options.pausing.sleep(options.timeoutMs), stop("timeout")))
       )
       const end = yield* restore(Deferred.await(ended)).pipe(
         Effect.onInterrupt(() =>

@@ -9,7 +9,8 @@ import * as Schema from "effect/Schema"
 import type { SandboxSDKError } from "../Errors.js"
 import type { ErrorInfo, OutputMessage } from "../Execution.js"
 import type { Callback } from "../Options.js"
-import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../Options.js"
+import { RunCodeStreamOptions, RunTerminalStreamOptions, StartProcessOptions } from "../Options.js"
+import { Signal } from "../Process.js"
 import type { Result } from "../Result.js"
 import { explain, invalidArgument, quote } from "./issue.js"
 
@@ -68,6 +69,44 @@ export const requireCode = (
   typeof value === "string"
     ? Effect.succeed(value)
     : Effect.fail(invalidArgument(operation, field, `${field} must be a string, but it is ${quote(value)}.`))
+
+const decodeStartProcess = decodeArguments(StartProcessOptions, "startProcess")
+
+/**
+ * The options of `startProcess`, which have to say what is started.
+ */
+export const decodeProcess = (input: unknown): Effect.Effect<StartProcessOptions, SandboxSDKError> =>
+  Effect.gen(function*() {
+    const options = yield* decodeStartProcess(input)
+    if (options.args === undefined) {
+      yield* requireCommand("startProcess", options.command)
+    } else if (options.command !== undefined) {
+      return yield* invalidArgument(
+        "startProcess",
+        "args",
+        "there are both a shell command and args, a program and its arguments: give one of them."
+      )
+    }
+    return options
+  })
+
+const decodeSignal = decodeArguments(Schema.Struct({ signal: Signal }), "signalProcess")
+
+/**
+ * A signal by its name.
+ */
+export const requireSignal = (signal: unknown): Effect.Effect<Signal, SandboxSDKError> =>
+  Effect.map(decodeSignal({ signal }), (decoded) => decoded.signal)
+
+/**
+ * What is to be written to an input, as bytes: a text in UTF-8.
+ */
+export const requireInput = (data: unknown): Effect.Effect<Uint8Array, SandboxSDKError> =>
+  typeof data === "string"
+    ? Effect.succeed(new TextEncoder().encode(data))
+    : data instanceof Uint8Array
+    ? Effect.succeed(data)
+    : Effect.fail(invalidArgument("writeStdin", "data", `data must be a string or bytes, but it is ${quote(data)}.`))
 
 const callback = <A>() =>
   Schema.optional(

@@ -12,6 +12,8 @@ export type SandboxOperations = Pick<
   | "listSandboxes"
   | "startSandbox"
   | "stopSandbox"
+  | "pauseSandbox"
+  | "resumeSandbox"
   | "extendSandbox"
   | "deleteSandbox"
   | "getUsage"
@@ -27,6 +29,12 @@ export type BatchOperations = Pick<Service, "executeBatch" | "executeBatchStream
 export type ExecutionOperations = Pick<
   Service,
   "attach" | "attachBatch" | "listExecutions" | "getExecution" | "cancelExecution"
+>
+
+/** Processes. */
+export type ProcessOperations = Pick<
+  Service,
+  "startProcess" | "listProcesses" | "writeStdin" | "closeStdin" | "signalProcess" | "resizeTerminal"
 >
 
 /** Files. */

@@ -15,6 +15,7 @@ import type { FileEvent, FileInfo, FileListResponse } from "../File.js"
 import type { MetricsData } from "../Metrics.js"
 import * as Options from "../Options.js"
 import type { PortAddress, WaitForPortOptions } from "../Port.js"
+import type { ProcessInfo, Signal, TerminalSize } from "../Process.js"
 import { Sandbox as Handle } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
@@ -135,6 +136,19 @@ export class PromiseClient {
   /** Ends everything that runs in a sandbox, contexts included, and keeps its files. */
   stopSandbox(id: string, options?: CallOptions): Promise<SandboxInfo> {
     return this.#call("stopSandbox", options, (service) => service.stopSandbox(id))
+  }
+
+  /**
+   * Stops everything in a sandbox where it is, and keeps its memory and streams; limits of time stand still. The next call
+   * that uses it lets it go on, unless it was made with `autoStart: false`.
+   */
+  pauseSandbox(id: string, options?: CallOptions): Promise<SandboxInfo> {
+    return this.#call("pauseSandbox", options, (service) => service.pauseSandbox(id))
+  }
+
+  /** Lets a paused sandbox go on where it was. */
+  resumeSandbox(id: string, options?: CallOptions): Promise<SandboxInfo> {
+    return this.#call("resumeSandbox", options, (service) => service.resumeSandbox(id))
   }
 
   /** Lets a sandbox expire `ms` milliseconds from now, whether it would have expired before or never. */
@@ -269,6 +283,55 @@ export class PromiseClient {
   /** Stops an execution, and resolves when its processes are gone. One that has ended stays as it is. */
   cancelExecution(executionId: string, options?: CallOptions): Promise<ExecutionInfo> {
     return this.#call("cancelExecution", options, (service) => service.cancelExecution(executionId))
+  }
+
+  /**
+   * Starts a program, and resolves when it runs; it goes on until it ends, is stopped (`cancelExecution`,
+   * `signalProcess`) or its sandbox is. `attach(executionId)` gives its output.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * await using sandbox = await sdk.sandbox({ templateId: "bash" })
+   * const { executionId } = await sandbox.startProcess({ args: ["sort"], stdin: true })
+   * await sandbox.writeStdin(executionId, "b\na\n")
+   * await sandbox.closeStdin(executionId)
+   * for await (const event of sandbox.attach(executionId)) console.log(event)
+   * ```
+   */
+  startProcess(id: string, options: Options.StartProcessOptions & CallOptions): Promise<ProcessInfo> {
+    return this.#call(
+      "startProcess",
+      options,
+      (service, rest) => Effect.flatMap(required("startProcess", rest), (wanted) => service.startProcess(id, wanted))
+    )
+  }
+
+  /** The processes of a sandbox that run, oldest first. */
+  listProcesses(id: string, options?: CallOptions): Promise<ReadonlyArray<ProcessInfo>> {
+    return this.#call("listProcesses", options, (service) => service.listProcesses(id))
+  }
+
+  /** Writes to the input of a process, and resolves when its pipe has taken all of it. */
+  writeStdin(executionId: string, data: string | Uint8Array, options?: CallOptions): Promise<void> {
+    return this.#call("writeStdin", options, (service) => service.writeStdin(executionId, data))
+  }
+
+  /** Ends the input of a process once all that was written has been taken. */
+  closeStdin(executionId: string, options?: CallOptions): Promise<void> {
+    return this.#call("closeStdin", options, (service) => service.closeStdin(executionId))
+  }
+
+  /** Sends a signal to a process and its process group, `SIGKILL` to all that it has started. */
+  signalProcess(executionId: string, signal: Signal, options?: CallOptions): Promise<void> {
+    return this.#call("signalProcess", options, (service) => service.signalProcess(executionId, signal))
+  }
+
+  /** Sets the size of the terminal of a process. */
+  resizeTerminal(executionId: string, size: TerminalSize, options?: CallOptions): Promise<void> {
+    return this.#call("resizeTerminal", options, (service) => service.resizeTerminal(executionId, size))
   }
 
   /** The text of a file. */

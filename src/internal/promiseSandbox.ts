@@ -21,6 +21,10 @@ type OfOne =
   | "runTerminal"
   | "runTerminalStream"
   | "listExecutions"
+  | "startProcess"
+  | "listProcesses"
+  | "pauseSandbox"
+  | "resumeSandbox"
   | "readFile"
   | "readFileBytes"
   | "readFileStream"
@@ -50,7 +54,16 @@ export type Sandbox =
   & { readonly [Name in OfOne]: Bound<PromiseClient[Name]> }
   & Pick<
     PromiseClient,
-    "deleteCodeContext" | "restartCodeContext" | "attach" | "attachBatch" | "getExecution" | "cancelExecution"
+    | "deleteCodeContext"
+    | "restartCodeContext"
+    | "attach"
+    | "attachBatch"
+    | "getExecution"
+    | "cancelExecution"
+    | "writeStdin"
+    | "closeStdin"
+    | "signalProcess"
+    | "resizeTerminal"
   >
   & {
     /** Runs code and gives its main result, as JSON, as the schema has it. */
@@ -75,6 +88,8 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     getSandboxStatus: bind(client.getSandboxStatus),
     startSandbox: bind(client.startSandbox),
     stopSandbox: bind(client.stopSandbox),
+    pauseSandbox: bind(client.pauseSandbox),
+    resumeSandbox: bind(client.resumeSandbox),
     extendSandbox: bind(client.extendSandbox),
     deleteSandbox: bind(client.deleteSandbox),
     runCode: bind(client.runCode),
@@ -89,6 +104,12 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     listExecutions: bind(client.listExecutions),
     getExecution: (...args) => client.getExecution(...args),
     cancelExecution: (...args) => client.cancelExecution(...args),
+    startProcess: bind(client.startProcess),
+    listProcesses: bind(client.listProcesses),
+    writeStdin: (...args) => client.writeStdin(...args),
+    closeStdin: (...args) => client.closeStdin(...args),
+    signalProcess: (...args) => client.signalProcess(...args),
+    resizeTerminal: (...args) => client.resizeTerminal(...args),
     readFile: bind(client.readFile),
     readFileBytes: bind(client.readFileBytes),
     readFileStream: bind(client.readFileStream),

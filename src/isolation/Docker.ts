@@ -28,6 +28,7 @@ import * as MemoryEvents from "./docker/MemoryEvents.js"
 import * as Names from "./docker/Names.js"
 import { profile } from "./docker/SeccompProfile.js"
 import * as Start from "./docker/Start.js"
+import * as Freezing from "./Freezing.js"
 import * as Host from "./Host.js"
 import { type AgentProcess, Isolation, type LaunchOptions, type Service } from "./Isolation.js"
 import * as Owner from "./Owner.js"
@@ -103,6 +104,14 @@ const madeUpFiles = Effect.fnUntraced(function*(options: LaunchOptions, user: Us
     )
   })
 })
+
+/** On another machine the number of the first process is somebody else's. */
+const freezingOf = (pid: number, containerId: string): Effect.Effect<Freezing.Freezing> =>
+  Effect.map(
+    Host.readText(`/proc/${pid}/cgroup`),
+    (groups) =>
+      Option.exists(groups, (text) => text.includes(containerId)) ? Freezing.belowFirst(pid) : Freezing.unsupported
+  )
 
 const make = Effect.fnUntraced(function*(options: DockerOptions) {
   const scope = yield* Effect.scope
@@ -191,6 +200,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
         stream: started.stream,
         exited: started.exited,
         outOfMemoryKills: Option.isSome(pid) ? yield* MemoryEvents.kills(pid.value, started.id) : Effect.succeed(0),
+        freezing: Option.isSome(pid) ? yield* freezingOf(pid.value, started.id) : Freezing.unsupported,
         memoryLimited: connection.facts.limits.memory,
         sharesUser: user.uid === Host.userId(),
         diagnostics: started.diagnostics

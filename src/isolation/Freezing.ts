@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { SandboxError } from "../Errors.js"
+import { SandboxError, SandboxSDKError } from "../Errors.js"
 import type { Group } from "./Cgroup.js"
 import * as ProcessTree from "./ProcessTree.js"
 
@@ -13,8 +13,11 @@ import * as ProcessTree from "./ProcessTree.js"
  * Stops everything in a sandbox, and lets it go on.
  */
 export interface Freezing {
-  /** Succeeds when nothing of it runs any more. Fails with `isolation_unavailable`, and then all of it runs on. */
-  readonly freeze: Effect.Effect<void, SandboxError>
+  /**
+   * Succeeds when nothing of it runs any more. Fails with `isolation_unavailable`, and then all of it runs on; with
+   * `unsupported` where there is no way to do it.
+   */
+  readonly freeze: Effect.Effect<void, SandboxError | SandboxSDKError>
   readonly thaw: Effect.Effect<void>
 }
 
@@ -68,6 +71,28 @@ export const bySignals = (members: Effect.Effect<ReadonlyArray<ProcessTree.Entry
     ),
     thaw
   }
+}
+
+/**
+ * By signals to all but the first process, which ends the others when this program is killed: for sandboxes that the
+ * kernel does not end then.
+ *
+ * @param root the process that all others descend from.
+ */
+export const belowFirst = (root: number): Freezing =>
+  bySignals(Effect.map(ProcessTree.family(root), (entries) => entries.filter(({ pid }) => pid !== root)))
+
+/**
+ * For sandboxes whose processes cannot be reached from here.
+ */
+export const unsupported: Freezing = {
+  freeze: Effect.suspend(() =>
+    new SandboxSDKError({
+      code: "unsupported",
+      message: "The sandbox cannot be paused: its processes are on another machine, or out of this program's sight."
+    })
+  ),
+  thaw: Effect.void
 }
 
 /**

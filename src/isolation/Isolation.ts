@@ -71,7 +71,7 @@ export interface AgentProcess {
    * Then the group of its processes is limited, and nothing else.
    */
   readonly sharesUser?: boolean
-  /** Stops all of it where it is; closing the scope ends it then as well. Whatever isolates without that, fails. */
+  /** Stops all of it where it is; closing the scope ends it then as well. */
   readonly freezing: Freezing
   /** The end of what the agent and the isolation wrote to standard error: for the message of a failed start. */
   readonly diagnostics: Effect.Effect<string>

@@ -126,10 +126,7 @@ const make = Effect.gen(function*() {
       stream: yield* Effect.orDie(child.pipe(3)),
       exited: child.exited,
       outOfMemoryKills: group.outOfMemoryKills,
-      // Not the agent: it ends them all when this process is killed.
-      freezing: Freezing.bySignals(
-        Effect.map(ProcessTree.family(child.pid), (entries) => entries.filter(({ pid }) => pid !== child.pid))
-      ),
+      freezing: Freezing.belowFirst(child.pid),
       memoryLimited: Option.isSome(support.memory),
       diagnostics: Spawn.keepTail(yield* Effect.orDie(child.pipe(2)), DIAGNOSTICS_BYTES)
     }

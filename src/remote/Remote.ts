@@ -16,6 +16,7 @@ import { contextOperations } from "./operations/Contexts.js"
 import { executionOperations } from "./operations/Executions.js"
 import { fileOperations } from "./operations/Files.js"
 import { portOperations } from "./operations/Ports.js"
+import { processOperations } from "./operations/Processes.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
 import { templateOperations } from "./operations/Templates.js"
@@ -38,6 +39,7 @@ export const make: Effect.Effect<Service, never, SandboxConfig | HttpClient.Http
       runCodeAs: makeRunCodeAs(runs.runCode),
       ...batchOperations(client),
       ...executionOperations(client),
+      ...processOperations(client),
       ...fileOperations(client),
       ...contextOperations(client),
       ...portOperations(client),

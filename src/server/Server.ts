@@ -26,6 +26,7 @@ import * as Contexts from "./handlers/Contexts.js"
 import * as Executions from "./handlers/Executions.js"
 import * as Files from "./handlers/Files.js"
 import * as Ports from "./handlers/Ports.js"
+import * as Processes from "./handlers/Processes.js"
 import * as Sandboxes from "./handlers/Sandboxes.js"
 import * as Service from "./handlers/Service.js"
 import * as Templates from "./handlers/Templates.js"
@@ -72,6 +73,7 @@ const handlers = Layer.mergeAll(
   Sandboxes.layer,
   Code.layer,
   Executions.layer,
+  Processes.layer,
   Files.layer,
   Contexts.layer,
   Ports.layer,

@@ -80,6 +80,8 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
   listSandboxes: (options) => call((signal) => sdk.listSandboxes({ ...options, signal })),
   startSandbox: (id) => call((signal) => sdk.startSandbox(id, { signal })),
   stopSandbox: (id) => call((signal) => sdk.stopSandbox(id, { signal })),
+  pauseSandbox: (id) => call((signal) => sdk.pauseSandbox(id, { signal })),
+  resumeSandbox: (id) => call((signal) => sdk.resumeSandbox(id, { signal })),
   extendSandbox: (id, ms) => call((signal) => sdk.extendSandbox(id, ms, { signal })),
   deleteSandbox: (id) => call((signal) => sdk.deleteSandbox(id, { signal })),
 
@@ -105,6 +107,13 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
   listExecutions: (id) => call((signal) => sdk.listExecutions(id, { signal })),
   getExecution: (executionId) => call((signal) => sdk.getExecution(executionId, { signal })),
   cancelExecution: (executionId) => call((signal) => sdk.cancelExecution(executionId, { signal })),
+
+  startProcess: (id, options) => call((signal) => sdk.startProcess(id, { ...options, signal })),
+  listProcesses: (id) => call((signal) => sdk.listProcesses(id, { signal })),
+  writeStdin: (executionId, data) => call((signal) => sdk.writeStdin(executionId, data, { signal })),
+  closeStdin: (executionId) => call((signal) => sdk.closeStdin(executionId, { signal })),
+  signalProcess: (executionId, name) => call((signal) => sdk.signalProcess(executionId, name, { signal })),
+  resizeTerminal: (executionId, size) => call((signal) => sdk.resizeTerminal(executionId, size, { signal })),
 
   readFile: (id, path, options) => call((signal) => sdk.readFile(id, path, { ...options, signal })),
   readFileBytes: (id, path) => call((signal) => sdk.readFileBytes(id, path, { signal })),

@@ -19,7 +19,9 @@ import { otherLanguages } from "./languages.js"
 import { lifecycle } from "./lifecycle.js"
 import { network } from "./network.js"
 import { output } from "./output.js"
+import { pausing } from "./pausing.js"
 import { ports } from "./ports.js"
+import { processes } from "./processes.js"
 import { python } from "./python.js"
 import { stopping } from "./stopping.js"
 import { templates } from "./templates.js"
@@ -43,6 +45,8 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>):
         templates,
         batch,
         executions,
+        processes,
+        pausing,
         network,
         ports,
         badArguments

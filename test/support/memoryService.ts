@@ -197,6 +197,8 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
           ),
       startSandbox: (id) => setStatus(id, "ready"),
       stopSandbox: (id) => setStatus(id, "stopped"),
+      pauseSandbox: (id) => setStatus(id, "paused"),
+      resumeSandbox: (id) => setStatus(id, "ready"),
       extendSandbox: (id, ms) =>
         Effect.flatMap(
           decodeArguments(Millis, "extendSandbox", "ms")(ms),
@@ -234,6 +236,20 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
       listExecutions: (id) => Effect.as(get(id), [execution(id)]),
       getExecution: knownExecution,
       cancelExecution: (id) => Effect.zipLeft(knownExecution(id), note(`cancel ${id}`)),
+      startProcess: (id, options) =>
+        Effect.as(get(id), {
+          executionId: "p1",
+          sandboxId: id,
+          pid: 2,
+          cwd: "/workspace",
+          stdin: options.stdin === true,
+          startedAt: 0
+        }),
+      listProcesses: (id) => Effect.as(get(id), []),
+      writeStdin: (id, data) => note(`write ${data.length} to ${id}`),
+      closeStdin: (id) => note(`close ${id}`),
+      signalProcess: (id, signal) => note(`${signal} to ${id}`),
+      resizeTerminal: (id, { cols, rows }) => note(`${id} is ${cols} by ${rows}`),
       readFile: (id, path) => Effect.as(get(id), new TextDecoder().decode(contentOf(path))),
       readFileBytes: (id, path) => Effect.as(get(id), contentOf(path)),
       readFileStream: (id, path) =>

@@ -9,6 +9,7 @@ import type { Service as Isolation } from "../../isolation/Isolation.js"
 import type { Network } from "../../Options.js"
 import type { Builds } from "../Builds.js"
 import type { Executions } from "../Executions.js"
+import type { Processes } from "../Processes.js"
 import type { Registry, Running } from "../Registry.js"
 import type { Templates } from "../Templates.js"
 
@@ -18,6 +19,7 @@ import type { Templates } from "../Templates.js"
 export interface Parts {
   readonly registry: Registry
   readonly executions: Executions
+  readonly processes: Processes
   readonly templates: Templates
   readonly builds: Builds
   /** That of sandboxes whose template names no image. */

@@ -42,7 +42,10 @@ const lifetimeOf = (options: RunTerminalStreamOptions) => ({
   hold: options.hold
 })
 
-const limitsOf = (
+/**
+ * The limits of a run, by what was asked for, what the sandbox was made with, and its template.
+ */
+export const limitsOf = (
   options: { readonly timeoutMs?: number | undefined; readonly maxOutputSize?: number | undefined },
   { limits: { outputMb }, template }: Running,
   maxOutputSize: number

@@ -55,6 +55,14 @@ export const sandboxOperations = (
     const known = yield* requireId("stopSandbox", id)
     return yield* registry.stop(yield* CurrentUser, known)
   }),
+  pauseSandbox: Effect.fn("SandboxSDK.pauseSandbox")(function*(id) {
+    const known = yield* requireId("pauseSandbox", id)
+    return yield* registry.pause(yield* CurrentUser, known)
+  }),
+  resumeSandbox: Effect.fn("SandboxSDK.resumeSandbox")(function*(id) {
+    const known = yield* requireId("resumeSandbox", id)
+    return yield* registry.resume(yield* CurrentUser, known)
+  }),
   extendSandbox: Effect.fn("SandboxSDK.extendSandbox")(function*(id, input) {
     const known = yield* requireId("extendSandbox", id)
     const { ms } = yield* decodeExtend({ ms: input })

@@ -63,6 +63,20 @@ export const sandboxOperations = ({ metrics, request }: Client): SandboxOperatio
       (api) => api.sandboxes.stop({ path: { id } })
     )
   }, metrics.track("stopSandbox")),
+  pauseSandbox: Effect.fn("SandboxSDK.pauseSandbox")(function*(input) {
+    const id = yield* requireSandbox("pauseSandbox", input)
+    return yield* request(
+      { operation: "pauseSandbox", effect: "repeatable" },
+      (api) => api.sandboxes.pause({ path: { id } })
+    )
+  }, metrics.track("pauseSandbox")),
+  resumeSandbox: Effect.fn("SandboxSDK.resumeSandbox")(function*(input) {
+    const id = yield* requireSandbox("resumeSandbox", input)
+    return yield* request(
+      { operation: "resumeSandbox", effect: "repeatable" },
+      (api) => api.sandboxes.resume({ path: { id } })
+    )
+  }, metrics.track("resumeSandbox")),
   extendSandbox: Effect.fn("SandboxSDK.extendSandbox")(function*(input, ms) {
     const id = yield* requireSandbox("extendSandbox", input)
     const payload = yield* decodeExtend({ ms })

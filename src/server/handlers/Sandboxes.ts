@@ -28,6 +28,8 @@ export const layer = HttpApiBuilder.group(Api, "sandboxes", (handlers) =>
         about(path.id)(Effect.map(sdk.getSandboxStatus(path.id), (status) => ({ status }))))
       .handle("start", ({ path }) => about(path.id)(sdk.startSandbox(path.id)))
       .handle("stop", ({ path }) => about(path.id)(sdk.stopSandbox(path.id)))
+      .handle("pause", ({ path }) => about(path.id)(sdk.pauseSandbox(path.id)))
+      .handle("resume", ({ path }) => about(path.id)(sdk.resumeSandbox(path.id)))
       .handle("extend", ({ path, payload }) => about(path.id)(sdk.extendSandbox(path.id, payload.ms)))
       .handle("remove", ({ path }) => about(path.id)(Effect.as(sdk.deleteSandbox(path.id), done)))
   }))

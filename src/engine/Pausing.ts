@@ -1,0 +1,115 @@
+/**
+ * A sandbox that is up and can be paused: nothing in it runs then, its memory and its streams stay, and no limit of time
+ * runs down.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import type { SandboxError, SandboxSDKError } from "../Errors.js"
+import type { Freezing } from "../isolation/Freezing.js"
+
+/**
+ * Pauses one sandbox.
+ */
+export interface Pausing {
+  /** Succeeds when nothing in it runs any more. Fails with `isolation_unavailable` or `unsupported`, and then it runs on. */
+  readonly pause: Effect.Effect<void, SandboxError | SandboxSDKError>
+  readonly resume: Effect.Effect<void>
+  /** Whether nothing in it runs at the moment. */
+  readonly isFrozen: () => boolean
+  /**
+   * Does something that needs an answer from inside, such as to stop a run: one that is paused goes on for as long as that
+   * takes, and is paused again after it.
+   */
+  readonly awake: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Tells that there is no sandbox any more. */
+  readonly end: () => void
+  /** Sleeps for so many milliseconds in which it is not paused; `Infinity` for ever. */
+  readonly sleep: (ms: number) => Effect.Effect<void>
+}
+
+/**
+ * Makes it for a sandbox that runs.
+ */
+export const make = (freezing: Freezing): Pausing => {
+  const turn = Effect.unsafeMakeSemaphore(1)
+  let paused = false
+  let frozen = false
+  let wakers = 0
+  let changed = Deferred.unsafeMake<void>(FiberId.none)
+
+  const setPaused = (value: boolean): void => {
+    if (paused !== value) {
+      paused = value
+      const before = changed
+      changed = Deferred.unsafeMake<void>(FiberId.none)
+      Deferred.unsafeDone(before, Effect.void)
+    }
+  }
+
+  const freeze = Effect.zipRight(
+    freezing.freeze,
+    Effect.sync(() => {
+      frozen = true
+    })
+  )
+
+  const thaw = Effect.suspend(() => {
+    if (!frozen) return Effect.void
+    frozen = false
+    return freezing.thaw
+  })
+
+  const wake = turn.withPermits(1)(Effect.suspend(() => {
+    wakers += 1
+    return thaw
+  }))
+
+  const rest = turn.withPermits(1)(Effect.suspend(() => {
+    wakers -= 1
+    return paused && wakers === 0
+      ? Effect.catchAll(freeze, ({ message }) => Effect.logError("A paused sandbox runs again", message))
+      : Effect.void
+  }))
+
+  const change = Effect.suspend(() => Deferred.await(changed))
+
+  const sleep = Effect.fnUntraced(function*(ms: number) {
+    let left = ms
+    while (left > 0) {
+      if (paused) {
+        yield* change
+        continue
+      }
+      const start = yield* Clock.currentTimeMillis
+      const isOver = yield* Effect.raceFirst(
+        Effect.as(Effect.sleep(Duration.millis(left)), true),
+        Effect.as(change, false)
+      )
+      left = isOver ? 0 : left - ((yield* Clock.currentTimeMillis) - start)
+    }
+  })
+
+  return {
+    pause: turn.withPermits(1)(Effect.suspend(() => {
+      if (paused) return Effect.void
+      setPaused(true)
+      return wakers > 0
+        ? Effect.void
+        : Effect.onError(freeze, () => Effect.sync(() => setPaused(false)))
+    })).pipe(Effect.uninterruptible),
+    resume: turn.withPermits(1)(Effect.suspend(() => {
+      setPaused(false)
+      return thaw
+    })).pipe(Effect.uninterruptible),
+    isFrozen: () => frozen,
+    end: () => {
+      frozen = false
+      setPaused(false)
+    },
+    awake: (effect) => Effect.acquireUseRelease(wake, () => effect, () => rest),
+    sleep: (ms) => ms === Infinity ? Effect.never : sleep(ms)
+  }
+}
