@@ -103,13 +103,17 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, Problem> =>
     })
   })
 
+/** What goes to the input of a process are bytes of any kind. */
+const TAKES_BYTES = /^\/api\/executions\/[^/?]+\/stdin\/?(?:\?|$)/
+
 const readBytes = (
   source: IncomingMessage,
+  takesBytes: boolean,
   { maxJsonBytes, timeoutMs }: BodyLimits
 ): Effect.Effect<Uint8Array, Problem> =>
   Effect.gen(function*() {
     const type = source.headers["content-type"]
-    if (type !== undefined && !isJson(type)) {
+    if (!takesBytes && type !== undefined && !isJson(type)) {
       return yield* problem(415, "The body must be JSON: send it with `Content-Type: application/json`.", {
         field: "content-type",
         headers: { accept: "application/json" }
@@ -121,7 +125,7 @@ const readBytes = (
   })
 
 /**
- * A request whose body is read as JSON within the limits, whatever its type says that it is.
+ * A request whose body is read within the limits: as JSON, whatever its type says that it is, unless its path takes bytes.
  */
 export interface Limited {
   readonly request: HttpServerRequest.HttpServerRequest
@@ -133,18 +137,21 @@ export interface Limited {
  * The request, limited.
  */
 export const limited = (request: HttpServerRequest.HttpServerRequest, limits: BodyLimits): Limited => {
+  const takesBytes = TAKES_BYTES.test(request.url)
   let kept: Uint8Array | undefined
   const bytes = Effect.suspend(() =>
-    kept === undefined ? readBytes(NodeHttpServerRequest.toIncomingMessage(request), limits) : Effect.succeed(kept)
+    kept === undefined
+      ? readBytes(NodeHttpServerRequest.toIncomingMessage(request), takesBytes, limits)
+      : Effect.succeed(kept)
   )
-  const json = Effect.orDie(Effect.flatMap(bytes, (body) => {
+  const body: Effect.Effect<unknown> = Effect.orDie(Effect.flatMap(bytes, (read) => {
     kept = undefined
-    return parse(body)
+    return takesBytes ? Effect.succeed(Uint8Array.from(read).buffer) : parse(read)
   }))
   const bodies = new Set<PropertyKey>(["json", "text", "arrayBuffer", "urlParamsBody", "multipart"])
   return {
     request: new Proxy(request, {
-      get: (target, key): unknown => bodies.has(key) ? json : Reflect.get(target, key, target)
+      get: (target, key): unknown => bodies.has(key) ? body : Reflect.get(target, key, target)
     }),
     bytes: Effect.tap(bytes, (body) =>
       Effect.sync(() => {

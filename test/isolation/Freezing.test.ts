@@ -106,7 +106,7 @@ describe("freezing by signals", () => {
       yield* freezing.freeze
       expect(yield* states).toEqual([true, true, true, true])
       yield* freezing.thaw
-      yield* eventually(() => /status=\d/.test(shell.text()))
+      yield* eventually(() => /status=\d+ stopped=\d+/.test(shell.text()))
       expect(shell.text()).toContain("status=0 stopped=1")
     }))
 })

@@ -3,12 +3,9 @@
  */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import { Api } from "../../Api.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
-import * as Body from "../Body.js"
 import { about, asCaller, done } from "../Handlers.js"
-import { Settings } from "../Settings.js"
 
 /**
  * The handlers.
@@ -16,7 +13,6 @@ import { Settings } from "../Settings.js"
 export const layer = HttpApiBuilder.group(Api, "processes", (handlers) =>
   Effect.gen(function*() {
     const sdk = yield* SandboxSDK
-    const { bodies } = yield* Settings
     return handlers
       .handle("start", ({ path: { id }, payload: { envVars, ...options } }) =>
         about(id)(sdk.startProcess(id, envVars === undefined ? options : { ...options, envs: envVars })))
@@ -24,14 +20,11 @@ export const layer = HttpApiBuilder.group(Api, "processes", (handlers) =>
         about(id)(sdk.listProcesses(id)))
       .handle("writeStdin", ({ path: { executionId }, request }) =>
         asCaller(
-          // Each piece as it arrives, and the next when that has been taken: none of it piles up here.
-          sdk.writeStdin(executionId, new Uint8Array(0)).pipe(
-            Effect.zipRight(
-              Stream.runForEach(Body.bytes(request, bodies), (piece) =>
-                sdk.writeStdin(executionId, piece))
+          Effect.orDie(request.arrayBuffer).pipe(
+            Effect.flatMap((body) =>
+              sdk.writeStdin(executionId, new Uint8Array(body))
             ),
-            Effect.as(done),
-            Effect.catchTag("Problem", (problem) => Effect.die(problem))
+            Effect.as(done)
           )
         ))
       .handle("closeStdin", ({ path: { executionId } }) => asCaller(Effect.as(sdk.closeStdin(executionId), done)))
