@@ -127,7 +127,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       : undefined
     const start = (
       what: string,
-      wanted: Omit<ContainerOptions, "labels" | "profilePath" | "runtime" | "hostUsers">
+      wanted: Omit<ContainerOptions, "labels" | "profilePath" | "runtime" | "hostUsers" | "podman">
     ) =>
       Effect.gen(function*() {
         const { labels, name } = yield* Names.next(what)
@@ -139,7 +139,8 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
             labels,
             profilePath,
             runtime: options.runtime,
-            hostUsers: connection.facts.remapsUsers
+            hostUsers: connection.facts.remapsUsers,
+            podman: connection.facts.name === "Podman"
           })
         )
       })

@@ -2,6 +2,4 @@ import { layerLocal } from "../../src/local.js"
 import { kills } from "../faults/kills.js"
 import { IMAGES } from "./images.js"
 
-kills("the embedded engine over containers", layerLocal({ isolation: "docker", docker: { image: IMAGES.full } }), {
-  faults: 3
-})
+kills("the embedded engine over containers", layerLocal({ isolation: "docker", docker: { image: IMAGES.full } }))

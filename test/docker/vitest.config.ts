@@ -8,7 +8,7 @@ export default defineConfig({
     include: ["test/docker/**/*.docker.ts"],
     pool: "forks",
     poolOptions: { forks: { minForks: 1, maxForks: 2 } },
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000
   }

@@ -30,6 +30,8 @@ export interface ContainerOptions {
   /** The container runtime (`runsc`); the engine's own by default. */
   readonly runtime?: string | undefined
   readonly hostUsers: boolean
+  /** Whether the engine is Podman, which is told some things in other words. */
+  readonly podman: boolean
 }
 
 /**
@@ -43,6 +45,9 @@ const MIB = 1024 * 1024
 
 /** The agent, which the limit of processes does not mean. */
 const OWN_PROCESSES = 1
+
+/** More than a sandbox may have, and less than what any user may. */
+const PODMAN_PROCESSES = 4096
 
 /** In what is laid over a declared volume. */
 const VOLUME_BYTES = MIB
@@ -99,7 +104,11 @@ export const createOptions = (options: ContainerOptions): Dockerode.ContainerCre
       ...(options.hostUsers ? { UsernsMode: "host" } : {}),
       ...(options.runtime === undefined ? {} : { Runtime: options.runtime }),
       CapDrop: ["ALL"],
-      SecurityOpt: ["no-new-privileges", `seccomp=${options.profilePath ?? profile}`],
+      SecurityOpt: [
+        "no-new-privileges",
+        `seccomp=${options.profilePath ?? profile}`,
+        ...(options.podman ? [`mask=${MASKED.join(":")}`] : [])
+      ],
       ReadonlyRootfs: true,
       MaskedPaths: MASKED,
       ReadonlyPaths: READ_ONLY,
@@ -111,12 +120,15 @@ export const createOptions = (options: ContainerOptions): Dockerode.ContainerCre
       Ulimits: [
         { Name: "nofile", Soft: openFiles, Hard: openFiles },
         { Name: "fsize", Soft: fileSizeMb * MIB, Hard: fileSizeMb * MIB },
-        { Name: "core", Soft: 0, Hard: 0 }
+        { Name: "core", Soft: 0, Hard: 0 },
+        // It would set a higher limit than it may have itself.
+        ...(options.podman ? [{ Name: "nproc", Soft: PODMAN_PROCESSES, Hard: PODMAN_PROCESSES }] : [])
       ],
       Tmpfs: {
         ...Object.fromEntries(options.volumes.map((path) => [path, tmpfs(VOLUME_BYTES, "1777")])),
         "/tmp": tmpfs(tmpMb * MIB, "1777"),
-        "/run/sandbox": `${tmpfs(MIB, "0700")},uid=${uid},gid=${gid}`
+        // There is one user inside; and Podman knows no owner of a tmpfs.
+        "/run/sandbox": tmpfs(MIB, "1777")
       },
       Mounts: options.mounts.map(({ source, target, writable }) => ({
         Type: "bind",

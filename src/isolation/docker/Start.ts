@@ -5,9 +5,11 @@ import type Dockerode from "dockerode"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { Buffer } from "node:buffer"
 import { Duplex } from "node:stream"
 import type { ExitStatus } from "../Isolation.js"
 import { statusOf } from "../Signals.js"
@@ -48,6 +50,36 @@ export const remove = (connection: Connection, name: string): Effect.Effect<void
     Effect.catchAll(({ message }) => Effect.logError(`A container is left behind: ${message}`))
   )
 
+interface Modem {
+  readonly dial: (options: object, callback: (error: unknown, answer: unknown) => void) => void
+}
+
+const isModem = (value: unknown): value is Modem => Predicate.hasProperty(value, "dial")
+
+/**
+ * Gives the upgraded connection. Not by the client's own `attach`, which sends its options as a body too: to Podman that is
+ * the beginning of the container's input.
+ */
+const attach = (docker: Dockerode, id: string, abortSignal: AbortSignal): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    const modem: unknown = docker.modem
+    if (!isModem(modem)) return reject(new Error("dockerode is of a version that is not known: 5 is"))
+    modem.dial(
+      {
+        path: `/containers/${id}/attach?`,
+        method: "POST",
+        options: { _query: { stream: true, stdin: true, stdout: true, stderr: true } },
+        file: Buffer.alloc(0),
+        hijack: true,
+        isStream: true,
+        abortSignal,
+        statusCodes: { 200: true, 404: "no such container", 500: "server error" }
+      },
+      (error, answer) =>
+        error === null ? resolve(answer) : reject(error instanceof Error ? error : new Error("it gave no connection"))
+    )
+  })
+
 /**
  * Starts it.
  */
@@ -67,8 +99,7 @@ export const start = Effect.fn("Docker.start")(function*(
   )
   const socket = yield* connection.ask(
     "attach to the container",
-    (_, abortSignal) =>
-      container.attach({ stream: true, hijack: true, stdin: true, stdout: true, stderr: true, abortSignal })
+    (docker, abortSignal) => attach(docker, container.id, abortSignal)
   )
   if (!(socket instanceof Duplex)) {
     return yield* new DockerFailure({ message: "it gave no stream to the container" })
