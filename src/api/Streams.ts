@@ -77,6 +77,24 @@ export const BatchRecord = Schema.Union(BatchStarted, JobStarted, JobOutput, Job
 export const EventRecord = Schema.Union(ExecutionRecord, BatchRecord).annotations({ identifier: "EventRecord" })
 
 /**
+ * The last record of an answer that is a part of a stream only: it goes on after the event with the number `after`; or
+ * there is nothing after that, when it is `over`.
+ *
+ * @category streams
+ */
+export const Continues = Schema.TaggedStruct("Continues", {
+  after: Schema.Finite,
+  over: Schema.optional(Schema.Boolean)
+}).annotations({
+  identifier: "Continues"
+})
+
+/**
+ * @category streams
+ */
+export type Continues = typeof Continues.Type
+
+/**
  * A record of a stream of `files/watch`.
  *
  * @category streams

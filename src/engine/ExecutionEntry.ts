@@ -55,6 +55,8 @@ export interface Entry {
   read: boolean
   /** What it counts for, once it has ended. */
   cost: number
+  /** Told when it has ended. */
+  readonly onEnded: (() => void) | undefined
 }
 
 /**

@@ -16,6 +16,7 @@ import { type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import type { DroppedOutput, ExecutionEvent } from "../Execution.js"
 import type { ExecutionInfo } from "../ExecutionInfo.js"
 import { invalidArgument } from "../internal/arguments.js"
+import { ExecutionHooks } from "../internal/executionHooks.js"
 import type { AttachOptions } from "../Options.js"
 import { EVENT_COST, type EventLog, makeEventLog, type Reader } from "./EventLog.js"
 import { type About, describe, type Entry, type Events, hasEnded } from "./ExecutionEntry.js"
@@ -216,6 +217,7 @@ export const make = Effect.fn("Executions.make")(function*(
         log.end(Exit.fail(entry.error))
       }
       store.ended(entry)
+      entry.onEnded?.()
       const died = Exit.isFailure(exit) && Option.isSome(Cause.dieOption(exit.cause))
       return Effect.zipRight(
         died ? Effect.logError("An execution died.", exit.cause) : Effect.void,
@@ -246,6 +248,7 @@ export const make = Effect.fn("Executions.make")(function*(
     Effect.acquireRelease(
       Effect.gen(function*() {
         const log = makeEventLog<A, RequestError>(options.logBytes)
+        const hooks = yield* ExecutionHooks
         const entry: Entry = {
           id: yield* makeId("exe"),
           about,
@@ -263,7 +266,8 @@ export const make = Effect.fn("Executions.make")(function*(
           why: undefined,
           unreadSince: Infinity,
           read: false,
-          cost: 0
+          cost: 0,
+          onEnded: hooks.ended
         }
         const journal: Journal<A> = {
           id: entry.id,
@@ -284,9 +288,13 @@ export const make = Effect.fn("Executions.make")(function*(
         }
         const reader = log.open(-1, about.hold)
         store.add(entry)
+        hooks.created?.(entry.id)
         // Not the caller's to interrupt, and not before it can conclude: this cannot be interrupted, and hands that on.
         entry.fiber = yield* Effect.forkDaemon(
-          Effect.onExit(Effect.interruptible(work(journal)), (exit) => conclude(entry, log, exit))
+          // What it runs in its turn (the jobs of a batch) is not what was asked for.
+          Effect.provideService(Effect.interruptible(work(journal)), ExecutionHooks, {}).pipe(
+            Effect.onExit((exit) => conclude(entry, log, exit))
+          )
         )
         return { entry, reader, log }
       }),

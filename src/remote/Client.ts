@@ -74,6 +74,8 @@ const prepare = (http: HttpClient.HttpClient, settings: typeof SandboxConfig.Ser
       Effect.sync(() => {
         if (saysSo(response)) {
           manners.honoursKeys = true
+        } else if (response.status >= 200 && response.status < 300) {
+          manners.honoursKeys ??= false
         }
       })
     )
@@ -108,7 +110,7 @@ export type Unary = Effect.Effect.Success<ReturnType<typeof deriveUnary>>
 export type Streaming = Effect.Effect.Success<ReturnType<typeof deriveStreaming>>
 
 /** What the answer to one of {@link Streaming} is: nothing that the derived client has decoded. */
-type Opening = Effect.Effect<unknown, Trouble | Opened, Scope.Scope>
+export type Opening = Effect.Effect<unknown, Trouble | Opened, Scope.Scope>
 
 /**
  * What is known of a request.
@@ -127,6 +129,10 @@ export interface RequestKind {
   readonly accept?: string | undefined
   /** How its time is limited: `timeout` of the settings for the whole of it, unless this says otherwise. */
   readonly limitTime?: (<A>(request: Effect.Effect<A, RequestError>) => Effect.Effect<A, RequestError>) | undefined
+  /** How the time is limited until its answer begins, where that is a stream. */
+  readonly limitOpening?:
+    | (<A, R>(request: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R>)
+    | undefined
   /** By which key the server is to know it: a random one, unless this is given. */
   readonly key?: string | undefined
   /** Whether the limits that the client sets itself do not hold for it. */
@@ -135,6 +141,17 @@ export interface RequestKind {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Whether it is never made again, whatever went wrong. */
   readonly onlyOnce?: boolean | undefined
+}
+
+/**
+ * An answer that has begun.
+ */
+export interface Begun {
+  readonly bytes: Stream.Stream<Uint8Array, RequestError>
+  /** How often something of it comes, where the server says so. */
+  readonly heartbeatMs: Option.Option<number>
+  /** Whether what it tells of is still known to the server when its connection is gone. */
+  readonly isResumable: boolean
 }
 
 /**
@@ -148,6 +165,8 @@ export interface Client {
    * asked for some seconds, and it ends with the time for which it goes on without a client.
    */
   readonly stop: (operation: string, key: string) => Effect.Effect<void>
+  /** Does something on the side, as long as the client lives. */
+  readonly soon: (effect: Effect.Effect<void>) => Effect.Effect<void>
   /** Makes a request and gives its answer. */
   readonly request: <A>(
     kind: RequestKind,
@@ -161,6 +180,17 @@ export interface Client {
     kind: RequestKind,
     send: (api: Streaming) => Opening
   ) => Stream.Stream<Uint8Array, RequestError>
+  /** Counts a stream among the requests that the client limits, however many it takes. */
+  readonly limitStream: <A>(stream: Stream.Stream<A, RequestError>) => Stream.Stream<A, RequestError>
+  /**
+   * Makes a request, uncounted, and has its answer read. What `read` fails with is a failure of the request, which is then
+   * made again where that may help and does no harm.
+   */
+  readonly read: <A>(
+    kind: RequestKind,
+    send: (api: Streaming) => Opening,
+    read: (answer: Begun) => Effect.Effect<A, RequestError, Scope.Scope>
+  ) => Effect.Effect<A, RequestError>
   /** Makes a request and gives the bytes of its answer, all of them; a broken answer is asked for again. */
   readonly download: (kind: RequestKind, send: (api: Streaming) => Opening) => Effect.Effect<Uint8Array, RequestError>
 }
@@ -296,7 +326,11 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       return Effect.tap(answered, () => log("debug", `${kind.operation} was answered.`, kind))
     }
 
-    const open = (kind: RequestKind, send: (api: Streaming) => Opening) =>
+    const open = (
+      kind: RequestKind,
+      send: (api: Streaming) => Opening,
+      limitTime: <A, R>(request: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R> = withinTimeout
+    ) =>
       send(streaming).pipe(
         Effect.matchEffect({
           onFailure: (error) =>
@@ -308,7 +342,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
               new SandboxSDKError({ code: "internal", message: `${kind.operation}: the answer was not opened.` })
             )
         }),
-        withinTimeout
+        limitTime
       )
 
     const bytesOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> =>
@@ -342,10 +376,28 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         return kind.unlimited === true ? answered : limiter.limit(answered)
       })
 
+    const begunOf = (response: HttpClientResponse.HttpClientResponse): Begun => ({
+      bytes: bytesOf(response),
+      heartbeatMs: Option.filter(
+        Option.map(Headers.get(response.headers, Fields.HEARTBEAT), Number),
+        (ms) => Number.isFinite(ms) && ms > 0
+      ),
+      isResumable: saysSo(response)
+    })
+
+    const read: Client["read"] = (kind, send, read) =>
+      Effect.flatMap(prepared(kind), (prepared) =>
+        attempts(
+          kind,
+          prepared,
+          Effect.scoped(Effect.flatMap(open(kind, send, kind.limitOpening), (response) => read(begunOf(response))))
+        ))
+
     return {
       peer,
       metrics,
       stop,
+      soon: (effect) => Effect.asVoid(Effect.forkIn(effect, scope)),
       request,
       stream: (kind, send) =>
         limiter.limitStream(
@@ -356,13 +408,12 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
             )
           )
         ),
+      limitStream: limiter.limitStream,
+      read,
       download: (kind, send) =>
-        Effect.flatMap(prepared(kind), (prepared) => {
-          const whole = Effect.flatMap(open(kind, send), (response) => Stream.runCollect(bytesOf(response)))
-          return limiter.limit(
-            attempts(kind, prepared, Effect.map(Effect.scoped(whole), (pieces) => concat([...pieces])))
-          )
-        })
+        limiter.limit(read(kind, send, ({ bytes }) =>
+          Effect.map(Stream.runCollect(bytes), (pieces) =>
+            concat([...pieces]))))
     }
   }
 )

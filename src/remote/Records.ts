@@ -13,6 +13,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Failed } from "../api/Status.js"
+import { Continues } from "../api/Streams.js"
 import { ConnectionError, type RequestError, type SandboxSDKError } from "../Errors.js"
 import { misshapen, type Peer, undecodable } from "./Failures.js"
 
@@ -75,8 +76,12 @@ export interface RecordOptions<A> {
   readonly isLast: (record: A) => boolean
 }
 
-const isFailed = (record: unknown): record is Failed =>
-  typeof record === "object" && record !== null && "_tag" in record && record._tag === "Failed"
+const isTagged = (record: unknown, tag: string): boolean =>
+  typeof record === "object" && record !== null && "_tag" in record && record._tag === tag
+
+const isFailed = (record: unknown): record is Failed => isTagged(record, "Failed")
+
+const isContinues = (record: unknown): record is Continues => isTagged(record, "Continues")
 
 const cutOff = (peer: Peer, atBoundary: boolean): ConnectionError =>
   new ConnectionError({
@@ -86,14 +91,32 @@ const cutOff = (peer: Peer, atBoundary: boolean): ConnectionError =>
     url: peer.url
   })
 
-/** What has been found in some bytes: records, and then perhaps the end of them, one way or another. */
-interface Found<A> {
+/**
+ * What has been found in some bytes: records, and then perhaps the end of them, one way or another. `continues` is the end
+ * of a part.
+ */
+export interface Found<A> {
   readonly records: ReadonlyArray<A>
-  readonly end: Either.Either<"complete" | "open", RequestError>
+  readonly end: Either.Either<"complete" | "open" | "continues", RequestError>
 }
 
-const makeReader = <A, I>(schema: Schema.Schema<A | Failed, I>, { isLast, peer }: RecordOptions<A>) => {
-  const decode = ParseResult.decodeUnknownEither(Schema.parseJson(schema))
+/**
+ * Finds records in bytes, in whatever pieces these come.
+ */
+export interface RecordReader<A> {
+  readonly push: (pieces: Iterable<Uint8Array>) => Found<A>
+  /** The error of an answer that ends where it has come to. */
+  readonly cutOff: () => ConnectionError
+}
+
+/**
+ * Makes a reader of one answer.
+ */
+export const makeReader = <A, I>(
+  schema: Schema.Schema<A | Failed, I>,
+  { isLast, peer }: RecordOptions<A>
+): RecordReader<A> => {
+  const decode = ParseResult.decodeUnknownEither(Schema.parseJson(Schema.Union(schema, Continues)))
   const cutter = makeLineCutter()
 
   const read = (lines: ReadonlyArray<string>): Found<A> => {
@@ -109,6 +132,9 @@ const makeReader = <A, I>(schema: Schema.Schema<A | Failed, I>, { isLast, peer }
       }
       if (isFailed(record.right)) {
         return { records, end: Either.left(record.right.error) }
+      }
+      if (isContinues(record.right)) {
+        return { records, end: Either.right(record.right.over === true ? "complete" : "continues") }
       }
       records.push(record.right)
       if (isLast(record.right)) {
@@ -133,7 +159,7 @@ const makeReader = <A, I>(schema: Schema.Schema<A | Failed, I>, { isLast, peer }
         }
       }
       const found = read(lines)
-      return broken === undefined || Either.isLeft(found.end) || found.end.right === "complete"
+      return broken === undefined || Either.isLeft(found.end) || found.end.right !== "open"
         ? found
         : { records: found.records, end: Either.left(broken) }
     },
@@ -169,6 +195,8 @@ export const decodeRecords =
             const found = reader.push(pieces)
             if (Either.isLeft(found.end)) {
               end = Effect.fail(Option.some(found.end.left))
+            } else if (found.end.right === "continues") {
+              end = Effect.fail(Option.some(reader.cutOff()))
             } else if (found.end.right === "complete") {
               end = Effect.zipRight(settle, Effect.fail(Option.none()))
             }

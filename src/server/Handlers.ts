@@ -6,8 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
+import type { ExecutionInfo } from "../ExecutionInfo.js"
 import type { Service } from "../SandboxSDK.js"
 import { Active } from "./Active.js"
+import { Idempotency } from "./Idempotency.js"
 import { OpenStreams } from "./OpenStreams.js"
 import { type Problem, problem } from "./Problem.js"
 
@@ -73,14 +75,36 @@ export const stoppable = (request: HttpServerRequest.HttpServerRequest) =>
     yield* key === undefined ? Effect.void : name(nameOf(userId, key))
   })
 
+const isUnderWay = ({ status }: ExecutionInfo): boolean => status === "queued" || status === "running"
+
+/** Ends a run for certain, also when it goes on without the request that has started it; whether there was one. */
+const cancel = (sdk: Service, executionId: string) =>
+  asCaller(Effect.gen(function*() {
+    const wasUnderWay = isUnderWay(yield* sdk.getExecution(executionId))
+    yield* sdk.cancelExecution(executionId)
+    return wasUnderWay
+  })).pipe(
+    Effect.catchTag(
+      "SandboxError",
+      (error) => error.code === "execution_not_found" ? Effect.succeed(false) : Effect.fail(error)
+    )
+  )
+
 /**
- * Stops the request of this user that has the key.
+ * Stops the request of this user that has the key, and what it has started.
  */
-export const stop = (key: string) =>
+export const stop = (sdk: Service, key: string) =>
   Effect.gen(function*() {
     const { userId } = yield* Caller
     const active = yield* Active
-    return { stopped: isKey(key) && (yield* active.stop(nameOf(userId, key))) }
+    const { executionOf } = yield* Idempotency
+    if (!isKey(key)) {
+      return { stopped: false }
+    }
+    const hasStopped = yield* active.stop(nameOf(userId, key))
+    const executionId = executionOf(userId, key)
+    const hasCancelled = executionId !== undefined && (yield* cancel(sdk, executionId))
+    return { stopped: hasStopped || hasCancelled }
   })
 
 /**

@@ -444,6 +444,7 @@ export const make = (
             begin(keyed, { _tag: "Starting", executionId }, false),
             () => Deferred.succeed(executionId, undefined)
           )
+          let isReleased = false
           const claim: RunClaim = {
             _tag: "Fresh",
             begun: (id) => {
@@ -455,11 +456,13 @@ export const make = (
                 store.put(fresh, { ...fresh.state, hasEnded: true }, clock.unsafeCurrentTimeMillis())
               }
             },
-            release: Effect.suspend(() =>
-              fresh.state._tag === "Run"
-                ? Effect.void
-                : Effect.zipRight(release(fresh), Deferred.succeed(executionId, undefined))
-            )
+            release: Effect.suspend(() => {
+              if (fresh.state._tag !== "Starting" || isReleased) {
+                return Effect.void
+              }
+              isReleased = true
+              return Effect.zipRight(release(fresh), Deferred.succeed(executionId, undefined))
+            })
           }
           return claim
         }

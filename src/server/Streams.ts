@@ -9,6 +9,7 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -16,12 +17,16 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { ServerResponse } from "node:http"
+import { HEARTBEAT } from "../api/Headers.js"
 import { EVENT_STREAM, NDJSON } from "../Api.js"
 import { type BatchEvent, JobEnded } from "../Batch.js"
 import type { RequestError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import { Active, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
+import type { Segment } from "./Segments.js"
+import { Settings } from "./Settings.js"
 
 /**
  * How events are written.
@@ -56,7 +61,7 @@ type Pulled<A> = Effect.Effect<Chunk.Chunk<A>, Option.Option<RequestError>>
 const begin = <A>(
   stream: Stream.Stream<A, RequestError>,
   waitMs: number
-): Effect.Effect<Stream.Stream<A, RequestError>, RequestError, Scope.Scope> =>
+): Effect.Effect<Pulled<A>, RequestError, Scope.Scope> =>
   Effect.gen(function*() {
     // In the scope of the request, which closes with its connection.
     const pull: Pulled<A> = yield* Stream.toPull(stream)
@@ -74,13 +79,13 @@ const begin = <A>(
     }
     const next = Effect.flatten(Fiber.join(first))
     let isFirst = true
-    return Stream.repeatEffectChunkOption(Effect.suspend(() => {
+    return Effect.suspend(() => {
       if (isFirst) {
         isFirst = false
         return next
       }
       return pull
-    }))
+    })
   })
 
 const encoder = new TextEncoder()
@@ -90,7 +95,13 @@ const frames: Readonly<Record<Format, (json: string, id: number | undefined) => 
   [NDJSON]: (json) => `${json}\n`
 }
 
+/** A comment (WHATWG HTML, 9.2.6), and a blank line: readers skip both. */
+const signsOfLife: Readonly<Record<Format, string>> = { [EVENT_STREAM]: ": alive\n\n", [NDJSON]: "\n" }
+
 const failed = (error: RequestError): string => JSON.stringify({ _tag: "Failed", error: encodeError(error) })
+
+const continues = (after: number, over: boolean): string =>
+  JSON.stringify({ _tag: "Continues", after, ...(over ? { over } : {}) })
 
 /**
  * How the records of a stream are written.
@@ -103,6 +114,10 @@ export interface RecordOptions<A> {
   readonly id: (record: A) => number
   /** Whether there may be nothing to tell for a long time. */
   readonly quiet?: boolean
+  /** How much of the stream the answer is to have; all of it without. */
+  readonly segment?: Segment | undefined
+  /** The number of the record before the first; -1 without. */
+  readonly after?: number | undefined
 }
 
 const encodeJobEnded = Schema.encodeSync(JobEnded)
@@ -123,30 +138,135 @@ export const batchEvents = {
   id: ({ seq }: BatchEvent): number => seq
 }
 
+/** How long an answer goes on that is a part of a stream, in milliseconds. */
+const SEGMENT_MS = 30_000
+
+/** One that has this much ends at the first pause: what it has sent may be all that is kept until it has arrived. */
+const WORTHWHILE_BYTES = 256 * 1024
+const PAUSE_MS = 50
+
+/** How long one that asks for nothing waits to learn whether there is such a stream at all. */
+const GLANCE_MS = 20
+
+/** What a record takes where it is kept, beside its text. */
+const RECORD_COST = 256
+
+const isOver = <A>(
+  taken: Option.Option<Chunk.Chunk<A>>
+): taken is Option.None<Chunk.Chunk<A>> => Option.isNone(taken)
+
+/** The records as bytes, one buffer for all that has arrived together; or a part of them, and then where it ends. */
+const encodeRecords = <A>(
+  pull: Pulled<A>,
+  { after = -1, encode, format, id, segment }: RecordOptions<A>,
+  clock: Clock.Clock
+): Stream.Stream<Uint8Array, RequestError> => {
+  const frame = frames[format]
+  const end = clock.unsafeCurrentTimeMillis() + SEGMENT_MS
+  let last = after
+  let size = 0
+  let hasEnded = false
+
+  const write = (chunk: Chunk.Chunk<A>): Chunk.Chunk<Uint8Array> => {
+    let text = ""
+    for (const record of chunk) {
+      last = id(record)
+      text += frame(encode(record), last)
+    }
+    const bytes = encoder.encode(text)
+    size += bytes.length + RECORD_COST * chunk.length
+    return Chunk.of(bytes)
+  }
+
+  if (segment === undefined) {
+    return Stream.repeatEffectChunkOption(Effect.map(pull, write))
+  }
+
+  const conclude = (over: boolean): Chunk.Chunk<Uint8Array> => {
+    hasEnded = true
+    return Chunk.of(encoder.encode(frame(continues(last, over), undefined)))
+  }
+
+  // What is taken and not written, because the time was over, can be had again: its number is not reached.
+  return Stream.repeatEffectChunkOption(Effect.suspend(() => {
+    if (hasEnded) {
+      return Effect.fail(Option.none())
+    }
+    if (size >= segment.bytes && segment.bytes > 0) {
+      return Effect.sync(() => conclude(false))
+    }
+    const left = segment.bytes === 0
+      ? GLANCE_MS
+      : size >= WORTHWHILE_BYTES
+      ? PAUSE_MS
+      : end - clock.unsafeCurrentTimeMillis()
+    return Effect.timeoutOption(pull, Math.max(0, left)).pipe(
+      Effect.map((taken) => isOver(taken) || segment.bytes === 0 ? conclude(false) : write(taken.value)),
+      // It had ended before: who asks has had its last event.
+      Effect.catchAll((end) => size === 0 && Option.isNone(end) ? Effect.sync(() => conclude(true)) : Effect.fail(end))
+    )
+  }))
+}
+
+/** How often a silent answer is looked at, for each sign of life. */
+const LOOKS = 2
+
+/** After so many signs of life for which there was no room, nobody is there any more. */
+const PATIENCE = 3
+
+/**
+ * Shows that the server is there while there is nothing to tell. What reads a part of a stream takes it whole: if it takes
+ * nothing for long, it is gone.
+ */
+const showLife = (
+  response: ServerResponse,
+  { format, segment }: Pick<RecordOptions<never>, "format" | "segment">,
+  heartbeatMs: number
+) => {
+  let written = 0
+  let waited = 0
+  return Effect.forever(Effect.delay(
+    Effect.sync(() => {
+      const bytes = response.socket?.bytesWritten ?? 0
+      if (response.destroyed || response.writableEnded || !response.headersSent) {
+        return
+      }
+      if (response.writableNeedDrain) {
+        waited = bytes === written ? waited + 1 : 0
+        if (segment !== undefined && waited >= PATIENCE * LOOKS) {
+          response.destroy()
+        }
+      } else {
+        waited = 0
+        if (bytes === written) {
+          response.write(signsOfLife[format])
+        }
+      }
+      written = bytes
+    }),
+    heartbeatMs / LOOKS
+  ))
+}
+
 /**
  * Answers with records. A failure after the first of them is the last record.
  */
 export const records = <A>(
   request: HttpServerRequest.HttpServerRequest,
   stream: Stream.Stream<A, RequestError>,
-  { encode, format, id, quiet = false }: RecordOptions<A>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope | Active> =>
+  options: RecordOptions<A>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope | Active | Settings> =>
   Effect.gen(function*() {
+    const { format, quiet = false, segment } = options
     const reason = yield* Effect.flatMap(Active, (active) => active.reason)
-    const events = yield* begin(stream, quiet ? QUIET_MS : FIRST_RECORD_MS)
+    const { heartbeatMs } = yield* Settings
+    const pull = yield* begin(stream, segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS)
     const response = NodeHttpServerRequest.toServerResponse(request)
     const frame = frames[format]
+    yield* Effect.forkScoped(showLife(response, { format, segment }, heartbeatMs))
     const body = Stream.fromEffect(Effect.sync(() => response.flushHeaders())).pipe(
       Stream.drain,
-      Stream.concat(events),
-      // One buffer for all that has arrived together.
-      Stream.mapChunks((chunk) => {
-        let text = ""
-        for (const event of chunk) {
-          text += frame(encode(event), id(event))
-        }
-        return Chunk.of(encoder.encode(text))
-      }),
+      Stream.concat(encodeRecords(pull, options, yield* Effect.clock)),
       Stream.catchAllCause((cause) =>
         Cause.isInterruptedOnly(cause)
           ? Stream.failCause(cause)
@@ -169,7 +289,7 @@ export const records = <A>(
     )
     return HttpServerResponse.stream(body, {
       contentType: format,
-      headers: { "cache-control": "no-store", "x-accel-buffering": "no" }
+      headers: { "cache-control": "no-store", "x-accel-buffering": "no", [HEARTBEAT]: String(heartbeatMs) }
     })
   })
 
@@ -183,10 +303,10 @@ export const bytes = (
   contentType: string,
   headers: Readonly<Record<string, string>> = {}
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope> =>
-  Effect.map(begin(stream, FIRST_RECORD_MS), (pieces) => {
+  Effect.map(begin(stream, FIRST_RECORD_MS), (pull) => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     return HttpServerResponse.stream(
-      Stream.ensuringWith(pieces, (exit) =>
+      Stream.ensuringWith(Stream.repeatEffectChunkOption(pull), (exit) =>
         Effect.sync(() => {
           if (Exit.isFailure(exit)) {
             response.destroy()

@@ -3,14 +3,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { BatchRecord, NDJSON } from "../../api/Streams.js"
+import { BatchRecord } from "../../api/Streams.js"
 import type { BatchEvent, BatchExecutionJob } from "../../Batch.js"
 import { ConnectionError, type RequestError } from "../../Errors.js"
 import { collectBatch, decodeBatch } from "../../internal/batch.js"
 import type { BatchOperations } from "../../internal/groups.js"
 import type { ExecuteBatchOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
-import { decodeRecords } from "../Records.js"
+import { resumable } from "../Resuming.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
 
@@ -20,7 +20,7 @@ const isLast = (event: BatchEvent): boolean => event._tag === "BatchEnded"
  * Makes the operations.
  */
 export const batchOperations = (client: Client): BatchOperations => {
-  const { metrics, peer, stream } = client
+  const { metrics, peer } = client
 
   const progress = (
     operation: string,
@@ -28,19 +28,19 @@ export const batchOperations = (client: Client): BatchOperations => {
     jobs: ReadonlyArray<BatchExecutionJob>,
     options?: ExecuteBatchOptions
   ): Stream.Stream<BatchEvent, RequestError> =>
-    stoppable(client, operation, isLast)((key) =>
+    stoppable<BatchEvent>(client, operation, isLast, options)((key) =>
       Stream.unwrap(Effect.gen(function*() {
         const batch = yield* decodeBatch(operation, input, jobs, options)
         const { hold: _, ...batchOptions } = batch.options
         const id = yield* Segment.sandbox(input)
-        return stream(
-          { operation, effect: "once", accept: NDJSON, key },
-          (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batchOptions } })
-        )
-      })).pipe(
-        metrics.trackBytes("out"),
-        decodeRecords(BatchRecord, { peer, isLast })
-      )
+        return resumable(client, {
+          operation,
+          key,
+          schema: BatchRecord,
+          isLast,
+          from: { start: (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batchOptions } }) }
+        })
+      }))
     ).pipe(
       Stream.tap((event) =>
         event._tag === "JobEnded"

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { ExecutionRecord, NDJSON, TerminalRecord } from "../../api/Streams.js"
+import { ExecutionRecord, TerminalRecord } from "../../api/Streams.js"
 import type { RequestError } from "../../Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
 import {
@@ -22,7 +22,7 @@ import type { RunOperations } from "../../internal/groups.js"
 import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
 import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
-import { decodeRecords } from "../Records.js"
+import { resumable } from "../Resuming.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
 
@@ -40,7 +40,7 @@ const orElseAtMost = (bytes: number | undefined, otherwise: number | undefined) 
  * Makes the operations.
  */
 export const runOperations = (client: Client): RunOperations => {
-  const { metrics, peer, stream } = client
+  const { metrics, peer } = client
 
   /** Counts a run when it ends. */
   const counted =
@@ -62,19 +62,17 @@ export const runOperations = (client: Client): RunOperations => {
     { envs, hold: _, maxOutputSize, requestTimeoutMs, ...options }: RunCodeStreamOptions,
     atMost?: number
   ): Stream.Stream<ExecutionEvent, RequestError> =>
-    stoppable(client, operation, isEnd)((key) =>
-      Stream.unwrap(Effect.map(Segment.sandbox(input), (id) =>
-        stream(
-          { operation, effect: "once", accept: NDJSON, key },
-          (api) =>
-            api.code.execute({
-              path: { id },
-              payload: { ...options, ...orElseAtMost(maxOutputSize, atMost), code, envVars: envs }
-            })
-        ))).pipe(
-          metrics.trackBytes("out"),
-          decodeRecords(ExecutionRecord, { peer, isLast: isEnd })
-        )
+    stoppable<ExecutionEvent>(client, operation, isEnd, options)((key) =>
+      Stream.unwrap(Effect.map(Segment.sandbox(input), (id) => {
+        const payload = { ...options, ...orElseAtMost(maxOutputSize, atMost), code, envVars: envs }
+        return resumable(client, {
+          operation,
+          key,
+          schema: ExecutionRecord,
+          isLast: isEnd,
+          from: { start: (api) => api.code.execute({ path: { id }, payload }) }
+        })
+      }))
     ).pipe(counted(options.language), withRequestTimeout(requestTimeoutMs, options.detached))
 
   const streamCommand = (
@@ -84,22 +82,19 @@ export const runOperations = (client: Client): RunOperations => {
     { envs, hold: _, maxOutputSize, requestTimeoutMs, ...options }: RunTerminalStreamOptions,
     atMost?: number
   ): Stream.Stream<TerminalEvent, RequestError> =>
-    stoppable<TerminalEvent>(client, operation, isEnd)((key) =>
+    stoppable<TerminalEvent>(client, operation, isEnd, options)((key) =>
       Stream.unwrap(Effect.gen(function*() {
         const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
         const id = yield* Segment.sandbox(input)
-        return stream(
-          { operation, effect: "once", accept: NDJSON, key },
-          (api) =>
-            api.code.terminal({
-              path: { id },
-              payload: { ...options, ...orElseAtMost(maxOutputSize, atMost), command, cwd, envVars: envs }
-            })
-        )
-      })).pipe(
-        metrics.trackBytes("out"),
-        decodeRecords(TerminalRecord, { peer, isLast: isEnd })
-      )
+        const payload = { ...options, ...orElseAtMost(maxOutputSize, atMost), command, cwd, envVars: envs }
+        return resumable(client, {
+          operation,
+          key,
+          schema: TerminalRecord,
+          isLast: isEnd,
+          from: { start: (api) => api.code.terminal({ path: { id }, payload }) }
+        })
+      }))
     ).pipe(counted("bash"), withRequestTimeout(requestTimeoutMs, options.detached))
 
   return {

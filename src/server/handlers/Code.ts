@@ -16,7 +16,8 @@ import type { ExecuteBatchOptions, RunCodeStreamOptions, RunTerminalStreamOption
 import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
-import { about, openStream, stop, stoppable, storedBytes, streamAsCaller } from "../Handlers.js"
+import { about, stop, stoppable, storedBytes, streamAsCaller } from "../Handlers.js"
+import * as Runs from "../Runs.js"
 import * as Streams from "../Streams.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -89,11 +90,13 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
     const quotas = yield* Quotas.Quotas
     const active = yield* Active
 
-    /** Counts as an execution until the request ends, and can be stopped by its key. */
+    /** Counts as an execution to its end, and can be stopped by its key. */
     const running = (request: Request) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
       Effect.gen(function*() {
         const { userId } = yield* Caller
-        yield* quotas.execution(userId)
+        if (Streams.formatOf(request) === undefined) {
+          yield* quotas.execution(userId)
+        }
         // What runs can write: who holds too much may read and delete, but run nothing.
         yield* quotas.storage(userId, storedBytes(sdk), 0)
         yield* Effect.provideService(stoppable(request), Active, active)
@@ -108,9 +111,14 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
     ) {
       const format = Streams.formatOf(request)
       if (format !== undefined) {
-        yield* openStream
-        const { stream } = witness(yield* streamAsCaller(sdk.runCodeStream(id, code, options)))
-        return yield* Streams.records(request, stream, { ...Streams.executionEvents, format })
+        return yield* Runs.answer({
+          request,
+          format,
+          events: Streams.executionEvents,
+          lifetime: options,
+          start: (lifetime) => witness(sdk.runCodeStream(id, code, { ...options, ...lifetime })).stream,
+          follow: sdk.attach
+        })
       }
       const { seen, stream } = witness(
         yield* streamAsCaller(sdk.runCodeStream(id, code, { ...options, maxOutputSize: kept(options.maxOutputSize) }))
@@ -133,9 +141,14 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
     ) {
       const format = Streams.formatOf(request)
       if (format !== undefined) {
-        yield* openStream
-        const { stream } = witness(yield* streamAsCaller(sdk.runTerminalStream(id, command, options)))
-        return yield* Streams.records(request, stream, { ...Streams.executionEvents, format })
+        return yield* Runs.answer<ExecutionEvent>({
+          request,
+          format,
+          events: Streams.executionEvents,
+          lifetime: options,
+          start: (lifetime) => witness(sdk.runTerminalStream(id, command, { ...options, ...lifetime })).stream,
+          follow: sdk.attach
+        })
       }
       const { seen, stream } = witness(
         yield* streamAsCaller(sdk.runTerminalStream(id, command, {
@@ -160,10 +173,13 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       if (format === undefined) {
         return yield* sdk.executeBatch(id, jobs, options)
       }
-      yield* openStream
-      return yield* Streams.records(request, yield* streamAsCaller(sdk.executeBatchStream(id, jobs, options)), {
-        ...Streams.batchEvents,
-        format
+      return yield* Runs.answer({
+        request,
+        format,
+        events: Streams.batchEvents,
+        lifetime: options,
+        start: (lifetime) => sdk.executeBatchStream(id, jobs, { ...options, ...lifetime }),
+        follow: sdk.attachBatch
       })
     })
 
@@ -179,5 +195,5 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         return running(request)(batch(request, path.id, jobs, options)).pipe(about(path.id))
       })
       .handle("stop", ({ path: { key } }) =>
-        Effect.provideService(stop(key), Active, active))
+        Effect.provideService(stop(sdk, key), Active, active))
   }))

@@ -1,0 +1,236 @@
+/**
+ * Streams of events that outlive their connections. The events come in parts: each answer is read to its end, into bounded
+ * memory, however slow the consumer is; then the next part is asked for, which tells the server what has arrived. An answer
+ * that breaks off is no more than a part that ends early: what lies after the last event that has arrived is asked for.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Fields from "../api/Headers.js"
+import type { Failed } from "../api/Status.js"
+import { NDJSON } from "../api/Streams.js"
+import { ConnectionError, type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
+import { makeInbox } from "../internal/inbox.js"
+import type { Begun, Client, Opening, Streaming } from "./Client.js"
+import { type Peer, undecodable } from "./Failures.js"
+import { makeReader } from "./Records.js"
+
+/** What one answer has, in bytes of events. Not more than twice of it waits for the consumer. */
+const PART_BYTES = 4 * 1024 * 1024
+
+/** So many signs of life may be missing. */
+const PATIENCE = 3
+
+/** What the network may add to that. */
+const LENIENCE_MS = 2_000
+
+/** How often the server says that it is there, where it has not told. */
+const DEFAULT_HEARTBEAT_MS = 5_000
+
+/** How long the end of an answer is waited for after its last record, so that the connection can be used again. */
+const SETTLE = Duration.millis(100)
+
+/** Any event. The first one of an execution says which it is. */
+interface Event {
+  readonly _tag: string
+  readonly seq: number
+  readonly executionId?: string | undefined
+}
+
+/**
+ * A stream of events: `start` begins what they tell of, or it has an id already, and the events after a number are wanted.
+ */
+export interface Resumable<A, I> {
+  readonly operation: string
+  /** The key of the request that starts it, and the name of who reads. */
+  readonly key: string
+  readonly schema: Schema.Schema<A | Failed, I>
+  readonly isLast: (event: A) => boolean
+  readonly from:
+    | { readonly start: (api: Streaming) => Opening }
+    | { readonly executionId: string; readonly after: number }
+}
+
+const beginning = ({ _tag, executionId }: Event): string | undefined =>
+  _tag === "Started" || _tag === "BatchStarted" ? executionId : undefined
+
+const silent = ({ url }: Peer, ms: number): ConnectionError =>
+  new ConnectionError({
+    message: `Nothing has come from ${url} for ${ms} ms, not even a sign of life: the connection is taken for broken.`,
+    url
+  })
+
+/** A server that does not know what it has begun has lost it. */
+const forgotten = (peer: Peer, error: RequestError): RequestError =>
+  error._tag !== "SandboxError"
+    ? error
+    : error.code === "execution_not_found"
+    ? new SandboxError({
+      code: "outcome_unknown",
+      message: `${peer.url} knows this run no more: it was restarted, or could not be reached for too long. Nobody knows ` +
+        "whether the run came to its end."
+    })
+    : error.code === "events_lost"
+    ? new ConnectionError({ message: `The connection to ${peer.url} broke too long ago: ${error.message}`, url: peer.url })
+    : error
+
+/** How an answer has ended, if it did not fail. */
+type End = "complete" | "continues" | "broken" | { readonly failed: RequestError }
+
+/**
+ * The events, each of them once and in order. Fails when the execution fails; with `ConnectionError` when the connection
+ * broke and could not be made again within the retries, whose number counts anew whenever something has arrived; and with
+ * `SandboxError` `outcome_unknown` when the server has lost what it was.
+ */
+export const resumable = <A extends Event, I>(
+  client: Client,
+  { from, isLast, key, operation, schema }: Resumable<A, I>
+): Stream.Stream<A, RequestError> =>
+  client.limitStream(Stream.unwrapScoped(Effect.gen(function*() {
+    const { metrics, peer } = client
+    let executionId = "start" in from ? undefined : from.executionId
+    let after = "start" in from ? -1 : from.after
+    let heartbeatMs = DEFAULT_HEARTBEAT_MS
+    let isBroken = false
+    let waiting = 0
+    let wake: (() => void) | undefined
+
+    const inbox = makeInbox<A, RequestError>((taken) => {
+      waiting -= taken
+      wake?.()
+    })
+
+    /** Takes in what has arrived, but for what was there before; whether it is complete up to here. */
+    const accept = (events: ReadonlyArray<A>, bytes: number): boolean => {
+      let weight = bytes
+      for (const event of events) {
+        if (event.seq > after + 1) {
+          return false
+        }
+        if (event.seq === after + 1) {
+          after = event.seq
+          executionId ??= beginning(event)
+          waiting += weight
+          inbox.push(event, weight)
+          weight = 0
+        }
+      }
+      return true
+    }
+
+    const silenceMs = () => PATIENCE * heartbeatMs + LENIENCE_MS
+
+    const read = (answer: Begun) =>
+      Effect.gen(function*() {
+        const before = after
+        const reader = makeReader(schema, { peer, isLast })
+        const pull = yield* Stream.toPull(metrics.trackBytes("out")(answer.bytes))
+        let heard = yield* Clock.currentTimeMillis
+        heartbeatMs = Option.getOrElse(answer.heartbeatMs, () => heartbeatMs)
+        if (isBroken) {
+          isBroken = false
+          yield* metrics.resumed(operation)
+        }
+
+        const toEnd = Effect.gen(function*(): Effect.fn.Return<End, RequestError> {
+          for (;;) {
+            const pieces = yield* Effect.mapError(pull, Option.getOrElse(() => reader.cutOff()))
+            heard = yield* Clock.currentTimeMillis
+            let bytes = 0
+            for (const piece of pieces) {
+              bytes += piece.length
+            }
+            const { end, records } = reader.push(pieces)
+            if (!accept(records, bytes)) {
+              return { failed: undecodable(peer, "left out events.") }
+            }
+            if (Either.isLeft(end)) {
+              return { failed: end.left }
+            }
+            if (end.right !== "open") {
+              yield* Effect.ignore(Effect.timeoutOption(Effect.forever(pull), SETTLE))
+              return end.right
+            }
+          }
+        })
+
+        const watch: Effect.Effect<never, RequestError> = Effect.suspend(() => Effect.sleep(silenceMs() / PATIENCE)).pipe(
+          Effect.zipRight(Clock.currentTimeMillis),
+          Effect.flatMap((now) => now - heard > silenceMs() ? Effect.fail(silent(peer, now - heard)) : watch)
+        )
+
+        return yield* (Option.isNone(answer.heartbeatMs) ? toEnd : Effect.raceFirst(toEnd, watch)).pipe(
+          Effect.catchAll((error): Effect.Effect<End, RequestError> => {
+            isBroken = true
+            // Something has arrived: what follows is a new attempt, and not a further one.
+            return error._tag === "ConnectionError" && after > before && answer.isResumable
+              ? Effect.succeed("broken")
+              : Effect.fail(error)
+          })
+        )
+      })
+
+    const within = <B, R>(request: Effect.Effect<B, RequestError, R>): Effect.Effect<B, RequestError, R> =>
+      Effect.timeoutFail(request, { duration: silenceMs(), onTimeout: () => silent(peer, silenceMs()) })
+
+    const headersOf = (bytes: number) => ({ [Fields.SEGMENT]: String(bytes), [Fields.READER]: key })
+
+    const next = (api: Streaming): Opening =>
+      api.executions.events({ path: { executionId: encodeURIComponent(executionId ?? "") }, urlParams: { after } })
+
+    const part = Effect.suspend(() => {
+      const common = { operation, accept: NDJSON, headers: headersOf(PART_BYTES) }
+      return executionId === undefined && "start" in from
+        ? client.read({ ...common, effect: "once", key }, from.start, read)
+        : client.read({ ...common, effect: "none", limitOpening: within }, next, read).pipe(
+          Effect.mapError((error) => "start" in from || after > from.after ? forgotten(peer, error) : error)
+        )
+    })
+
+    /** While the consumer is slow, nothing is asked for but that somebody is there. */
+    const room: Effect.Effect<void> = Effect.suspend(() => {
+      if (waiting <= PART_BYTES / 2) {
+        return Effect.void
+      }
+      const emptier = Effect.async<void>((resume) => {
+        wake = () => resume(Effect.void)
+        return Effect.sync(() => {
+          wake = undefined
+        })
+      })
+      const show = client.read(
+        { operation, effect: "none", accept: NDJSON, headers: headersOf(0), limitOpening: within, onlyOnce: true },
+        next,
+        () => Effect.void
+      )
+      return Effect.timeoutOption(emptier, heartbeatMs).pipe(
+        Effect.flatMap((isEmptier) => Option.isSome(isEmptier) ? Effect.void : Effect.ignore(show)),
+        Effect.zipRight(room)
+      )
+    })
+
+    const all: Effect.Effect<void, RequestError> = Effect.flatMap(Effect.zipRight(room, part), (end) => {
+      if (typeof end === "object") {
+        return Effect.fail(end.failed)
+      }
+      return end === "complete" ? Effect.void : all
+    })
+
+    yield* all.pipe(
+      Effect.matchCause({
+        onFailure: (cause) =>
+          inbox.fail(Option.getOrElse(
+            Cause.failureOption(cause),
+            () => new SandboxSDKError({ code: "internal", message: `${operation}: the stream died.`, cause })
+          )),
+        onSuccess: () => inbox.end()
+      }),
+      Effect.forkScoped
+    )
+    return inbox.stream
+  })))

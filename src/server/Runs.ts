@@ -1,0 +1,127 @@
+/**
+ * Runs whose answer is a stream: started, or found again by the key of the request that has started them.
+ */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Caller } from "../Api.js"
+import type { RequestError } from "../Errors.js"
+import { ExecutionHooks, type Hooks } from "../internal/executionHooks.js"
+import type { AttachOptions } from "../Options.js"
+import * as Quotas from "../Quotas.js"
+import { openStream, streamAsCaller } from "./Handlers.js"
+import { CurrentKey, Idempotency, type RunClaim } from "./Idempotency.js"
+import { segmentOf } from "./Segments.js"
+import { Settings } from "./Settings.js"
+import * as Streams from "./Streams.js"
+
+/**
+ * How long a run goes on without anybody who reads, and for whom is kept what may not have arrived.
+ */
+export interface Lifetime {
+  readonly detachGraceMs?: number | undefined
+  readonly hold?: string | undefined
+}
+
+/**
+ * A run.
+ */
+export interface Run<A> {
+  readonly request: HttpServerRequest.HttpServerRequest
+  readonly events: Pick<Streams.RecordOptions<A>, "encode" | "id">
+  readonly format: Streams.Format
+  /** What the request says of it. */
+  readonly lifetime: Lifetime
+  readonly start: (lifetime: Lifetime) => Stream.Stream<A, RequestError>
+  readonly follow: (executionId: string, from: AttachOptions) => Stream.Stream<A, RequestError>
+}
+
+/** Any event that says which execution has begun. */
+interface Begins {
+  readonly _tag: string
+  readonly executionId?: string | undefined
+}
+
+type Fresh = Extract<RunClaim, { readonly _tag: "Fresh" }>
+
+/** A run that nobody can ask for again. */
+const unclaimed: Fresh = { _tag: "Fresh", begun: () => undefined, ended: () => undefined, release: Effect.void }
+
+/** Layers without hooks tell the id by the first event only. */
+const beginning = (event: Begins | undefined): string | undefined =>
+  event?._tag === "Started" || event?._tag === "BatchStarted" ? event.executionId : undefined
+
+/** Starts it, counted as an execution from now to its end. */
+const begin = <A extends Begins>(run: Run<A>, claim: Fresh, lifetime: Lifetime) =>
+  Effect.gen(function*() {
+    const { userId } = yield* Caller
+    const { execution } = yield* Quotas.Quotas
+    const over = yield* Deferred.make<void>()
+    const scope = yield* Scope.make()
+    yield* Effect.forkDaemon(Effect.zipRight(Deferred.await(over), Scope.close(scope, Exit.void)))
+    const end = (): void => Deferred.unsafeDone(over, Effect.void)
+    yield* Effect.onError(Scope.extend(execution(userId), scope), () => Effect.sync(end))
+    let isHooked = false
+    const hooks: Hooks = {
+      created: (executionId) => {
+        isHooked = true
+        claim.begun(executionId)
+      },
+      ended: () => {
+        claim.ended()
+        end()
+      }
+    }
+    return run.start(lifetime).pipe(
+      Stream.mapChunks((chunk) => {
+        const [first] = chunk
+        const executionId = isHooked ? undefined : beginning(first)
+        if (executionId !== undefined) {
+          claim.begun(executionId)
+        }
+        return chunk
+      }),
+      Stream.provideService(ExecutionHooks, hooks),
+      Stream.ensuring(Effect.suspend(() => {
+        if (!isHooked) {
+          claim.ended()
+          end()
+        }
+        return claim.release
+      }))
+    )
+  })
+
+/**
+ * The answer: the events of the run, or a part of them. With a key the run survives the connection for a while; whoever
+ * comes back with that key finds it.
+ */
+export const answer = <A extends Begins>(run: Run<A>) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const keyed = yield* CurrentKey
+      const { run: claimRun } = yield* Idempotency
+      const { detachGraceMs } = yield* Settings
+      const segment = yield* Effect.orDie(segmentOf(run.request))
+      const hold = segment?.reader
+      yield* openStream
+      const claim = keyed === undefined ? unclaimed : yield* restore(claimRun(keyed))
+      const respond = (stream: Stream.Stream<A, RequestError>) =>
+        Effect.flatMap(streamAsCaller(stream), (events) =>
+          Streams.records(run.request, events, { ...run.events, format: run.format, segment }))
+      if (claim._tag === "Known") {
+        return yield* restore(respond(run.follow(claim.executionId, { hold })))
+      }
+      const outlives = keyed !== undefined || segment !== undefined
+      const lifetime = {
+        hold,
+        detachGraceMs: outlives ? run.lifetime.detachGraceMs || detachGraceMs : run.lifetime.detachGraceMs
+      }
+      return yield* restore(Effect.flatMap(begin(run, claim, lifetime), respond)).pipe(
+        Effect.onError(() => claim.release)
+      )
+    })
+  )
