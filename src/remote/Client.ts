@@ -200,6 +200,13 @@ const CONFIRMATION_TIMEOUT = Duration.seconds(15)
 
 const isLate = (error: RequestError): boolean => error._tag === "TimeoutError" && error.operation === "request"
 
+/** What is logged of a request. */
+const about = ({ effect, key, operation }: RequestKind) => ({
+  operation,
+  effect,
+  ...(key === undefined ? {} : { key })
+})
+
 const hasEffect = (kind: RequestKind): boolean => kind.effect !== "none"
 
 const concat = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
@@ -299,7 +306,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         Effect.provideService(CurrentExtras, extras),
         Effect.tapError((error) => {
           uncertain = Retry.isRetryable(error, { idempotent: false }) ? uncertain : error
-          return log("debug", `${kind.operation} failed: ${error.message}`, kind)
+          return log("debug", `${kind.operation} failed: ${error.message}`, about(kind))
         })
       )
       // One that may have been carried out is made again only where it is known not to be carried out twice.
@@ -318,12 +325,12 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         },
         policy,
         beforeRetry: (attempt) =>
-          log("warn", `${kind.operation} is tried again (${attempt}).`, kind).pipe(
+          log("warn", `${kind.operation} is tried again (${attempt}).`, about(kind)).pipe(
             Effect.zipRight(metrics.retried(kind.operation)),
             Effect.zipRight(limiter.again)
           )
       })
-      return Effect.tap(answered, () => log("debug", `${kind.operation} was answered.`, kind))
+      return Effect.tap(answered, () => log("debug", `${kind.operation} was answered.`, about(kind)))
     }
 
     const open = (
@@ -411,9 +418,9 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       limitStream: limiter.limitStream,
       read,
       download: (kind, send) =>
-        limiter.limit(read(kind, send, ({ bytes }) =>
-          Effect.map(Stream.runCollect(bytes), (pieces) =>
-            concat([...pieces]))))
+        limiter.limit(
+          read(kind, send, ({ bytes }) => Effect.map(Stream.runCollect(bytes), (pieces) => concat([...pieces])))
+        )
     }
   }
 )

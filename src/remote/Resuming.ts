@@ -72,11 +72,15 @@ const forgotten = (peer: Peer, error: RequestError): RequestError =>
     : error.code === "execution_not_found"
     ? new SandboxError({
       code: "outcome_unknown",
-      message: `${peer.url} knows this run no more: it was restarted, or could not be reached for too long. Nobody knows ` +
+      message:
+        `${peer.url} knows this run no more: it was restarted, or could not be reached for too long. Nobody knows ` +
         "whether the run came to its end."
     })
     : error.code === "events_lost"
-    ? new ConnectionError({ message: `The connection to ${peer.url} broke too long ago: ${error.message}`, url: peer.url })
+    ? new ConnectionError({
+      message: `The connection to ${peer.url} broke too long ago: ${error.message}`,
+      url: peer.url
+    })
     : error
 
 /** How an answer has ended, if it did not fail. */
@@ -159,10 +163,11 @@ export const resumable = <A extends Event, I>(
           }
         })
 
-        const watch: Effect.Effect<never, RequestError> = Effect.suspend(() => Effect.sleep(silenceMs() / PATIENCE)).pipe(
-          Effect.zipRight(Clock.currentTimeMillis),
-          Effect.flatMap((now) => now - heard > silenceMs() ? Effect.fail(silent(peer, now - heard)) : watch)
-        )
+        const watch: Effect.Effect<never, RequestError> = Effect.suspend(() => Effect.sleep(silenceMs() / PATIENCE))
+          .pipe(
+            Effect.zipRight(Clock.currentTimeMillis),
+            Effect.flatMap((now) => now - heard > silenceMs() ? Effect.fail(silent(peer, now - heard)) : watch)
+          )
 
         return yield* (Option.isNone(answer.heartbeatMs) ? toEnd : Effect.raceFirst(toEnd, watch)).pipe(
           Effect.catchAll((error): Effect.Effect<End, RequestError> => {

@@ -31,7 +31,7 @@ export interface Lifetime {
  */
 export interface Run<A> {
   readonly request: HttpServerRequest.HttpServerRequest
-  readonly events: Pick<Streams.RecordOptions<A>, "encode" | "id">
+  readonly events: Pick<Streams.RecordOptions<A>, "encode" | "id" | "isLast">
   readonly format: Streams.Format
   /** What the request says of it. */
   readonly lifetime: Lifetime
@@ -121,7 +121,9 @@ export const answer = <A extends Begins>(run: Run<A>) =>
         detachGraceMs: outlives ? run.lifetime.detachGraceMs || detachGraceMs : run.lifetime.detachGraceMs
       }
       return yield* restore(Effect.flatMap(begin(run, claim, lifetime), respond)).pipe(
-        Effect.onError(() => claim.release)
+        Effect.onError(() =>
+          claim.release
+        )
       )
     })
   )

@@ -18,8 +18,8 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ServerResponse } from "node:http"
-import { HEARTBEAT } from "../api/Headers.js"
 import { EVENT_STREAM, NDJSON } from "../Api.js"
+import { HEARTBEAT } from "../api/Headers.js"
 import { type BatchEvent, JobEnded } from "../Batch.js"
 import type { RequestError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
@@ -112,6 +112,8 @@ export interface RecordOptions<A> {
   readonly encode: (record: A) => string
   /** The number of a record, from 0. */
   readonly id: (record: A) => number
+  /** Whether a record is the last one, so that nothing needs to say that more follows. */
+  readonly isLast?: (record: A) => boolean
   /** Whether there may be nothing to tell for a long time. */
   readonly quiet?: boolean
   /** How much of the stream the answer is to have; all of it without. */
@@ -127,7 +129,8 @@ const encodeJobEnded = Schema.encodeSync(JobEnded)
  */
 export const executionEvents = {
   encode: (event: ExecutionEvent): string => JSON.stringify(event),
-  id: ({ seq }: ExecutionEvent): number => seq
+  id: ({ seq }: ExecutionEvent): number => seq,
+  isLast: ({ _tag }: ExecutionEvent): boolean => _tag === "Ended"
 }
 
 /**
@@ -135,7 +138,8 @@ export const executionEvents = {
  */
 export const batchEvents = {
   encode: (event: BatchEvent): string => JSON.stringify(event._tag === "JobEnded" ? encodeJobEnded(event) : event),
-  id: ({ seq }: BatchEvent): number => seq
+  id: ({ seq }: BatchEvent): number => seq,
+  isLast: ({ _tag }: BatchEvent): boolean => _tag === "BatchEnded"
 }
 
 /** How long an answer goes on that is a part of a stream, in milliseconds. */
@@ -158,19 +162,21 @@ const isOver = <A>(
 /** The records as bytes, one buffer for all that has arrived together; or a part of them, and then where it ends. */
 const encodeRecords = <A>(
   pull: Pulled<A>,
-  { after = -1, encode, format, id, segment }: RecordOptions<A>,
+  { after = -1, encode, format, id, isLast = () => false, segment }: RecordOptions<A>,
   clock: Clock.Clock
 ): Stream.Stream<Uint8Array, RequestError> => {
   const frame = frames[format]
   const end = clock.unsafeCurrentTimeMillis() + SEGMENT_MS
   let last = after
   let size = 0
+  let isComplete = false
   let hasEnded = false
 
   const write = (chunk: Chunk.Chunk<A>): Chunk.Chunk<Uint8Array> => {
     let text = ""
     for (const record of chunk) {
       last = id(record)
+      isComplete ||= isLast(record)
       text += frame(encode(record), last)
     }
     const bytes = encoder.encode(text)
@@ -191,6 +197,9 @@ const encodeRecords = <A>(
   return Stream.repeatEffectChunkOption(Effect.suspend(() => {
     if (hasEnded) {
       return Effect.fail(Option.none())
+    }
+    if (isComplete) {
+      return Effect.map(pull, write)
     }
     if (size >= segment.bytes && segment.bytes > 0) {
       return Effect.sync(() => conclude(false))

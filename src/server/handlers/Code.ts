@@ -146,7 +146,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
           format,
           events: Streams.executionEvents,
           lifetime: options,
-          start: (lifetime) => witness(sdk.runTerminalStream(id, command, { ...options, ...lifetime })).stream,
+          start: (lifetime) =>
+            witness(sdk.runTerminalStream(id, command, { ...options, ...lifetime })).stream,
           follow: sdk.attach
         })
       }
