@@ -73,7 +73,7 @@ const writerOf = ({ detached, dropped, log }: Journal<BatchEvent>): EmitBatchEve
  * @param runnerOf what runs the jobs of the batch with this id.
  */
 export const batchOperations = (
-  { executions }: Parts,
+  { executions, registry }: Parts,
   runnerOf: (batchId: string) => BatchRunner
 ): BatchOperations => {
   const progress = (
@@ -85,6 +85,8 @@ export const batchOperations = (
     Stream.unwrapScoped(Effect.gen(function*() {
       const batch = yield* decodeBatch(operation, id, input, batchOptions)
       const userId = yield* CurrentUser
+      // Nothing is run, and nothing listed, for a sandbox that is not there.
+      yield* registry.get(userId, id)
       const { detachGraceMs, detached, hold } = batch.options
       const about = { userId, sandboxId: id, kind: "batch", detached, detachGraceMs, hold } as const
       const { stream } = yield* executions.batch(about, (journal) =>
