@@ -196,7 +196,7 @@ export const layer = HttpApiBuilder.middleware(
         yield* tell(request, response, start)
         return HttpServerResponse.setHeaders(abandonable(response), {
           "x-content-type-options": "nosniff",
-          [Headers.IDEMPOTENCY]: "honoured",
+          ...(route === undefined ? { [Headers.IDEMPOTENCY]: "honoured" } : {}),
           ...originHeaders(request, settings),
           ...(active.isEnding() ? { connection: "close" } : {})
         })

@@ -8,10 +8,12 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
+import { CurrentUser } from "../CurrentUser.js"
 import type { RequestError } from "../Errors.js"
 import { ExecutionHooks, type Hooks } from "../internal/executionHooks.js"
 import type { AttachOptions } from "../Options.js"
 import * as Quotas from "../Quotas.js"
+import { ApiKeys } from "./ApiKeys.js"
 import { openStream, streamAsCaller } from "./Handlers.js"
 import { CurrentKey, Idempotency, type RunClaim } from "./Idempotency.js"
 import { segmentOf } from "./Segments.js"
@@ -37,6 +39,7 @@ export interface Run<A> {
   readonly lifetime: Lifetime
   readonly start: (lifetime: Lifetime) => Stream.Stream<A, RequestError>
   readonly follow: (executionId: string, from: AttachOptions) => Stream.Stream<A, RequestError>
+  readonly cancel: (executionId: string) => Effect.Effect<unknown, RequestError>
 }
 
 /** Any event that says which execution has begun. */
@@ -54,20 +57,34 @@ const unclaimed: Fresh = { _tag: "Fresh", begun: () => undefined, ended: () => u
 const beginning = (event: Begins | undefined): string | undefined =>
   event?._tag === "Started" || event?._tag === "BatchStarted" ? event.executionId : undefined
 
+const asUser = (userId: string) => <B, E>(effect: Effect.Effect<B, E>) =>
+  Effect.provideService(effect, CurrentUser, userId)
+
 /** Starts it, counted as an execution from now to its end. */
 const begin = <A extends Begins>(run: Run<A>, claim: Fresh, lifetime: Lifetime) =>
   Effect.gen(function*() {
-    const { userId } = yield* Caller
+    const { keyId, userId } = yield* Caller
     const { execution } = yield* Quotas.Quotas
+    const keys = yield* ApiKeys
     const over = yield* Deferred.make<void>()
     const scope = yield* Scope.make()
     yield* Effect.forkDaemon(Effect.zipRight(Deferred.await(over), Scope.close(scope, Exit.void)))
     const end = (): void => Deferred.unsafeDone(over, Effect.void)
-    yield* Effect.onError(Scope.extend(execution(userId), scope), () => Effect.sync(end))
     let isHooked = false
+    let known: string | undefined
+    // It may go on without the request that is cut off when its API key is revoked.
+    const revoked = Effect.suspend(() =>
+      known === undefined ? Effect.void : asUser(userId)(Effect.ignore(run.cancel(known)))
+    )
+    yield* execution(userId).pipe(
+      Effect.zipRight(Effect.whenEffect(keys.whileKnown(keyId, revoked), keys.required)),
+      (entering) => Scope.extend(entering, scope),
+      Effect.onError(() => Effect.sync(end))
+    )
     const hooks: Hooks = {
       created: (executionId) => {
         isHooked = true
+        known = executionId
         claim.begun(executionId)
       },
       ended: () => {

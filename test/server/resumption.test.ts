@@ -1,9 +1,11 @@
+import { Effect } from "effect"
 import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { RunningServer } from "../../src/server.js"
+import { processesWith } from "../support/processes.js"
 import { type Answer, BOB, clientOf, eventually, expectError, start } from "./support.js"
 
 const NDJSON = { accept: "application/x-ndjson" }
@@ -149,6 +151,23 @@ describe("a run that is asked for again with its key", () => {
     await eventually(async () =>
       (await one.request("POST", `${path}/terminal`, { command: "true" }, NDJSON)).status === 200
     )
+  })
+
+  it("is ended when its API key is revoked, also while nobody reads it", async () => {
+    const { id } = await server.addKey("key-of-carol-77ad")
+    const carol = clientOf(server.url, "key-of-carol-77ad")
+    const path = await carol.sandbox({ templateId: "bash" })
+    const stop = new AbortController()
+    const mark = `revoked-${randomUUID()}`
+    const body = { command: `exec -a ${mark} sleep 600`, detachGraceMs: 600_000 }
+    const first = await carol.send("POST", `${path}/terminal`, body, keyed(), stop.signal)
+    await eventually(async () => (await Effect.runPromise(processesWith(mark))).length > 0)
+    stop.abort()
+    await first.text().catch(() => undefined)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(await Effect.runPromise(processesWith(mark))).toHaveLength(1)
+    await server.revokeKey(id)
+    expect(await Effect.runPromise(processesWith(mark))).toHaveLength(0)
   })
 
   it("is not run again by the next server on the same data folder", async () => {

@@ -117,7 +117,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
           events: Streams.executionEvents,
           lifetime: options,
           start: (lifetime) => witness(sdk.runCodeStream(id, code, { ...options, ...lifetime })).stream,
-          follow: sdk.attach
+          follow: sdk.attach,
+          cancel: sdk.cancelExecution
         })
       }
       const { seen, stream } = witness(
@@ -148,7 +149,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
           lifetime: options,
           start: (lifetime) =>
             witness(sdk.runTerminalStream(id, command, { ...options, ...lifetime })).stream,
-          follow: sdk.attach
+          follow: sdk.attach,
+          cancel: sdk.cancelExecution
         })
       }
       const { seen, stream } = witness(
@@ -180,7 +182,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         events: Streams.batchEvents,
         lifetime: options,
         start: (lifetime) => sdk.executeBatchStream(id, jobs, { ...options, ...lifetime }),
-        follow: sdk.attachBatch
+        follow: sdk.attachBatch,
+        cancel: sdk.cancelExecution
       })
     })
 

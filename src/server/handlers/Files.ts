@@ -62,9 +62,10 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
       .handle("download", ({ path: { id }, request, urlParams: { path } }) =>
         about(id)(Effect.gen(function*() {
           yield* openStream
-          const { size } = yield* sdk.statFile(id, path)
+          const { size, type } = yield* sdk.statFile(id, path)
           return yield* Streams.bytes(request, yield* streamAsCaller(sdk.readFileStream(id, path)), BYTES, {
-            [FILE_SIZE]: String(size)
+            // The size of a link is not that of what it leads to.
+            ...(type === "file" ? { [FILE_SIZE]: String(size) } : {})
           })
         })))
       .handle("upload", ({ path: { id }, request, urlParams: { createParents, path } }) =>
