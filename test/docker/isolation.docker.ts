@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Logger, Schedule } from "effect"
+import { Effect, Layer, Logger, Schedule } from "effect"
 import { type ChildProcess, fork, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
@@ -115,7 +115,7 @@ describe("an image", () => {
       yield* Effect.gen(function*() {
         const { id, sdk } = yield* inImage(name)
         expect(yield* sdk.runTerminal(id, "echo pulled")).toBe("pulled\n")
-      }).pipe(Effect.provide(layerLocal()), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      }).pipe(Effect.provide(Layer.merge(layerLocal(), Logger.replace(Logger.defaultLogger, logger))))
       expect(lines.join("\n")).toMatch(/is not here and is pulled/)
       expect(lines.join("\n")).toMatch(/1 of 1 layers/)
       yield* docker("tag", name, IMAGES.busybox)

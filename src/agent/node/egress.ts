@@ -285,6 +285,9 @@ class Connection {
       }
       case "net.close":
         return this.#reset()
+      case "net.dial":
+        // It begins a connection of its own, and says nothing to one that is there.
+        return
     }
   }
 }
