@@ -68,14 +68,16 @@ export const PointData = Schema.Struct({
 })
 
 /**
- * One bar; `group` is the series that it belongs to.
+ * One bar; `group` is the series that it belongs to, `value` its length. It begins at `base`, where that is not 0, as the
+ * upper ones of a stack do.
  *
  * @category models
  */
 export const BarData = Schema.Struct({
   label: Schema.String,
   group: Schema.String,
-  value: Coordinate
+  value: Coordinate,
+  base: Schema.optional(Coordinate)
 })
 
 /**
@@ -129,7 +131,7 @@ export const ScatterChart = Schema.Struct({
 })
 
 /**
- * Bars, one element each.
+ * Bars, one element each: standing, or lying (`orientation`).
  *
  * @category models
  */
@@ -137,6 +139,9 @@ export const BarChart = Schema.Struct({
   type: Schema.Literal("bar"),
   ...titled,
   ...axes,
+  orientation: Schema.optional(Schema.Literal("vertical", "horizontal")),
+  xScale: Schema.optional(Scale),
+  yScale: Schema.optional(Scale),
   elements: Schema.Array(BarData)
 })
 
@@ -183,7 +188,7 @@ export const UnknownChart = Schema.Struct({
 export const SimpleChart = Schema.Union(LineChart, ScatterChart, BarChart, PieChart, BoxAndWhiskerChart, UnknownChart)
 
 /**
- * A figure with several pairs of axes: one chart each.
+ * A figure with several pairs of axes: one chart each, and one each for bars and lines on the same axes.
  *
  * @category models
  */

@@ -53,7 +53,10 @@ export type Format = typeof formatNames[number]
  * One displayed value in every representation that it offered.
  *
  * `isMainResult` marks the value of the last expression of the code; the others were displayed on the way.
- * Images and PDFs are base64. `extra` holds representations of other media types, by media type.
+ * Images and PDFs are base64. `extra` holds representations of other media types, by media type; what was too long is not
+ * silently missing: `extra["application/vnd.sandbox-sdk.cut+json"]` holds the names of the representations that were cut
+ * (`text`) or left out (all others), each with its length: in characters, for `data` that was not written out in cells,
+ * and for such a `chart` in points.
  *
  * @category models
  */

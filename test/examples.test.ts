@@ -34,6 +34,15 @@ const expected: Readonly<Record<string, Expected>> = {
   "contexts.ts": {
     lines: ["'the default context'", "'blue'", "'TypeScript 2'", "contexts: python, python, typescript"]
   },
+  "data-analysis.ts": {
+    lines: [
+      /^table: \{"month":\["Jan 2026","Feb 2026","Mar 2026"\]/,
+      "bar: Jan 2026, north: 120",
+      "bar: Mar 2026, south: 160",
+      /^line: together \[\["Jan 2026",210\]/,
+      /^the picture is in /
+    ]
+  },
   "errors.ts": {
     lines: [
       "value: 42",

@@ -7,11 +7,22 @@ import sys
 
 BOXES = "_sandbox_boxes"
 
-# More points than this are not sent as data; the picture shows them.
+# More points of one series than this are not sent as data; the picture shows them.
 MOST_POINTS = 200000
+
+# A label that matplotlib has written as a formula, as it does for powers.
+FORMULA = re.compile(r"\$\\mathdefault\{(.*)\}\$", re.DOTALL)
 
 UNIT = re.compile(r"(?:\(([^()]+)\)|\[([^\[\]]+)\])\s*$")
 SCALES = frozenset(("linear", "log", "symlog", "logit"))
+
+
+class TooLarge(Exception):
+    """More was drawn than is sent as data: so many points."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.size = size
 
 
 def record_boxes(axes_class):
@@ -35,7 +46,9 @@ def record_boxes(axes_class):
 
 def describe(figure):
     """The chart of a figure; one with several axes is a superchart."""
-    charts = [chart(axes) for axes in figure.axes if axes.get_visible() and axes.get_label() != "<colorbar>"]
+    charts = [
+        one for axes in figure.axes if axes.get_visible() and axes.get_label() != "<colorbar>" for one in charts_of(axes)
+    ]
     title = figure._suptitle.get_text() if getattr(figure, "_suptitle", None) is not None else ""
     if len(charts) == 1:
         if title and "title" not in charts[0]:
@@ -46,21 +59,46 @@ def describe(figure):
     return with_text({"type": "superchart", "elements": charts}, title=title)
 
 
-def chart(axes):
-    """The chart of one pair of axes."""
-    for kind, elements in (("box_and_whisker", boxes), ("pie", wedges), ("bar", bars)):
-        found = elements(axes)
-        if found:
-            described = {"type": kind, "elements": found}
-            return with_text(described, title=axes.get_title()) if kind == "pie" else labelled(axes, described)
+def charts_of(axes):
+    """What was drawn on one pair of axes; bars and lines on the same axes are a chart each."""
+    if getattr(axes, "name", "") == "3d":
+        return [labelled(axes, {"type": "unknown", "elements": []})]
+    drawn = [one for one in (box_chart(axes), pie_chart(axes), bar_chart(axes)) if one is not None]
+    points_drawn = point_chart(axes, bool(drawn))
+    if points_drawn is not None:
+        drawn.append(points_drawn)
+    return drawn or [labelled(axes, {"type": "unknown", "elements": []})]
+
+
+def box_chart(axes):
+    found = boxes(axes)
+    return labelled(axes, {"type": "box_and_whisker", "elements": found}) if found else None
+
+
+def pie_chart(axes):
+    found = wedges(axes)
+    return with_text({"type": "pie", "elements": found}, title=axes.get_title()) if found else None
+
+
+def bar_chart(axes):
+    found, flat = bars(axes)
+    if not found:
+        return None
+    described = {"type": "bar", "elements": found, "orientation": "horizontal" if flat else "vertical"}
+    described.update(xScale=scale(axes.xaxis), yScale=scale(axes.yaxis))
+    return labelled(axes, described)
+
+
+def point_chart(axes, beside):
+    """Lines and dots. `beside` other things a short line without a name only marks something, as an error bar does."""
     dots = scattered(axes)
-    lines = lined(axes)
-    if dots or lines:
-        described = {"type": "scatter" if dots else "line", "elements": dots + lines}
-        described.update(axis("x", axes.xaxis, axes.get_xlim()))
-        described.update(axis("y", axes.yaxis, axes.get_ylim()))
-        return labelled(axes, described)
-    return labelled(axes, {"type": "unknown", "elements": []})
+    lines = lined(axes, beside)
+    if not dots and not lines:
+        return None
+    described = {"type": "scatter" if dots else "line", "elements": dots + lines}
+    described.update(axis("x", axes.xaxis, axes.get_xlim()))
+    described.update(axis("y", axes.yaxis, axes.get_ylim()))
+    return labelled(axes, described)
 
 
 def with_text(described, **texts):
@@ -109,12 +147,26 @@ def axis(side, one, limits):
     low, high = sorted(limits)
     ticks = [(place, label.get_text()) for place, label in zip(one.get_ticklocs(), one.get_ticklabels())]
     shown = [(place, text) for place, text in ticks if low <= place <= high]
-    places = [coordinate(one, place) for place, _ in shown]
+    places = [rounded(coordinate(one, place)) for place, _ in shown]
     return {
         side + "Ticks": [place for place in places if place is not None],
-        side + "TickLabels": [text for (_, text), place in zip(shown, places) if place is not None],
+        side + "TickLabels": [readable(text) for (_, text), place in zip(shown, places) if place is not None],
         side + "Scale": scale(one)
     }
+
+
+def rounded(place):
+    """Where a tick is meant to be: matplotlib adds up steps, and floats add up to 0.6000000000000001."""
+    return number_of("%.12g" % place) if isinstance(place, float) else place
+
+
+def readable(text):
+    """`10^3` in place of a formula."""
+    found = FORMULA.fullmatch(text)
+    if found is None:
+        return text
+    inner = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", found[1])
+    return re.sub(r"\^\{([^{}]*)\}", r"^\1", inner).replace("\\times", "\u00d7").replace("\\dfrac", "")
 
 
 def coordinate(one, value):
@@ -175,65 +227,116 @@ def series_label(artist):
     return "" if label.startswith("_") else label
 
 
-def points(axes, xs, ys):
+def legend_labels(axes):
+    """The names that were given to the legend alone, `plt.legend(["a", "b"])`, by what they are for."""
+    legend, module = axes.get_legend(), sys.modules.get("matplotlib.legend")
+    if legend is None or not hasattr(module, "_get_legend_handles"):
+        return {}
+    handles = list(module._get_legend_handles([axes]))
+    if any(series_label(handle) for handle in handles):
+        return {}
+    return {id(handle): text.get_text() for handle, text in zip(handles, legend.get_texts())}
+
+
+def points(axes, xs, ys, gaps):
+    """Points; where there is none, null in a line, which is broken there, and nothing among dots."""
+    if len(xs) > MOST_POINTS:
+        raise TooLarge(len(xs))
     found = []
     for x, y in zip(xs, ys):
         x, y = coordinate(axes.xaxis, x), coordinate(axes.yaxis, y)
-        if x is not None and y is not None:
+        if gaps or x is not None and y is not None:
             found.append([x, y])
-        if len(found) > MOST_POINTS:
-            raise ValueError("too many points")
     return found
 
 
-def lined(axes):
-    drawn = getattr(axes, BOXES, ((), ()))[1]
+def parts(axes):
+    """Lines that belong to something else: `(those that are no series, the names of those that are)`."""
+    container = sys.modules.get("matplotlib.container")
+    dropped, names = set(getattr(axes, BOXES, ((), ()))[1]), {}
+    for each in axes.containers:
+        if isinstance(each, container.ErrorbarContainer):
+            line, caps, _ = each.lines
+            dropped.update(id(cap) for cap in caps)
+        elif isinstance(each, container.StemContainer):
+            line = each.markerline
+            dropped.add(id(each.baseline))
+        else:
+            continue
+        if line is not None:
+            names[id(line)] = series_label(each)
+    return dropped, names
+
+
+def lined(axes, beside):
+    dropped, names = parts(axes)
+    named = legend_labels(axes)
     found = []
     for line in axes.lines:
         # A line across the whole axes (axhline) is not in the data's coordinates.
-        if id(line) in drawn or not line.get_visible() or line.get_transform() != axes.transData:
+        if id(line) in dropped or not line.get_visible() or line.get_transform() != axes.transData:
             continue
         xs, ys = line.get_xdata(orig=True), line.get_ydata(orig=True)
         if len(xs) != len(ys):
             xs, ys = line.get_xdata(orig=False), line.get_ydata(orig=False)
-        found.append({"label": series_label(line), "points": points(axes, xs, ys)})
+        label = series_label(line) or names.get(id(line)) or named.get(id(line), "")
+        if beside and not label and len(xs) < 3:
+            continue
+        found.append({"label": label, "points": points(axes, xs, ys, True)})
     return found
 
 
 def scattered(axes):
     collections = sys.modules.get("matplotlib.collections")
+    named = legend_labels(axes)
     found = []
     for each in axes.collections:
         if not isinstance(each, collections.PathCollection) or not each.get_visible():
             continue
+        # Contours are made of the same, but they are not placed by the data.
+        if each.get_offset_transform() != axes.transData:
+            continue
         offsets = [(x, y) for x, y in each.get_offsets().tolist() if x is not None and y is not None]
         found.append({
-            "label": series_label(each),
-            "points": points(axes, [x for x, _ in offsets], [y for _, y in offsets])
+            "label": series_label(each) or named.get(id(each), ""),
+            "points": points(axes, [x for x, _ in offsets], [y for _, y in offsets], False)
         })
     return found
 
 
 def bars(axes):
+    """`(bars, whether they lie)`."""
     container = sys.modules.get("matplotlib.container")
-    found = []
+    named = legend_labels(axes)
+    found, lying = [], False
     for each in axes.containers:
         if not isinstance(each, container.BarContainer):
             continue
         # matplotlib has told the direction of bars since 3.4; the widths of standing ones are alike.
         flat = getattr(each, "orientation", None) == "horizontal"
+        lying = lying or flat
         one = axes.yaxis if flat else axes.xaxis
         names = tick_names(one)
-        for bar in each.patches:
+        group = series_label(each) or named.get(id(each), "")
+        own = [series_label(bar) for bar in each.patches]
+        for bar, name in zip(each.patches, own):
             start, length = (bar.get_y(), bar.get_height()) if flat else (bar.get_x(), bar.get_width())
             value = number_of(bar.get_width() if flat else bar.get_height())
-            if value is not None:
-                found.append({
-                    "label": bar_label(one, names, start, length),
-                    "group": series_label(each),
-                    "value": value
-                })
-    return found
+            if value is None:
+                continue
+            described = {
+                "label": bar_label(one, names, start, length),
+                # Each bar may have a name of its own; a histogram gives that of the series to its first bar.
+                "group": group or (name if all(own) else own[0]),
+                "value": value
+            }
+            base = number_of(bar.get_x() if flat else bar.get_y())
+            if base:
+                described["base"] = base
+            found.append(described)
+            if len(found) > MOST_POINTS:
+                raise TooLarge(sum(len(other.patches) for other in axes.containers))
+    return found, lying
 
 
 def tick_names(one):
@@ -264,9 +367,10 @@ def is_number(text):
 
 def wedges(axes):
     patches = sys.modules.get("matplotlib.patches")
+    named = legend_labels(axes)
     return [
         {
-            "label": series_label(each),
+            "label": series_label(each) or named.get(id(each), ""),
             "angle": abs(float(each.theta2) - float(each.theta1)),
             "radius": float(each.r)
         }

@@ -6,7 +6,12 @@ import sys
 # Longest representation, in characters; a longer text is cut, a longer one of another kind is left out.
 LONGEST = 8 * 1024 * 1024
 
-# Under this media type `extra` says which representations were cut or left out, and how long they were.
+# Longest result, in characters of JSON: what the engine accepts, with room to spare. Of a longer one the longest
+# representations are left out.
+LONGEST_RESULT = 48 * 1024 * 1024
+
+# Under this media type `extra` says which representations were cut or left out, and how long they were: in characters; a
+# table that was not written out, in cells, and a chart, in points.
 CUT = "application/vnd.sandbox-sdk.cut+json"
 
 FIELDS = {
@@ -70,6 +75,16 @@ def safe_json(value, depth=0):
 PLAIN = frozenset((dict, list, tuple, str, bool))
 
 
+def scalar(value):
+    """What a scalar of numpy is in Python; anything else as it is."""
+    generic = getattr(sys.modules.get("numpy"), "generic", None)
+    return value.item() if isinstance(generic, type) and isinstance(value, generic) else value
+
+
+class TooLong(Unsafe):
+    """Plain data that is not worth sending twice."""
+
+
 class Budget:
     """How much plain data is worth sending twice: in characters, and in values."""
 
@@ -79,7 +94,7 @@ class Budget:
     def spend(self, amount):
         self.left -= amount
         if self.left < 0:
-            raise Unsafe("too large")
+            raise TooLong("too large")
 
 
 def plain_json(value, budget, depth=0):
@@ -120,15 +135,23 @@ class Display:
         if "text/plain" not in bundle:
             bundle["text/plain"] = plain(value)
         result = encode(bundle, main)
-        data = self.table(value)
-        if data is not None:
-            limited(result, "data", data)
-        if main and "json" not in result and type(value) in PLAIN:
-            try:
-                limited(result, "json", plain_json(value, Budget()))
-            except Unsafe:
-                pass
-        return result
+        self.tabulate(result, value)
+        if main and "json" not in result:
+            self.add_json(result, value)
+        return fitting(result)
+
+    def add_json(self, result, value):
+        """Plain data as JSON too, for who wants the value and not its looks."""
+        own = scalar(value)
+        if own is value and type(value) not in PLAIN:
+            return
+        try:
+            limited(result, "json", plain_json(own, Budget()))
+        except TooLong:
+            # How long it would be nobody has counted: about as long as its text.
+            cut(result, "json", len(result.get("text", "")))
+        except Unsafe:
+            pass
 
     def bundle(self, value):
         """What the value offers, by media type. A method that fails offers nothing; an interrupt is no failure."""
@@ -152,14 +175,20 @@ class Display:
                     bundle[kind] = offered
         return bundle
 
-    def table(self, value):
-        """The columns of a pandas frame."""
-        pandas = sys.modules.get("pandas")
-        frame = getattr(pandas, "DataFrame", None)
-        if frame is None or not isinstance(value, frame):
-            return None
-        from .tables import columns
-        return attempt(lambda: columns(value))
+    def tabulate(self, result, value):
+        """The columns of a frame of pandas or polars."""
+        for library in ("pandas", "polars"):
+            frame = getattr(sys.modules.get(library), "DataFrame", None)
+            if isinstance(frame, type) and isinstance(value, frame):
+                from . import tables
+                cells = attempt(lambda: tables.cells(value))
+                if cells is not None and cells > tables.MOST_CELLS:
+                    cut(result, "data", cells)
+                    return
+                data = attempt(lambda: getattr(tables, library)(value))
+                if data is not None:
+                    limited(result, "data", data)
+                return
 
     def figure_result(self, figure, main):
         bundle = {"text/plain": plain(figure)}
@@ -167,10 +196,12 @@ class Display:
         if png is not None:
             bundle["image/png"] = png
         result = encode(bundle, main)
-        chart = attempt(lambda: self.figures.chart(figure))
+        chart, points = attempt(lambda: self.figures.chart(figure)) or (None, None)
         if chart is not None:
             limited(result, "chart", chart)
-        return result
+        if points is not None:
+            cut(result, "chart", points)
+        return fitting(result)
 
 
 def attempt(operation):
@@ -225,7 +256,7 @@ def limited(result, field, item, kind=None):
     """Puts a representation in, within bounds."""
     size = len(item) if isinstance(item, str) else json_size(item)
     if size > LONGEST:
-        result["extra"].setdefault(CUT, {})[field or kind] = size
+        cut(result, field or kind, size)
         if field != "text":
             return
         item = item[:LONGEST] + "… (%d more characters)" % (size - LONGEST)
@@ -235,6 +266,29 @@ def limited(result, field, item, kind=None):
         result["extra"][kind] = item
     else:
         result[field] = item
+
+
+def cut(result, name, size):
+    """Tells that a representation was cut or left out."""
+    result["extra"].setdefault(CUT, {})[name] = size
+
+
+def fitting(result):
+    """The result within what the engine accepts as a whole."""
+    held = [(result, name) for name in result if name not in ("isMainResult", "extra", "text")]
+    held += [(result["extra"], name) for name in result["extra"] if name != CUT]
+    rough = sum(len(item) if isinstance(item, str) else json_size(item) for item in (where[name] for where, name in held))
+    # A character takes up to six in JSON.
+    if (rough + len(result.get("text", ""))) * 6 <= LONGEST_RESULT:
+        return result
+    sizes = sorted((json_size(where[name]), name, where) for where, name in held)
+    total = sum(size for size, _, _ in sizes) + json_size(result.get("text", ""))
+    while total > LONGEST_RESULT and sizes:
+        size, name, where = sizes.pop()
+        item = where.pop(name)
+        cut(result, name, len(item) if isinstance(item, str) else size)
+        total -= size
+    return result
 
 
 def json_size(item):

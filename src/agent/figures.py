@@ -82,5 +82,9 @@ class Figures:
         return file.getvalue()
 
     def chart(self, figure):
-        from .charts import describe
-        return describe(figure)
+        """`(chart, None)`, or `(None, how many points were too many)`."""
+        from .charts import TooLarge, describe
+        try:
+            return describe(figure), None
+        except TooLarge as error:
+            return None, error.size

@@ -1,22 +1,35 @@
-"""pandas frames as plain JSON, by column."""
+"""Frames of pandas and polars as plain JSON, by column."""
 from .display import safe_json
 
 # More cells than this are not sent as data: the text and the HTML show the frame in short anyway.
 MOST_CELLS = 500000
 
 
-def columns(frame):
-    """`{column: [values]}`; None when the frame is too large."""
-    if frame.shape[0] * frame.shape[1] > MOST_CELLS:
-        return None
+def cells(frame):
+    """How many values it has."""
+    rows, width = frame.shape
+    return rows * width
+
+
+def pandas(frame):
+    """`{column: [values]}`."""
+    return named((str(label), frame.iloc[:, index].tolist()) for index, label in enumerate(frame.columns))
+
+
+def polars(frame):
+    """`{column: [values]}`."""
+    return named((str(label), list(values)) for label, values in frame.to_dict(as_series=False).items())
+
+
+def named(columns):
+    """Columns of the same name get a number, so that none is lost."""
     data = {}
-    for index, label in enumerate(frame.columns):
-        name = base = str(label)
-        number = 0
+    for base, values in columns:
+        name, number = base, 0
         while name in data:
             number += 1
             name = "%s.%d" % (base, number)
-        data[name] = [cell(value) for value in frame.iloc[:, index].tolist()]
+        data[name] = [cell(value) for value in values]
     return data
 
 

@@ -170,9 +170,10 @@ export const forward = (
 
     request.on("upgrade", (answer: IncomingMessage, server: Duplex, head: Uint8Array) => {
       const { socket } = response
-      if (socket === null) {
+      // Nobody has asked for another protocol, and the connection still is its server's.
+      if (!isUpgrade || socket === null) {
         server.destroy()
-        return finish()
+        return fail(new Error("The answer is in a protocol that was not asked for."))
       }
       const fields = fieldsOf(answer.rawHeaders)
       const begun = begin(101, fields, [["Connection", "Upgrade"], ["Upgrade", valuesOf(fields, "upgrade").join(", ")]])

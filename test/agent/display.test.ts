@@ -185,7 +185,11 @@ describe("figures", () => {
         xTicks: [1, 2, 4],
         xTickLabels: ["1", "2", "4"],
         yScale: "log",
-        elements: [{ label: "s", points: [[1, 1], [2, 10], [4, 100]] }, { label: "", points: [[1, 3], [2, 4]] }]
+        elements: [
+          // Where there is no number the line is broken.
+          { label: "s", points: [[1, 1], [2, 10], [null, 5], [4, 100]] },
+          { label: "", points: [[1, 3], [2, 4]] }
+        ]
       })
       expect(
         yield* chart("plt.scatter([1, 2], [3, 4], label='d'); plt.colorbar(plt.cm.ScalarMappable(), ax=plt.gca())")
@@ -244,4 +248,145 @@ describe("figures", () => {
         elements: [{ label: "1.5", value: 1 }, { label: "2.5", value: 3 }]
       })
     }), 60_000)
+
+  it.scoped("are described as charts, whatever was drawn beside", () =>
+    Effect.gen(function*() {
+      const agent = yield* startContext("python")
+      yield* agent.run("c", "import matplotlib.pyplot as plt, numpy as np, pandas as pd")
+      const chart = (code: string) => Effect.map(results(agent, `${code}\nNone`), (shown) => shown[0]?.chart)
+      const line = (label: string, points: ReadonlyArray<ReadonlyArray<number | string>>) => ({ label, points })
+
+      // Bars of a stack begin where the ones below end; lying ones say so.
+      expect(yield* chart("plt.barh(['a'], [1], label='x'); plt.barh(['a'], [3], left=[1], label='y'); plt.xscale('log')"))
+        .toEqual({
+          type: "bar",
+          orientation: "horizontal",
+          xScale: "log",
+          yScale: "categorical",
+          elements: [{ label: "a", group: "x", value: 1 }, { label: "a", group: "y", value: 3, base: 1 }]
+        })
+      // Error bars and the base of stems are no series of their own, and their names are kept.
+      expect(yield* chart("plt.errorbar([1, 2], [3, 4], yerr=.1, capsize=2, label='e')")).toMatchObject({
+        type: "line",
+        elements: [line("e", [[1, 3], [2, 4]])]
+      })
+      expect(yield* chart("plt.stem([1, 2], [3, 4], label='s')")).toMatchObject({
+        elements: [line("s", [[1, 3], [2, 4]])]
+      })
+      expect(yield* chart("plt.bar(['a', 'b'], [1, 2], yerr=[.1, .2])")).toMatchObject({ type: "bar" })
+      // Names that only the legend was given.
+      expect(yield* chart("plt.plot([1, 2]); plt.plot([3, 4]); plt.legend(['one', 'two'])")).toMatchObject({
+        elements: [line("one", [[0, 1], [1, 2]]), line("two", [[0, 3], [1, 4]])]
+      })
+      expect(yield* chart("plt.pie([1, 3], wedgeprops=dict(width=.3)); plt.legend(['x', 'y'])")).toMatchObject({
+        type: "pie",
+        elements: [{ label: "x", angle: 90 }, { label: "y", angle: 270 }]
+      })
+      expect(yield* chart("plt.hist([[1, 2], [2, 2]], bins=1, label=['p', 'q'])")).toMatchObject({
+        elements: [{ group: "p", value: 2 }, { group: "q", value: 2 }]
+      })
+      // Bars and a line on the same axes, and on two axes over each other.
+      expect(yield* chart("plt.bar(['a', 'b'], [1, 2]); plt.plot(['a', 'b'], [2, 1], label='l')")).toMatchObject({
+        type: "superchart",
+        elements: [{ type: "bar" }, { type: "line", elements: [line("l", [["a", 2], ["b", 1]])] }]
+      })
+      expect(yield* chart("f, a = plt.subplots(); a.plot([1, 2]); a.twinx().scatter([0], [9])")).toMatchObject({
+        type: "superchart",
+        elements: [{ type: "line" }, { type: "scatter", elements: [line("", [[0, 9]])] }]
+      })
+      // Ticks as a reader would write them.
+      expect(yield* chart("plt.loglog([1, 10], [1, 1000]); plt.yticks([1, 1000])")).toMatchObject({
+        xScale: "log",
+        xTicks: [1, 10],
+        xTickLabels: ["10^0", "10^1"],
+        yTicks: [1, 1000]
+      })
+      // What is none of the types is called unknown, and nothing is made up.
+      for (const code of ["plt.contourf([[1, 2], [3, 4]])", "plt.axes(projection='3d').plot([1], [2], [3])", "plt.axes()"]) {
+        expect([code, yield* chart(code)]).toEqual([code, { type: "unknown", elements: [] }])
+      }
+      expect(yield* chart("plt.figure()")).toBeUndefined()
+    }), 60_000)
+})
+
+describe("what is too long", () => {
+  const CUT = "application/vnd.sandbox-sdk.cut+json"
+
+  it.scoped("is left out, and told with its length", () =>
+    Effect.gen(function*() {
+      const agent = yield* startContext("python")
+      const [long] = yield* results(
+        agent,
+        [
+          "class Long:",
+          "  def __repr__(self): return 'r' * (9 * 2 ** 20)",
+          "  def _repr_html_(self): return 'h' * (8 * 2 ** 20 + 1)",
+          "  def _repr_markdown_(self): return 'm'",
+          "Long()"
+        ].join("\n")
+      )
+      expect(long?.text).toMatch(/… \(1048576 more characters\)$/)
+      expect([long?.html, long?.markdown]).toEqual([undefined, "m"])
+      expect(long?.extra[CUT]).toEqual({ text: 9 * 2 ** 20, html: 8 * 2 ** 20 + 1 })
+      // Each within its bounds, and more than the engine takes together: a character of these is six in JSON.
+      const [wide] = yield* results(
+        agent,
+        [
+          "class Wide:",
+          "  def __repr__(self): return 'wide'",
+          "  def _repr_html_(self): return 'é' * (7 * 2 ** 20)",
+          "  def _repr_markdown_(self): return 'é' * (5 * 2 ** 18)",
+          "  def _repr_latex_(self): return 'x' * 10",
+          "Wide()"
+        ].join("\n")
+      )
+      expect([wide?.html, wide?.markdown?.length, wide?.latex]).toEqual([undefined, 5 * 2 ** 18, "x".repeat(10)])
+      expect(wide?.extra[CUT]).toEqual({ html: 7 * 2 ** 20 })
+      // The interpreter and the sandbox are as they were.
+      const [list] = yield* results(agent, "['x' * 2 ** 20]")
+      expect(list?.json).toBeUndefined()
+      expect(list?.extra[CUT]).toEqual({ json: 2 ** 20 + 4 })
+      const [frame] = yield* results(agent, "import pandas as pd; pd.DataFrame({'a': range(500001)})")
+      expect([frame?.data, frame?.extra[CUT]]).toEqual([undefined, { data: 500_001 }])
+      const [figure] = yield* results(
+        agent,
+        "import matplotlib.pyplot as plt; plt.plot(range(200001)); None"
+      )
+      expect([isPng(figure), figure?.chart, figure?.extra[CUT]]).toEqual([true, undefined, { chart: 200_001 }])
+    }), 60_000)
+})
+
+describe("values of libraries", () => {
+  it.scoped("of numpy and PIL are shown as what they are", () =>
+    Effect.gen(function*() {
+      const agent = yield* startContext("python")
+      const [scalar] = yield* results(agent, "import numpy as np; np.float64(1.5)")
+      expect(scalar?.json).toBe(1.5)
+      expect((yield* results(agent, "np.int64(2) ** 40"))[0]?.json).toBe(2 ** 40)
+      expect((yield* results(agent, "np.bool_(True)"))[0]?.json).toBe(true)
+      expect((yield* results(agent, "np.float64('nan')"))[0]?.json).toBeUndefined()
+      const [image] = yield* results(agent, "from PIL import Image; Image.new('RGB', (2, 2), 'red')")
+      expect(isPng(image)).toBe(true)
+      expect(image?.text).toContain("PIL.Image")
+    }), 60_000)
+
+  // polars is no package of Debian: a stand-in with the parts of its API that are used (`shape`, `to_dict`).
+  it.scoped("of polars come with their columns as data", () =>
+    Effect.gen(function*() {
+      const agent = yield* startContext("python")
+      const [frame] = yield* results(
+        agent,
+        [
+          "import sys, types, datetime",
+          "polars = types.ModuleType('polars')",
+          "class DataFrame:",
+          "  def __init__(self, columns): self.columns_, self.shape = columns, (len(list(columns.values())[0]), len(columns))",
+          "  def to_dict(self, as_series=True): assert not as_series; return self.columns_",
+          "  def _repr_html_(self): return '<table>'",
+          "polars.DataFrame = DataFrame; sys.modules['polars'] = polars",
+          "DataFrame({'n': [1, None], 'd': [datetime.date(2024, 1, 2), None]})"
+        ].join("\n")
+      )
+      expect(frame).toMatchObject({ html: "<table>", data: { n: [1, null], d: ["2024-01-02", null] } })
+    }))
 })

@@ -3,6 +3,8 @@ import * as Schema from "effect/Schema"
 import { Result } from "../../src/Result.js"
 import { Kernel } from "./support/javascriptKernel.js"
 
+const CUT = "application/vnd.sandbox-sdk.cut+json"
+
 describe("display", () => {
   let kernel: Kernel
   beforeAll(() => {
@@ -24,7 +26,11 @@ describe("display", () => {
       { isMainResult: true, text: "[ { a: 1, b: [ null, 'x' ] } ]", json: [{ a: 1, b: [null, "x"] }], extra: {} }
     ])
     expect(await shown("new Map([[1, 2]])")).toEqual([{ isMainResult: true, text: "Map(1) { 1 => 2 }", extra: {} }])
-    expect((await shown("({ x: 'y'.repeat(2 ** 20) })"))[0]).not.toHaveProperty("json")
+    const [long] = await shown("({ x: 'y'.repeat(2 ** 20) })")
+    expect(long).not.toHaveProperty("json")
+    // Of a long string inspect shows a part.
+    expect(long?.["extra"]).toEqual({ [CUT]: { json: String(long?.["text"]).length } })
+    expect((await shown("new Array(2 ** 21).fill(0)"))[0]?.["extra"]).toHaveProperty([CUT, "json"])
   })
 
   it("shows values on the way, in order with the output", async () => {
@@ -48,6 +54,8 @@ describe("display", () => {
     ["display.markdown`# ${'t'}`", { markdown: "# t" }],
     ["display.latex`\\frac{1}{2}`", { latex: "\\frac{1}{2}" }],
     ["display.json({ a: [1] })", { json: { a: [1] } }],
+    ["display.javascript`f('\\n')`", { javascript: "f('\\n')" }],
+    ["display.data({ a: [1, null] })", { data: { a: [1, null] } }],
     ["display.png(Buffer.from([1, 2, 3]))", { png: "AQID" }],
     ["display.png(new Uint8Array([1, 2, 3]))", { png: "AQID" }],
     ["display.png('AQID')", { png: "AQID" }],
@@ -89,8 +97,15 @@ describe("display", () => {
     )
     expect(String(long?.["text"]).length).toBeLessThan(8 * 1024 * 1024 + 100)
     expect(long?.["text"]).toMatch(/1048576 more characters were cut$/)
-    const [huge] = await shown("display.html('x'.repeat(30e6))")
-    expect(huge?.["text"]).toContain("too large")
+    expect(long?.["extra"]).toEqual({ [CUT]: { text: 9 * 1024 * 1024 } })
+    const [huge] = await shown("display.bundle({ 'text/html': 'x'.repeat(30e6), 'text/markdown': 'm' })")
+    expect(huge).toEqual({ isMainResult: false, markdown: "m", extra: { [CUT]: { html: 30e6 } } })
+    // Each within its bounds, and more than the engine takes together.
+    const [wide] = await shown(
+      "display.bundle(Object.fromEntries(['html', 'markdown', 'latex'].map((name) => ['text/' + name, name[0].repeat(8e6)])))"
+    )
+    expect(wide?.["extra"]).toEqual({ [CUT]: { markdown: 8e6 } })
+    expect(wide).toHaveProperty("latex")
   })
 
   it("shows nothing of a run that is over", async () => {

@@ -48,7 +48,11 @@ export const run = async (
   const folder = await mkdtemp(Path.join(tmpdir(), "sandbox-sdk-program-"))
   // The users of sandboxes have to pass through.
   await chmod(folder, 0o711)
-  const child = spawn(command, args, { cwd: root, env: { ...process.env, TMPDIR: folder, NO_COLOR: "1" } })
+  const child = spawn(command, args, {
+    cwd: root,
+    // Where an example draws, it draws there.
+    env: { ...process.env, TMPDIR: folder, NO_COLOR: "1", CHART: Path.join(folder, "chart.png") }
+  })
   try {
     const pieces: Array<string> = []
     let stdout = ""

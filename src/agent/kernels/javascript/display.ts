@@ -2,8 +2,8 @@
  * The global `display`: shows values while code runs.
  *
  * `display(value, …)` shows each value as the last expression of a run is shown. `display.html`, `display.svg`,
- * `display.markdown`, `display.latex` take a text or are tags of a template (`latex` keeps backslashes); `display.json`
- * takes plain data;
+ * `display.markdown`, `display.latex`, `display.javascript` take a text or are tags of a template (the last two keep
+ * backslashes); `display.json` takes plain data, `display.data` a table by column (`{ name: [values] }`);
  * `display.png`, `display.jpeg` and `display.pdf` take bytes or base64; `display.bundle` takes representations by media
  * type.
  *
@@ -83,6 +83,8 @@ export const makeDisplay = ({ emit, hold }: DisplayOptions): object => {
     png: binary("image/png"),
     jpeg: binary("image/jpeg"),
     pdf: binary("application/pdf"),
+    javascript: text("application/javascript", true),
+    data: (columns: unknown): void => bundle({ "application/vnd.sandbox-sdk.data+json": columns }),
     bundle
   })
 }

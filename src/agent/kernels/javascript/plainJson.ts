@@ -13,9 +13,10 @@ const { ownKeys } = Reflect
 const { isProxy } = types
 
 /**
- * A copy of plain objects and arrays of modest size; `undefined` for anything else. Runs no code of the value.
+ * A copy of plain objects and arrays of modest size; none of anything else. `isTooLong` says that it would be one, but for
+ * its size. Runs no code of the value.
  */
-export const plainJson = (value: unknown): object | undefined => {
+export const plainJson = (value: unknown): { readonly json?: object; readonly isTooLong: boolean } => {
   let budget = LONGEST
   const ancestors: Array<object> = []
   const no = Symbol("not plain")
@@ -47,7 +48,11 @@ export const plainJson = (value: unknown): object | undefined => {
     return copied
   }
   const copyArray = (value: ReadonlyArray<unknown>): unknown => {
-    if (getPrototypeOf(value) !== Array.prototype || value.length > budget) {
+    if (getPrototypeOf(value) !== Array.prototype) {
+      return no
+    }
+    if (value.length > budget) {
+      budget = -1
       return no
     }
     const items: Array<unknown> = []
@@ -89,8 +94,10 @@ export const plainJson = (value: unknown): object | undefined => {
       : no
   }
   if (typeof value !== "object" || value === null) {
-    return undefined
+    return { isTooLong: false }
   }
   const copied = copyObject(value)
-  return typeof copied === "object" && copied !== null && budget >= 0 ? copied : undefined
+  return typeof copied === "object" && copied !== null && budget >= 0
+    ? { json: copied, isTooLong: false }
+    : { isTooLong: budget < 0 }
 }

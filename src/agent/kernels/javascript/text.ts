@@ -1,5 +1,5 @@
-/** Longest text of a value or an error, in UTF-16 units. */
-const LONGEST = 8 * 1024 * 1024
+/** Longest text of a value or an error, and any other representation, in UTF-16 units. */
+export const LONGEST = 8 * 1024 * 1024
 
 /**
  * Cuts a text that is too long, and says so.
