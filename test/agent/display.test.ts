@@ -257,7 +257,9 @@ describe("figures", () => {
       const line = (label: string, points: ReadonlyArray<ReadonlyArray<number | string>>) => ({ label, points })
 
       // Bars of a stack begin where the ones below end; lying ones say so.
-      expect(yield* chart("plt.barh(['a'], [1], label='x'); plt.barh(['a'], [3], left=[1], label='y'); plt.xscale('log')"))
+      expect(
+        yield* chart("plt.barh(['a'], [1], label='x'); plt.barh(['a'], [3], left=[1], label='y'); plt.xscale('log')")
+      )
         .toEqual({
           type: "bar",
           orientation: "horizontal",
@@ -302,7 +304,9 @@ describe("figures", () => {
         yTicks: [1, 1000]
       })
       // What is none of the types is called unknown, and nothing is made up.
-      for (const code of ["plt.contourf([[1, 2], [3, 4]])", "plt.axes(projection='3d').plot([1], [2], [3])", "plt.axes()"]) {
+      for (
+        const code of ["plt.contourf([[1, 2], [3, 4]])", "plt.axes(projection='3d').plot([1], [2], [3])", "plt.axes()"]
+      ) {
         expect([code, yield* chart(code)]).toEqual([code, { type: "unknown", elements: [] }])
       }
       expect(yield* chart("plt.figure()")).toBeUndefined()
