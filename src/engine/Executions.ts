@@ -133,7 +133,6 @@ export const make = Effect.fn("Executions.make")(function*(
   options: ExecutionsOptions
 ): Effect.fn.Return<Executions, never, Scope.Scope> {
   const clock = yield* Effect.clock
-  const engine = yield* Effect.scope
   const store = makeExecutionStore()
   /** Those that run and of which something has to be looked at some time. */
   const watched = new Set<Entry>()
@@ -152,10 +151,18 @@ export const make = Effect.fn("Executions.make")(function*(
     return since === undefined ? Infinity : since + holdMs(entry)
   }
 
+  /** Begins to stop it. Interrupting its fiber is the one way in which an execution is stopped. */
+  const interrupt = (entry: Entry, why: SandboxError): void => {
+    if (!hasEnded(entry)) {
+      entry.why ??= why
+      entry.fiber?.unsafeInterruptAsFork(FiberId.none)
+    }
+  }
+
   const stop = (entry: Entry, why: SandboxError): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (!hasEnded(entry)) entry.why ??= why
-      return entry.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(entry.fiber))
+      interrupt(entry, why)
+      return waitFor(entry)
     })
 
   const unread = (entry: Entry) =>
@@ -173,19 +180,17 @@ export const make = Effect.fn("Executions.make")(function*(
   }
 
   const expire = (at: number): Effect.Effect<void> =>
-    Effect.suspend(() => {
+    Effect.sync(() => {
       store.forgetUntil(at - options.retentionMs)
-      const stops: Array<Effect.Effect<unknown>> = []
       for (const entry of watched) {
         if (holdEnds(entry) <= at) entry.events.log.release(at - holdMs(entry))
         if (graceEnds(entry) <= at) {
           watched.delete(entry)
-          stops.push(Effect.forkIn(stop(entry, unread(entry)), engine))
+          interrupt(entry, unread(entry))
         } else if (graceEnds(entry) === Infinity && holdEnds(entry) === Infinity) {
           watched.delete(entry)
         }
       }
-      return Effect.all(stops, { discard: true })
     })
 
   const soonest = yield* Expiry.make(next, expire)
@@ -281,10 +286,7 @@ export const make = Effect.fn("Executions.make")(function*(
             entry.contextId = context?.contextId
             entry.language = context?.language
           },
-          stop: (error) => {
-            if (!hasEnded(entry)) entry.why ??= error
-            entry.fiber?.unsafeInterruptAsFork(FiberId.none)
-          }
+          stop: (error) => interrupt(entry, error)
         }
         const reader = log.open(-1, about.hold)
         store.add(entry)
@@ -371,24 +373,15 @@ export const make = Effect.fn("Executions.make")(function*(
           { discard: true }
         )
       ),
-    stopBatches: Effect.suspend(() =>
-      Effect.forEach(
-        store.running().filter(({ events }) => events._tag === "Batch"),
-        (entry) =>
-          Effect.forkIn(
-            stop(
-              entry,
-              new SandboxError({
-                code: "terminated",
-                message: "The batch was stopped because the engine ended.",
-                sandboxId: entry.about.sandboxId
-              })
-            ),
-            engine
-          ),
-        { discard: true }
-      )
-    )
+    stopBatches: Effect.sync(() => {
+      for (const entry of store.running()) {
+        if (entry.events._tag === "Batch") {
+          const { sandboxId } = entry.about
+          const message = "The batch was stopped because the engine ended."
+          interrupt(entry, new SandboxError({ code: "terminated", message, sandboxId }))
+        }
+      }
+    })
   }
 })
 

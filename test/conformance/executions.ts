@@ -245,7 +245,12 @@ export const executions: Part = (it) => {
         sandbox.runCodeStream("print('up')\nimport time\ntime.sleep(60)", { detached: true })
       )
       const second = yield* Effect.fork(Stream.runDrain(sandbox.attach(id)))
+      const queued = yield* Effect.fork(sandbox.runCode("1"))
+      yield* eventually(
+        Effect.map(sandbox.listExecutions(), (all) => all.some(({ status }) => status === "queued"))
+      )
       yield* sandbox.stopSandbox()
+      yield* failsWith(Fiber.join(queued), gone)
       yield* failsWith(Fiber.join(fiber), gone)
       yield* failsWith(Fiber.join(second), gone)
       expect(yield* sandbox.getExecution(id)).toMatchObject({ status: "failed", error: { code: "terminated" } })

@@ -179,7 +179,12 @@ describe("executions of an engine", () => {
         yield* sandbox.cancelExecution(idOf(head))
         expect(yield* alive).toBe(0)
         yield* leave(sandbox.runTerminalStream(command, { detached: true }))
-        yield* eventually(Effect.map(alive, (count) => count === 2))
+        const job = `import subprocess\nprint('up')\nsubprocess.run(["bash", "-c", "exec -a ${mark} sleep 1000"])`
+        const jobs = ["a", "b"].map((id) => ({ id, code: job }))
+        yield* Stream.runDrain(
+          Stream.takeUntil(sandbox.executeBatchStream(jobs, { detached: true }), ({ _tag }) => _tag === "JobOutput")
+        )
+        yield* eventually(Effect.map(alive, (count) => count === 3))
       })))
       expect(yield* alive).toBe(0)
     }), 60_000)
