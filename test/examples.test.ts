@@ -78,6 +78,9 @@ const expected: Readonly<Record<string, Expected>> = {
       /^sandbox_executions_total\{.*outcome="success".*\} 1$/
     ]
   },
+  "processes.ts": {
+    lines: ["runs: sorter", "sorted: 1 9 10", "all of it stands still: paused", "the terminal: 43 132"]
+  },
   "promise.ts": {
     lines: [
       "status: ready",

@@ -48,11 +48,16 @@ export const command = Command.make(
           }),
         onSome: (id) => Target.attach(service, id)
       })
+      const isTyped = process.stdin.isTTY
+      if (isTyped && Output.isTerminal("stdout") && language === "bash") {
+        const { terminal } = yield* Effect.promise(() => import("./shell/Terminal.js"))
+        yield* Output.line("stderr", `Sandbox ${sandbox.id}, ${language}. Ctrl-D leaves.`)
+        return yield* new Exited({ status: yield* terminal(sandbox) })
+      }
       const context = yield* Effect.acquireRelease(
         sandbox.createCodeContext({ language }),
         ({ id }) => Effect.ignore(sandbox.deleteCodeContext(id))
       )
-      const isTyped = process.stdin.isTTY
       if (!isTyped && language !== "bash") {
         // As the interpreters themselves do with a pipe: all of it is one program.
         const code = new TextDecoder().decode(yield* Input.all)
@@ -69,7 +74,7 @@ export const command = Command.make(
       return yield* new Exited({ status: yield* session(sandbox, context, lines) })
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription(
-  "Run commands in a sandbox line by line: bash, or the prompt of another language; also from a pipe"
+  "A shell in a sandbox, in a terminal of its own, or the prompt of another language; from a pipe, line by line"
 ))
 
 /** The longest limit there is. */

@@ -71,7 +71,7 @@ pwd`
 })
 
 describe("on a terminal", () => {
-  it("interrupts the command and not the shell, asks for the rest of a command, and shows where it is", async () => {
+  it("is a terminal: keys edit, interrupt and end, programs are told its size, and nothing is left", async () => {
     const { shown, status, stderr } = await onTerminal(cli, ["shell"], [
       ["sandbox:~$ ", "here=kept; echo beg''un; sleep 1000.4714\r"],
       ["begun", "\u0003"],
@@ -79,13 +79,18 @@ describe("on a terminal", () => {
       ["kept 130", ""],
       ["sandbox:/tmp$ ", "for i in 1 2\r"],
       ["> ", "do printf \"<$i>\"; done\r"],
-      ["<1><2>\r\n", ""],
+      ["<1><2>", ""],
+      ["sandbox:/tmp$ ", "stty size\r"],
+      ["24 80", ""],
       ["sandbox:/tmp$ ", "never run\u0003"],
       ["^C", ""],
+      ["sandbox:/tmp$ ", "ecXX\u007f\u007fho edi''ted; test -t 1 && tty\r"],
+      ["edited", ""],
+      ["/dev/pts/", ""],
       ["sandbox:/tmp$ ", "exit 9\r"]
     ])
     assert.strictEqual(stderr, "")
-    assert.strictEqual(status, 9)
+    assert.strictEqual(status, 9, shown)
     assert.notInclude(shown, "not found")
     assert.isFalse(isRunning("1000.4714"))
   })
