@@ -33,7 +33,7 @@ type Response = HttpServerResponse.HttpServerResponse
 
 /** Fields of answers that a web page may read. */
 const EXPOSED = "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, idempotent-replayed, " +
-  `${Headers.IDEMPOTENCY}, ${Headers.HEARTBEAT}`
+  `${Headers.IDEMPOTENCY}, ${Headers.HEARTBEAT}, ${Headers.FILE_SIZE}`
 
 const originHeaders = (request: Request, { cors }: Complete): Readonly<Record<string, string>> | undefined => {
   const origin = request.headers["origin"]

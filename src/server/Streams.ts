@@ -142,8 +142,8 @@ export const batchEvents = {
   isLast: ({ _tag }: BatchEvent): boolean => _tag === "BatchEnded"
 }
 
-/** How long an answer goes on that is a part of a stream, in milliseconds. */
-const SEGMENT_MS = 30_000
+/** For how many signs of life an answer goes on that is a part of a stream. */
+const SEGMENT_BEATS = 6
 
 /** One that has this much ends at the first pause: what it has sent may be all that is kept until it has arrived. */
 const WORTHWHILE_BYTES = 256 * 1024
@@ -163,10 +163,11 @@ const isOver = <A>(
 const encodeRecords = <A>(
   pull: Pulled<A>,
   { after = -1, encode, format, id, isLast = () => false, segment }: RecordOptions<A>,
-  clock: Clock.Clock
+  clock: Clock.Clock,
+  heartbeatMs: number
 ): Stream.Stream<Uint8Array, RequestError> => {
   const frame = frames[format]
-  const end = clock.unsafeCurrentTimeMillis() + SEGMENT_MS
+  const end = clock.unsafeCurrentTimeMillis() + SEGMENT_BEATS * heartbeatMs
   let last = after
   let size = 0
   let isComplete = false
@@ -275,7 +276,7 @@ export const records = <A>(
     yield* Effect.forkScoped(showLife(response, { format, segment }, heartbeatMs))
     const body = Stream.fromEffect(Effect.sync(() => response.flushHeaders())).pipe(
       Stream.drain,
-      Stream.concat(encodeRecords(pull, options, yield* Effect.clock)),
+      Stream.concat(encodeRecords(pull, options, yield* Effect.clock, heartbeatMs)),
       Stream.catchAllCause((cause) =>
         Cause.isInterruptedOnly(cause)
           ? Stream.failCause(cause)
