@@ -13,6 +13,7 @@ import { Ports } from "./api/Ports.js"
 import { Processes } from "./api/Processes.js"
 import { Sandboxes } from "./api/Sandboxes.js"
 import { Service } from "./api/Service.js"
+import { Snapshots } from "./api/Snapshots.js"
 import { ApiError, statusDescriptions } from "./api/Status.js"
 import { recordSchemas } from "./api/Streams.js"
 import { Templates } from "./api/Templates.js"
@@ -69,6 +70,7 @@ export class Api extends HttpApi.make("sandbox-sdk")
   .add(Contexts)
   .add(Ports)
   .add(Templates)
+  .add(Snapshots)
   .add(Service)
   .addError(ApiError)
   .annotate(HttpApi.AdditionalSchemas, [...recordSchemas])

@@ -64,6 +64,7 @@ export type SandboxSDKErrorCode = typeof SandboxSDKErrorCode.Type
  * - `template_unavailable`, `language_unavailable`: the machine has no interpreter for it.
  * - `build_failed`: what a template installs could not be installed; the message has the end of the log.
  *   `build_not_found`: the template has nothing to build.
+ * - `snapshot_not_found`: no such snapshot. `snapshot_failed`: the files of a sandbox could not be copied.
  * - `isolation_unavailable`: this host cannot give a guarantee that was asked for.
  * - `start_failed`: the sandbox did not come up.
  * - `stdin_closed`: the process has no standard input, or does not read it any more.
@@ -100,6 +101,8 @@ export const SandboxErrorCode = Schema.Literal(
   "language_unavailable",
   "build_failed",
   "build_not_found",
+  "snapshot_not_found",
+  "snapshot_failed",
   "isolation_unavailable",
   "start_failed",
   "stdin_closed",

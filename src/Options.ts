@@ -61,7 +61,9 @@ export type Metadata = typeof Metadata.Type
 
 /**
  * What to make. `templateId` is the id of a template (`python-3.11`) or a bare language (`python`), the newest version
- * then. `initialEnvVars` are set for everything that runs in the sandbox. `resources` and `network` say what it may use;
+ * then. `fromSnapshot`, in its place, is the id of a snapshot: its files are there then, and everything that the sandbox
+ * was made with holds again, but for what is said anew (environment variables and labels each by its name).
+ * `initialEnvVars` are set for everything that runs in the sandbox. `resources` and `network` say what it may use;
  * by default it has no network. `autoStart` (true by default) starts it now, and again whenever an operation finds it
  * stopped; without, only `startSandbox` does. `expiryTime` is how long it may exist, in milliseconds, before it is
  * deleted by itself.
@@ -69,7 +71,10 @@ export type Metadata = typeof Metadata.Type
  * @category models
  */
 export const CreateSandboxOptions = Schema.Struct({
-  templateId: Schema.NonEmptyString.annotations({ description: "the id of a template, such as \"python\"" }),
+  templateId: Schema.optional(
+    Schema.NonEmptyString.annotations({ description: "the id of a template, such as \"python\"" })
+  ),
+  fromSnapshot: Schema.optional(Schema.NonEmptyString.annotations({ description: "the id of a snapshot" })),
   name: Schema.optional(
     Schema.String.pipe(Schema.maxLength(256, { description: "a string of at most 256 characters" }))
   ),
@@ -436,3 +441,48 @@ export const StreamTemplateBuildOptions = Schema.Struct({
  * @category models
  */
 export type StreamTemplateBuildOptions = typeof StreamTemplateBuildOptions.Type
+
+/**
+ * What to call a snapshot.
+ *
+ * @category models
+ */
+export const SnapshotSandboxOptions = Schema.Struct({
+  name: Schema.optional(
+    Schema.String.pipe(Schema.maxLength(256, { description: "a string of at most 256 characters" }))
+  )
+})
+
+/**
+ * @category models
+ */
+export type SnapshotSandboxOptions = typeof SnapshotSandboxOptions.Type
+
+/**
+ * Which snapshots: those of this sandbox, those with this name.
+ *
+ * @category models
+ */
+export const ListSnapshotsOptions = Schema.Struct({
+  sandboxId: Schema.optional(Schema.NonEmptyString),
+  name: Schema.optional(Schema.String)
+})
+
+/**
+ * @category models
+ */
+export type ListSnapshotsOptions = typeof ListSnapshotsOptions.Type
+
+/**
+ * How many copies of a sandbox to make: 1 by default.
+ *
+ * @category models
+ */
+export const ForkSandboxOptions = Schema.Struct({
+  count: Schema.optional(Schema.Int.pipe(Schema.between(1, 100, { description: "a whole number from 1 to 100" })))
+})
+
+/**
+ * @category models
+ */
+export type ForkSandboxOptions = typeof ForkSandboxOptions.Type

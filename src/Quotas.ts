@@ -44,12 +44,13 @@ export interface Service {
   /** Counts an execution until the scope closes. Fails with `RateLimitError` when there are too many. */
   readonly execution: (user: string) => Effect.Effect<void, RateLimitError, Scope.Scope>
   /**
-   * Makes a sandbox, if there is room for one more. `owned` says how many the user has; those that are being made are
+   * Makes a sandbox, or `more` of them, if there is room. `owned` says how many the user has; those that are being made are
    * counted besides, so that many requests at once do not make too many. Fails with `RateLimitError`.
    */
   readonly createSandbox: <E1, R1>(
     user: string,
-    owned: Effect.Effect<number, E1, R1>
+    owned: Effect.Effect<number, E1, R1>,
+    more?: number
   ) => <A, E, R>(create: Effect.Effect<A, E, R>) => Effect.Effect<A, E | E1 | RateLimitError, R | R1>
   /**
    * Checks that `more` bytes may be stored; `used` says how many there are. Fails with `SandboxError` `quota_exceeded`.
@@ -107,13 +108,14 @@ const tooMany = (limit: number, what: string, hint: string): RateLimitError =>
   })
 
 /**
- * Waits until it is certain whether there is room for one more, and reserves it. Only what `restore` goes around can be
+ * Waits until it is certain whether there is room for so many more, and reserves it. Only what `restore` goes around can be
  * interrupted: a reservation that nobody knows of would stay for ever.
  */
 const reserve = <E, R>(
   account: Account,
   limit: number,
   owned: Effect.Effect<number, E, R>,
+  more: number,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function*() {
@@ -122,21 +124,21 @@ const reserve = <E, R>(
       // First this, then how many there are: one that gets ready in between counts twice, not never.
       const { pending, settled } = account
       const count = yield* restore(owned)
-      if (count >= limit) {
+      if (count + more > limit) {
         return yield* tooMany(limit, "sandboxes", "delete one that is no longer needed, and try again")
       }
-      if (count + pending < limit) {
-        account.pending += 1
+      if (count + pending + more <= limit) {
+        account.pending += more
         return
       }
       yield* restore(Deferred.await(settled))
     }
   })
 
-const release = (account: Account): Effect.Effect<void> =>
+const release = (account: Account, more: number): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { settled } = account
-    account.pending -= 1
+    account.pending -= more
     account.settled = yield* Deferred.make<void>()
     yield* Deferred.succeed(settled, undefined)
   })
@@ -182,13 +184,13 @@ export const make = (limits: QuotaLimits | ((user: string) => QuotaLimits)): Ser
         return yield* tooMany(limits.concurrentExecutions, "executions at a time", "try again when one has ended")
       }
     }),
-    createSandbox: (user, owned) => (create) =>
+    createSandbox: (user, owned, more = 1) => (create) =>
       Effect.flatMap(accountOf(user), (account) => {
         const limit = account.limits.sandboxes
         return limit === undefined ? create : Effect.uninterruptibleMask((restore) =>
           Effect.zipRight(
-            Effect.scoped(reserve(account, limit, owned, restore)),
-            Effect.ensuring(restore(create), release(account))
+            Effect.scoped(reserve(account, limit, owned, more, restore)),
+            Effect.ensuring(restore(create), release(account, more))
           )
         )
       }),

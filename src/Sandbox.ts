@@ -6,9 +6,10 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ExecutionError, RequestError } from "./Errors.js"
-import type { CreateSandboxOptions, RunCodeOptions, WriteFileOptions } from "./Options.js"
+import type { CreateSandboxOptions, RunCodeOptions, SnapshotSandboxOptions, WriteFileOptions } from "./Options.js"
 import type { SandboxInfo } from "./SandboxInfo.js"
 import { SandboxSDK, type Service } from "./SandboxSDK.js"
+import type { Snapshot } from "./Snapshot.js"
 
 /** The operations that are not about one sandbox. */
 type Others =
@@ -17,6 +18,10 @@ type Others =
   | "getTemplates"
   | "getTemplate"
   | "createTemplate"
+  | "listSnapshots"
+  | "deleteSnapshot"
+  | "snapshotSandbox"
+  | "forkSandbox"
   | "getTemplateBuilds"
   | "streamTemplateBuild"
   | "deleteTemplate"
@@ -39,6 +44,13 @@ type OfExecution =
 
 /** The operations with type parameters, which {@link Bound} would lose. */
 interface Generic {
+  /** Keeps its files as they are at one moment, and what it was made with; see `snapshotSandbox` of the service. */
+  readonly snapshot: (options?: SnapshotSandboxOptions) => Effect.Effect<Snapshot, RequestError>
+  /**
+   * Makes sandboxes, one by default, with the files that it has at one moment; see `forkSandbox` of the service. They are
+   * deleted when the scope closes.
+   */
+  readonly fork: (count?: number) => Effect.Effect<ReadonlyArray<Sandbox>, RequestError, Scope.Scope>
   /** Runs code and decodes its main result, as JSON, through a schema. */
   readonly runCodeAs: <A, I>(
     code: string,
@@ -75,6 +87,8 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
   return {
     id: info.id,
     info,
+    snapshot: bind(service.snapshotSandbox),
+    fork: (count) => forkOf(service, info.id, count),
     getSandbox: bind(service.getSandbox),
     getSandboxStatus: bind(service.getSandboxStatus),
     startSandbox: bind(service.startSandbox),
@@ -123,17 +137,31 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
   }
 }
 
+const remove = (service: Service, { id }: SandboxInfo): Effect.Effect<void> =>
+  Effect.catchAllCause(
+    service.deleteSandbox(id),
+    (cause) => Effect.logDebug(`Sandbox ${id} could not be deleted.`, cause)
+  )
+
+const forkOf = Effect.fnUntraced(function*(
+  service: Service,
+  id: string,
+  count?: number
+): Effect.fn.Return<ReadonlyArray<Sandbox>, RequestError, Scope.Scope> {
+  const forks = yield* Effect.acquireRelease(
+    service.forkSandbox(id, count),
+    (forks) => Effect.forEach(forks, (fork) => remove(service, fork), { discard: true })
+  )
+  return forks.map((fork) => handle(service, fork))
+})
+
 const make = Effect.fn("Sandbox.make")(function*(
   options: CreateSandboxOptions
 ): Effect.fn.Return<Sandbox, RequestError, SandboxSDK | Scope.Scope> {
   const service = yield* SandboxSDK
   const { sandbox } = yield* Effect.acquireRelease(
     service.createSandbox(options),
-    ({ sandbox }) =>
-      Effect.catchAllCause(
-        service.deleteSandbox(sandbox.id),
-        (cause) => Effect.logDebug(`Sandbox ${sandbox.id} could not be deleted.`, cause)
-      )
+    ({ sandbox }) => remove(service, sandbox)
   )
   return handle(service, sandbox)
 })

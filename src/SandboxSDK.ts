@@ -22,12 +22,14 @@ import type {
   CreateTemplateOptions,
   ExecuteBatchOptions,
   ListSandboxesOptions,
+  ListSnapshotsOptions,
   MakeDirectoryOptions,
   ReadFileOptions,
   RunCodeOptions,
   RunCodeStreamOptions,
   RunTerminalOptions,
   RunTerminalStreamOptions,
+  SnapshotSandboxOptions,
   StartProcessOptions,
   StreamTemplateBuildOptions,
   WatchFilesOptions,
@@ -38,6 +40,7 @@ import type { ProcessInfo, Signal, TerminalSize } from "./Process.js"
 import * as Remote from "./remote/Remote.js"
 import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
+import type { Snapshot } from "./Snapshot.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
 import type { BuildEvent, TemplateBuild } from "./TemplateBuild.js"
 import type { UsageData } from "./Usage.js"
@@ -60,14 +63,32 @@ export interface CreatedSandbox {
  */
 export interface Service {
   /**
-   * Makes a sandbox from a template. It can run code when this succeeds.
+   * Makes a sandbox from a template, or from a snapshot. It can run code when this succeeds.
    *
-   * Fails with `SandboxError` `template_not_found` (no such template), `template_unavailable` (its interpreter is not
+   * Fails with `SandboxError` `template_not_found` (no such template), `snapshot_not_found`, `template_unavailable` (its interpreter is not
    * on the machine), `build_failed` (what it installs could not be installed; a build that is under way is waited for),
    * `isolation_unavailable` (the host cannot isolate; the message says what to install) and
    * `start_failed`, and with `SandboxSDKError` `invalid_argument` for a malformed option.
    */
   readonly createSandbox: (options: CreateSandboxOptions) => Effect.Effect<CreatedSandbox, RequestError>
+  /**
+   * Keeps the files of a sandbox as they are at one moment, and what it was made with. If it is up, all its processes are
+   * stopped for as long as that takes, and go on after. What they have in memory, and files in `/tmp`, are not kept.
+   *
+   * Fails with `SandboxError` `not_found`, `disk_full` and `snapshot_failed`.
+   */
+  readonly snapshotSandbox: (id: string, options?: SnapshotSandboxOptions) => Effect.Effect<Snapshot, RequestError>
+  /** The snapshots of this caller, oldest first. */
+  readonly listSnapshots: (options?: ListSnapshotsOptions) => Effect.Effect<ReadonlyArray<Snapshot>, RequestError>
+  /** Removes a snapshot; sandboxes that were made from it stay. Removing one that is gone succeeds too. */
+  readonly deleteSnapshot: (id: string) => Effect.Effect<void, RequestError>
+  /**
+   * Makes `count` sandboxes (1 by default, at most 100) with the files that a sandbox has at one moment, and everything that
+   * it was made with. All of them are there when this succeeds, and none of them when it fails.
+   *
+   * Fails as `snapshotSandbox` and `createSandbox` do.
+   */
+  readonly forkSandbox: (id: string, count?: number) => Effect.Effect<ReadonlyArray<SandboxInfo>, RequestError>
   /** The sandbox as it is now. Fails with `SandboxError` `not_found`. */
   readonly getSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
   /** Only its status. Fails with `SandboxError` `not_found`. */

@@ -75,8 +75,10 @@ export {
   CreateTemplateOptions,
   EnvVars,
   ExecuteBatchOptions,
+  ForkSandboxOptions,
   HostAndPort,
   ListSandboxesOptions,
+  ListSnapshotsOptions,
   MakeDirectoryOptions,
   Metadata,
   Millis,
@@ -90,6 +92,7 @@ export {
   RunCodeStreamOptions,
   type RunTerminalOptions,
   RunTerminalStreamOptions,
+  SnapshotSandboxOptions,
   StartProcessOptions,
   StreamTemplateBuildOptions,
   WatchFilesOptions,
@@ -106,6 +109,7 @@ export { Sandbox } from "./Sandbox.js"
 export { LogLevel, SandboxConfig, type SandboxConfigOptions, type SandboxSettings } from "./SandboxConfig.js"
 export { SandboxInfo, SandboxStatus, StartCommandInfo } from "./SandboxInfo.js"
 export { type CreatedSandbox, SandboxSDK, type Service } from "./SandboxSDK.js"
+export { Snapshot } from "./Snapshot.js"
 export { SandboxTemplate, TemplateConfig, TemplateLanguage, TemplatePage } from "./Template.js"
 export {
   BuildEnded,

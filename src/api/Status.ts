@@ -46,6 +46,8 @@ export const sandboxErrorStatus = {
   language_unavailable: 422,
   build_failed: 422,
   build_not_found: 404,
+  snapshot_not_found: 404,
+  snapshot_failed: 503,
   isolation_unavailable: 501,
   start_failed: 503,
   stdin_closed: 409,

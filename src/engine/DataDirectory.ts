@@ -31,6 +31,8 @@ export interface DataDirectory {
   readonly templates: string
   /** Holds a folder for each build of a template, with what it has installed. */
   readonly builds: string
+  /** Holds a folder for each snapshot. */
+  readonly snapshots: string
 }
 
 /**
@@ -128,10 +130,12 @@ export const make = Effect.fn("DataDirectory.make")(function*(
   const sandboxes = Path.join(root, "sandboxes")
   const templates = Path.join(root, "templates")
   const builds = Path.join(root, "builds")
+  const snapshots = Path.join(root, "snapshots")
   yield* makePassage(root)
   yield* makePassage(sandboxes)
   yield* makePassage(templates)
   yield* makePassage(builds)
+  yield* makePassage(snapshots)
   yield* Effect.tryPromise({
     try: async () => {
       await Fs.rm(agent, { recursive: true, force: true })
@@ -144,5 +148,5 @@ export const make = Effect.fn("DataDirectory.make")(function*(
     },
     catch: hostFailure("write to", agent)
   })
-  return { persistent: path !== undefined, root, agent, sandboxes, templates, builds }
+  return { persistent: path !== undefined, root, agent, sandboxes, templates, builds, snapshots }
 })

@@ -27,10 +27,12 @@ import { portOperations } from "./operations/Ports.js"
 import { processOperations } from "./operations/Processes.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
+import { snapshotOperations } from "./operations/Snapshots.js"
 import { templateOperations } from "./operations/Templates.js"
 import * as Ports from "./Ports.js"
 import * as Processes from "./Processes.js"
 import * as Registry from "./Registry.js"
+import * as Snapshots from "./Snapshots.js"
 import { Sockets } from "./Sockets.js"
 import * as Templates from "./Templates.js"
 import { makeTemplateStore } from "./TemplateStore.js"
@@ -89,6 +91,7 @@ export const make = Effect.fn("Engine.make")(function*(
     launch,
     network: options.buildNetwork ?? PACKAGE_REGISTRIES
   })
+  const snapshots = yield* Snapshots.make(directory.snapshots, builds)
   const registry = yield* Registry.make({ directory, executions, meter, launch, builds, removed: ports.forget })
   yield* Effect.addFinalizer(() => executions.stopBatches)
   const templates = yield* Templates.make(
@@ -104,6 +107,7 @@ export const make = Effect.fn("Engine.make")(function*(
     processes: Processes.make(),
     templates,
     builds,
+    snapshots,
     isolation,
     checkNetwork: (wanted: Network | undefined, enforced: boolean) =>
       Effect.flatMap(sockets.ownAddresses, (own) => check(wanted, { policy, own, enforced }))
@@ -123,7 +127,8 @@ export const make = Effect.fn("Engine.make")(function*(
     ...fileOperations(parts),
     ...contexts,
     ...portOperations({ ...parts, ports }),
-    ...templateOperations(parts)
+    ...templateOperations(parts),
+    ...snapshotOperations(parts)
   }
   return meter.measure(operations)
 })

@@ -24,7 +24,8 @@ const failed = (complaint: string): SandboxError =>
     message: `What the build has installed could not be kept: ${complaint}`
   })
 
-const tool = (command: string, ...args: ReadonlyArray<string>) => Effect.mapError(Mounts.tool(command, args), failed)
+const tool = (command: string, ...args: ReadonlyArray<string>) =>
+  Effect.mapError(Mounts.slowTool(command, args), failed)
 
 /**
  * Makes the folder that the build is to fill, in its open workspace, and owned by the same user.

@@ -129,6 +129,10 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       getTemplateBuilds: one("getTemplateBuilds", operations.getTemplateBuilds),
       streamTemplateBuild: stream("streamTemplateBuild", operations.streamTemplateBuild),
       deleteTemplate: one("deleteTemplate", operations.deleteTemplate),
+      snapshotSandbox: one("snapshotSandbox", operations.snapshotSandbox),
+      listSnapshots: one("listSnapshots", operations.listSnapshots),
+      deleteSnapshot: one("deleteSnapshot", operations.deleteSnapshot),
+      forkSandbox: one("forkSandbox", operations.forkSandbox),
       getUsage: one("getUsage", operations.getUsage),
       getMetrics: Effect.flatMap(recorder, ({ snapshot }) => snapshot)
     })

@@ -24,6 +24,11 @@ export interface Pausing {
    * takes, and is paused again after it.
    */
   readonly awake: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /**
+   * Does something while nothing runs in it, whatever anybody wants of it meanwhile: who would have it go on waits. Fails as
+   * `pause` does.
+   */
+  readonly still: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SandboxError | SandboxSDKError, R>
   /** Tells that there is no sandbox any more. */
   readonly end: () => void
   /** Sleeps for so many milliseconds in which it is not paused; `Infinity` for ever. */
@@ -105,6 +110,19 @@ export const make = (freezing: Freezing): Pausing => {
       return thaw
     })).pipe(Effect.uninterruptible),
     isFrozen: () => frozen,
+    still: (effect) =>
+      turn.withPermits(1)(Effect.suspend(() => {
+        const wasPaused = paused
+        const hold = Effect.suspend(() => {
+          setPaused(true)
+          return frozen ? Effect.void : freeze
+        })
+        const letGo = Effect.suspend(() => {
+          setPaused(wasPaused && paused)
+          return paused && wakers === 0 ? Effect.void : thaw
+        })
+        return Effect.acquireUseRelease(Effect.onError(hold, () => letGo), () => effect, () => letGo)
+      })),
     end: () => {
       frozen = false
       setPaused(false)

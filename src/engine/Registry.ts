@@ -5,9 +5,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as Path from "node:path"
 import type { Files } from "../agent/Files.js"
 import { SandboxError, type SandboxSDKError } from "../Errors.js"
-import { Isolation, ofTemplate } from "../isolation/Isolation.js"
+import { Isolation, ofTemplate, type Service } from "../isolation/Isolation.js"
 import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
@@ -53,11 +54,29 @@ export interface Registry {
   readonly create: (
     userId: string,
     options: CreateSandboxOptions,
-    template: SandboxTemplate
+    template: SandboxTemplate,
+    /** A workspace to copy; it starts empty without. */
+    from?: string
   ) => Effect.Effect<SandboxInfo, SandboxError>
+  /** Copies the files of a sandbox as they are at one moment; `use` is told what it was made with. */
+  readonly copying: <A, E>(
+    userId: string,
+    id: string,
+    use: (
+      record: SandboxRecord,
+      copy: (workspace: string) => Effect.Effect<void, SandboxError | SandboxSDKError>
+    ) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | SandboxError>
+  /** Makes so many sandboxes with the files of one, all of them or none. */
+  readonly fork: (
+    userId: string,
+    id: string,
+    count: number
+  ) => Effect.Effect<ReadonlyArray<SandboxInfo>, SandboxError | SandboxSDKError>
   readonly get: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
   /** Oldest first. */
   readonly list: (userId: string, options: ListSandboxesOptions) => Effect.Effect<ReadonlyArray<SandboxInfo>>
+  /** How many there are, and what their files take. */
   readonly usage: (userId: string) => Effect.Effect<UsageData>
   /** Starts it, unless it is up. */
   readonly start: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
@@ -372,10 +391,14 @@ export const make = Effect.fn("Registry.make")(function*(
 
   // ---- operations ---------------------------------------------------------------------------------------------------
 
-  const requireRoom = (userId: string, { config, id }: SandboxTemplate): Effect.Effect<void, SandboxError> =>
+  const requireRoom = (
+    userId: string,
+    { config, id }: SandboxTemplate,
+    more: number
+  ): Effect.Effect<void, SandboxError> =>
     Effect.suspend(() => {
       const others = entries.of(userId).filter(({ record }) => record.template.id === id)
-      return config.maxInstances !== undefined && others.length >= config.maxInstances
+      return config.maxInstances !== undefined && others.length + more > config.maxInstances
         ? Effect.fail(
           new SandboxError({
             code: "quota_exceeded",
@@ -386,7 +409,14 @@ export const make = Effect.fn("Registry.make")(function*(
         : Effect.void
     })
 
-  const create: Registry["create"] = Effect.fn("Registry.create")(function*(userId, createOptions, template) {
+  /** A sandbox that is new, with its files and its record, and not yet started. Also when this fails it is among `made`. */
+  const make = Effect.fnUntraced(function*<E>(
+    made: Array<Entry>,
+    userId: string,
+    createOptions: CreateSandboxOptions,
+    template: SandboxTemplate,
+    fill: (workspace: string, limits: Resources.Limits) => Effect.Effect<void, E>
+  ) {
     const now = yield* Clock.currentTimeMillis
     const record: SandboxRecord = {
       id: yield* makeId("sbx"),
@@ -398,20 +428,73 @@ export const make = Effect.fn("Registry.make")(function*(
       ...(createOptions.expiryTime === undefined ? {} : { expiresAt: now + createOptions.expiryTime })
     }
     yield* Effect.annotateCurrentSpan({ sandboxId: record.id, templateId: template.id })
-    yield* requireRoom(userId, template)
     yield* hold(template)
     const entry = add(record)
-    return yield* Effect.gen(function*() {
-      const isolation = yield* ofTemplate(machine, template)
-      yield* folders.create(record, (path) => isolation.makeWorkspace(path, entry.limits.diskMb))
-      if (createOptions.autoStart !== false) {
+    made.push(entry)
+    yield* folders.create(record, (path) => fill(path, entry.limits))
+    return entry
+  })
+
+  const begin = (entry: Entry) =>
+    Effect.gen(function*() {
+      if (entry.record.options.autoStart !== false) {
         yield* alone(entry)(bringUp(entry))
       }
       yield* soonest(deadlineOf(entry))
-      const { sandboxCreated } = yield* options.meter.of(userId)
-      yield* sandboxCreated(record.id)
+      const { sandboxCreated } = yield* options.meter.of(entry.record.userId)
+      yield* sandboxCreated(entry.record.id)
       return describe(entry)
-    }).pipe(Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : removeEntry(entry)))
+    })
+
+  const create: Registry["create"] = Effect.fn("Registry.create")(function*(userId, createOptions, template, from) {
+    yield* requireRoom(userId, template, 1)
+    const isolation = yield* ofTemplate(machine, template)
+    const made: Array<Entry> = []
+    return yield* make(made, userId, createOptions, template, (path, { diskMb }) =>
+      from === undefined
+        ? isolation.makeWorkspace(path, diskMb)
+        : copyFiles(isolation, from, path)).pipe(
+        Effect.flatMap(begin),
+        Effect.onError(() => Effect.forEach(made, removeEntry, { discard: true }))
+      )
+  })
+
+  /** Also the mark of uploads that never arrived: what there may be of them is in the copy as well. */
+  const copyFiles = (isolation: Service, from: string, to: string): Effect.Effect<void, SandboxError> =>
+    Effect.zipRight(isolation.copyWorkspace(from, to), Uploads.carryMark(Path.dirname(from), Path.dirname(to)))
+
+  const copying: Registry["copying"] = Effect.fnUntraced(function*(userId, id, use) {
+    const entry = yield* find(userId, id)
+    const isolation = yield* ofTemplate(machine, entry.record.template)
+    const workspace = folders.workspace(id)
+    const copy = (to: string) => copyFiles(isolation, workspace, to)
+    return yield* use(entry.record, (to) =>
+      alone(entry)(Effect.suspend(() => {
+        const { state } = entry
+        return entry.removed
+          ? Effect.fail(notFound(id))
+          : state._tag === "Up" || state._tag === "Paused"
+          ? state.up.live.pausing.still(copy(to))
+          : copy(to)
+      })))
+  })
+
+  const fork: Registry["fork"] = Effect.fn("Registry.fork")(function*(userId, id, count) {
+    const made: Array<Entry> = []
+    return yield* copying(userId, id, ({ options: wanted, template }, copy) =>
+      Effect.gen(function*() {
+        yield* requireRoom(userId, template, count)
+        const isolation = yield* ofTemplate(machine, template)
+        // Only the first is a copy of the sandbox itself, which is held still meanwhile.
+        for (let index = 0; index < count; index++) {
+          const [first] = made
+          yield* make(made, userId, wanted, template, (path) =>
+            first === undefined ? copy(path) : copyFiles(isolation, folders.workspace(first.record.id), path))
+        }
+        return yield* Effect.forEach(made, begin, { concurrency: 4 })
+      })).pipe(
+        Effect.onError(() => Effect.forEach(made, removeEntry, { discard: true }))
+      )
   })
 
   /** What is up, or what has ended; nothing when it would have to be started. */
@@ -490,6 +573,8 @@ export const make = Effect.fn("Registry.make")(function*(
 
   return {
     create,
+    copying,
+    fork,
     get: (userId, id) => Effect.map(find(userId, id), describe),
     list: (userId, { page, pageSize, ...filter }) =>
       Effect.sync(() => {
@@ -508,7 +593,7 @@ export const make = Effect.fn("Registry.make")(function*(
       })
       return {
         sandboxes: own.length,
-        storageBytes: sizes.reduce((sum, { bytes }) => sum + bytes, options.builds.usage(userId))
+        storageBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0)
       }
     }),
     start: Effect.fnUntraced(function*(userId, id) {

@@ -80,3 +80,9 @@ export const make = Effect.fnUntraced(function*(folder: string, workspace: strin
     stopped: Effect.suspend(() => unfinished === 0 ? unmark : Effect.void)
   }
 })
+
+/**
+ * Marks a copy of a workspace where there may be parts of files in it. Both are folders of sandboxes or snapshots.
+ */
+export const carryMark = (from: string, to: string): Effect.Effect<void> =>
+  Effect.promise(() => Fs.copyFile(Path.join(from, MARK), Path.join(to, MARK)).catch(() => undefined))

@@ -67,3 +67,6 @@ export type TemplateOperations = Pick<
 
 /** Ports. */
 export type PortOperations = Pick<Service, "getPort" | "getHost" | "waitForPort" | "closePort">
+
+/** Snapshots. */
+export type SnapshotOperations = Pick<Service, "snapshotSandbox" | "listSnapshots" | "deleteSnapshot" | "forkSandbox">

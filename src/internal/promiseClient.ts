@@ -19,6 +19,7 @@ import type { ProcessInfo, Signal, TerminalSize } from "../Process.js"
 import { Sandbox as Handle } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
+import type { Snapshot } from "../Snapshot.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
 import type { BuildEvent, TemplateBuild } from "../TemplateBuild.js"
 import type { UsageData } from "../Usage.js"
@@ -526,6 +527,44 @@ export class PromiseClient {
    */
   deleteTemplate(id: string, options?: CallOptions): Promise<void> {
     return this.#call("deleteTemplate", options, (service) => service.deleteTemplate(id))
+  }
+
+  /**
+   * Keeps the files of a sandbox as they are at one moment, and what it was made with. What runs in it waits meanwhile; what
+   * it has in memory is not kept.
+   */
+  snapshotSandbox(id: string, options?: Options.SnapshotSandboxOptions & CallOptions): Promise<Snapshot> {
+    return this.#call("snapshotSandbox", options, (service, rest) => service.snapshotSandbox(id, rest))
+  }
+
+  /** The snapshots of this caller, oldest first. */
+  listSnapshots(options?: Options.ListSnapshotsOptions & CallOptions): Promise<ReadonlyArray<Snapshot>> {
+    return this.#call("listSnapshots", options, (service, rest) => service.listSnapshots(rest))
+  }
+
+  /** Removes a snapshot; sandboxes that were made from it stay. Removing one that is gone resolves too. */
+  deleteSnapshot(id: string, options?: CallOptions): Promise<void> {
+    return this.#call("deleteSnapshot", options, (service) => service.deleteSnapshot(id))
+  }
+
+  /** Makes sandboxes, one by default, with the files that a sandbox has at one moment: all of them, or it rejects. */
+  forkSandbox(id: string, count?: number, options?: CallOptions): Promise<ReadonlyArray<SandboxInfo>> {
+    return this.#call("forkSandbox", options, (service) => service.forkSandbox(id, count))
+  }
+
+  /**
+   * The same with a handle on each, which deletes it: by `close()`, at the end of `await using`, and at the latest by
+   * `disconnect()`.
+   */
+  async forks(id: string, count?: number, options?: CallOptions): Promise<ReadonlyArray<Sandbox>> {
+    const { value } = await this.#runner.hold(
+      separate("forks", options).pipe(
+        Effect.zipRight(Handle.attach(id)),
+        Effect.flatMap((sandbox) => sandbox.fork(count))
+      ),
+      signalOf(options)
+    )
+    return value.map(({ info }) => makeSandbox(this, info, () => this.deleteSandbox(info.id).catch(() => undefined)))
   }
 
   /** What the sandboxes of this caller take at the moment. */

@@ -68,6 +68,10 @@ export type Sandbox =
   & {
     /** Runs code and gives its main result, as JSON, as the schema has it. */
     readonly runCodeAs: <A>(code: string, schema: StandardSchema<A>, options?: RunCodeOptions) => Promise<A>
+    /** Keeps its files as they are at one moment, and what it was made with. */
+    readonly snapshot: Bound<PromiseClient["snapshotSandbox"]>
+    /** Makes sandboxes, one by default, with the files that it has at one moment. */
+    readonly fork: Bound<PromiseClient["forks"]>
     /** Deletes the sandbox. It never rejects; closing it twice does no harm. */
     readonly close: () => Promise<void>
     readonly [Symbol.asyncDispose]: () => Promise<void>
@@ -84,6 +88,8 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
   return {
     id,
     info,
+    snapshot: bind(client.snapshotSandbox),
+    fork: bind(client.forks),
     getSandbox: bind(client.getSandbox),
     getSandboxStatus: bind(client.getSandboxStatus),
     startSandbox: bind(client.startSandbox),

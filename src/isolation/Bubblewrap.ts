@@ -19,6 +19,7 @@ import * as Remember from "./Remember.js"
 import * as Runtimes from "./Runtimes.js"
 import * as Users from "./Users.js"
 import * as Workspace from "./Workspace.js"
+import * as WorkspaceCopy from "./WorkspaceCopy.js"
 
 /**
  * How to find and try bubblewrap.
@@ -102,6 +103,7 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
     }),
     inspect,
     makeWorkspace,
+    copyWorkspace: WorkspaceCopy.copy,
     openWorkspace: Disk.open,
     launch: Effect.fn("Bubblewrap.launch")((launching: LaunchOptions) =>
       Effect.catchTag(launch(launching), "Unavailable", (error) => error.toSandboxError(launching.sandboxId))

@@ -11,6 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
@@ -137,12 +138,24 @@ const mountImage = Effect.fnUntraced(function*(workspace: string) {
   const image = imageOf(workspace)
   if (yield* Mounts.isMountPoint(workspace)) yield* Mounts.unmount(workspace)
   yield* repair(image)
+  const folder = yield* Host.lstat(workspace)
   yield* Mounts.tool("mount", ["-t", "ext4", "-o", MOUNT_OPTIONS, image, workspace])
   if (!(yield* Mounts.isMountPoint(workspace))) {
     return yield* Effect.fail(`nothing is mounted at ${workspace}`)
   }
   yield* Effect.tryPromise({ try: () => Fs.chmod(workspace, 0o700), catch: String })
   yield* removeLostAndFound(workspace)
+  yield* handOver(workspace, folder)
+})
+
+/**
+ * Gives everything in a copy of another's workspace to the user that its folder was made for. The root of it is the last
+ * that changes hands: what was cut short is done again.
+ */
+const handOver = Effect.fnUntraced(function*(workspace: string, folder: Option.Option<Stats>) {
+  const root = yield* Host.lstat(workspace)
+  if (Option.isNone(folder) || Option.isNone(root) || folder.value.uid === root.value.uid) return
+  yield* Mounts.slowTool("chown", ["-hR", `${folder.value.uid}:${folder.value.gid}`, "--", workspace])
 })
 
 /** A folder that every new ext4 has, for what a check finds; here it would only puzzle. The user may have one by this name. */
@@ -197,6 +210,20 @@ export const open = (workspace: string): Effect.Effect<boolean, SandboxError, Sc
     )
     return true
   }).pipe(Effect.withSpan("Disk.open"))
+
+/**
+ * Makes the disk of a workspace as a copy of that of another, in which nothing runs: its blocks are shared where the file
+ * system can, and those that are empty are not copied. It belongs to the user of its own folder from when it is mounted.
+ */
+export const clone = Effect.fn("Disk.clone")(function*(from: string, to: string) {
+  // What the kernel has not written yet is in no image.
+  if (yield* Mounts.isMountPoint(from)) yield* Mounts.tool("sync", ["--file-system", from])
+  const image = imageOf(to)
+  yield* Mounts.slowTool("cp", ["--reflink=auto", "--sparse=always", "--", imageOf(from), image])
+  const superblock = yield* Ext4.read(image)
+  // That of one that is mounted says so.
+  if (!Option.exists(superblock, ({ clean }) => clean)) yield* Mounts.slowTool("e2fsck", ["-f", "-y", image], [0, 1])
+})
 
 /**
  * What the files on the disk of a workspace take, whether it is mounted or not, at the cost of one look. None when the

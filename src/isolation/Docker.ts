@@ -36,6 +36,7 @@ import * as Remember from "./Remember.js"
 import * as Runtimes from "./Runtimes.js"
 import * as Users from "./Users.js"
 import * as Workspace from "./Workspace.js"
+import * as WorkspaceCopy from "./WorkspaceCopy.js"
 
 /**
  * How to find the engine, and what to run there.
@@ -246,6 +247,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       }),
       inspect,
       makeWorkspace,
+      copyWorkspace: WorkspaceCopy.copy,
       openWorkspace: Disk.open,
       launch: launchIt,
       // Finding the engine does it. Where there is none, the check tells.

@@ -113,6 +113,11 @@ export interface Service {
    */
   readonly makeWorkspace: (path: string, diskMb?: number) => Effect.Effect<void, SandboxError>
   /**
+   * Makes a workspace, likewise, with all that is in another, in which nothing runs. Fails with `disk_full` and
+   * `snapshot_failed`.
+   */
+  readonly copyWorkspace: (from: string, to: string) => Effect.Effect<void, SandboxError>
+  /**
    * Makes a workspace ready for {@link launch} until the scope closes, by when the sandbox must have ended. Gives whether
    * the kernel limits it. Fails with `start_failed`.
    */

@@ -54,10 +54,11 @@ const TIMEOUT = 60_000
 export const tool = Effect.fnUntraced(function*(
   command: string,
   args: ReadonlyArray<string>,
-  fine: ReadonlyArray<number> = [0]
+  fine: ReadonlyArray<number> = [0],
+  timeoutMs: number = TIMEOUT
 ) {
   const { exitCode, signal, stderr, stdout } = yield* Effect.mapError(
-    Spawn.output({ command, args, env: { PATH: SEARCH_PATH, LC_ALL: "C" }, timeoutMs: TIMEOUT }),
+    Spawn.output({ command, args, env: { PATH: SEARCH_PATH, LC_ALL: "C" }, timeoutMs }),
     ({ message }) => message
   )
   if (exitCode === null || !fine.includes(exitCode)) {
@@ -66,6 +67,15 @@ export const tool = Effect.fnUntraced(function*(
   }
   return stdout
 })
+
+/** How long a tool may take that copies, or goes through, everything in a workspace. */
+const SLOW_TIMEOUT = 30 * 60_000
+
+/**
+ * The same for a tool that copies, or goes through, everything in a workspace.
+ */
+export const slowTool = (command: string, args: ReadonlyArray<string>, fine?: ReadonlyArray<number>) =>
+  tool(command, args, fine, SLOW_TIMEOUT)
 
 /**
  * Where a tool of the system is.

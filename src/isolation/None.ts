@@ -21,6 +21,7 @@ import * as ProcessTree from "./ProcessTree.js"
 import * as Remember from "./Remember.js"
 import * as Runtimes from "./Runtimes.js"
 import * as Spawn from "./Spawn.js"
+import * as WorkspaceCopy from "./WorkspaceCopy.js"
 
 const MIB = 1024 * 1024
 
@@ -142,6 +143,7 @@ const make = Effect.gen(function*() {
     check: Effect.succeed(GUARANTEES),
     inspect: Effect.succeed(GUARANTEES),
     makeWorkspace,
+    copyWorkspace: (from, to) => WorkspaceCopy.copyWith(makeWorkspace(to), from, to),
     openWorkspace: () => Effect.succeed(false),
     launch,
     reap: Effect.zipRight(

@@ -19,6 +19,7 @@ import { portOperations } from "./operations/Ports.js"
 import { processOperations } from "./operations/Processes.js"
 import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
+import { snapshotOperations } from "./operations/Snapshots.js"
 import { templateOperations } from "./operations/Templates.js"
 
 /**
@@ -44,6 +45,7 @@ export const make: Effect.Effect<Service, never, SandboxConfig | HttpClient.Http
       ...contextOperations(client),
       ...portOperations(client),
       ...templateOperations(client),
+      ...snapshotOperations(client),
       getMetrics: client.metrics.snapshot
     }
   }

@@ -39,3 +39,6 @@ export const execution = segment("execution", "execution_not_found")
 
 /** The id of a template. */
 export const template = segment("template", "template_not_found")
+
+/** The id of a snapshot. */
+export const snapshot = segment("snapshot", "snapshot_not_found")

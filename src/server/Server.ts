@@ -29,6 +29,7 @@ import * as Ports from "./handlers/Ports.js"
 import * as Processes from "./handlers/Processes.js"
 import * as Sandboxes from "./handlers/Sandboxes.js"
 import * as Service from "./handlers/Service.js"
+import * as Snapshots from "./handlers/Snapshots.js"
 import * as Templates from "./handlers/Templates.js"
 import * as Idempotency from "./Idempotency.js"
 import * as NodeServer from "./NodeServer.js"
@@ -77,6 +78,7 @@ const handlers = Layer.mergeAll(
   Files.layer,
   Contexts.layer,
   Ports.layer,
+  Snapshots.layer,
   Templates.layer,
   Service.layer
 )

@@ -144,6 +144,11 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
   streamTemplateBuild: (id, options) => iterate(() => sdk.streamTemplateBuild(id, options)),
   deleteTemplate: (id) => call((signal) => sdk.deleteTemplate(id, { signal })),
 
+  snapshotSandbox: (id, options) => call((signal) => sdk.snapshotSandbox(id, { ...options, signal })),
+  listSnapshots: (options) => call((signal) => sdk.listSnapshots({ ...options, signal })),
+  deleteSnapshot: (id) => call((signal) => sdk.deleteSnapshot(id, { signal })),
+  forkSandbox: (id, count) => call((signal) => sdk.forkSandbox(id, count, { signal })),
+
   getUsage: () => call((signal) => sdk.getUsage({ signal })),
   getMetrics: Effect.sync(() => sdk.getMetrics())
 })

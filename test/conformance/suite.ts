@@ -23,6 +23,7 @@ import { pausing } from "./pausing.js"
 import { ports } from "./ports.js"
 import { processes } from "./processes.js"
 import { python } from "./python.js"
+import { snapshots } from "./snapshots.js"
 import { stopping } from "./stopping.js"
 import { templates } from "./templates.js"
 import { terminal } from "./terminal.js"
@@ -43,6 +44,7 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>):
         terminal,
         files,
         templates,
+        snapshots,
         batch,
         executions,
         processes,

@@ -289,6 +289,18 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
       getTemplates: (page = 1, pageSize = 10) => Effect.succeed({ templates: [template], total: 1, page, pageSize }),
       getTemplate: () => Effect.succeed(template),
       createTemplate: (config) => Effect.succeed({ ...template, id: "mine", config, isPublic: false }),
+      snapshotSandbox: (id) =>
+        Effect.map(get(id), () => ({
+          id: "snap",
+          sandboxId: id,
+          templateId: template.id,
+          templateConfig: template.config,
+          createdAt: 0,
+          sizeBytes: 0
+        })),
+      listSnapshots: () => Effect.succeed([]),
+      deleteSnapshot: (id) => note(`delete snapshot ${id}`),
+      forkSandbox: (id) => Effect.map(get(id), (info) => [info]),
       getTemplateBuilds: () => Effect.succeed([]),
       streamTemplateBuild: () =>
         Stream.fail(new SandboxError({ message: "Nothing is built here.", code: "build_not_found" })),

@@ -11,6 +11,7 @@ import type { Builds } from "../Builds.js"
 import type { Executions } from "../Executions.js"
 import type { Processes } from "../Processes.js"
 import type { Registry, Running } from "../Registry.js"
+import type { Snapshots } from "../Snapshots.js"
 import type { Templates } from "../Templates.js"
 
 /**
@@ -22,6 +23,7 @@ export interface Parts {
   readonly processes: Processes
   readonly templates: Templates
   readonly builds: Builds
+  readonly snapshots: Snapshots
   /** That of sandboxes whose template names no image. */
   readonly isolation: Isolation
   /** Fails when no sandbox can be made that is limited to this; `enforced`: whether its isolation could keep it to that. */

@@ -3,11 +3,15 @@
  */
 import * as Effect from "effect/Effect"
 import { CurrentUser } from "../../CurrentUser.js"
-import { decodeArguments, requireId } from "../../internal/arguments.js"
+import type { SandboxSDKError } from "../../Errors.js"
+import { decodeArguments, invalidArgument, requireId } from "../../internal/arguments.js"
 import type { SandboxOperations } from "../../internal/groups.js"
+import { sourceOf } from "../../internal/source.js"
 import { ofTemplate } from "../../isolation/Isolation.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
+import type { SandboxTemplate } from "../../Template.js"
 import * as Resources from "../Resources.js"
+import type { SnapshotRecord } from "../Snapshots.js"
 import type { Parts } from "./Parts.js"
 
 const decodeCreate = decodeArguments(CreateSandboxOptions, "createSandbox")
@@ -15,24 +19,67 @@ const decodeList = decodeArguments(ListSandboxesOptions, "listSandboxes")
 const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
 
 /**
+ * What a sandbox from a snapshot is made with: what is said, and for the rest what the sandbox of the snapshot was made with.
+ * Fails with `invalid_argument` for a disk of another size than the files are on.
+ */
+const withSnapshot = (
+  { fromSnapshot: _, initialEnvVars, metadata, resources, ...own }: CreateSandboxOptions,
+  { options, template }: SnapshotRecord
+): Effect.Effect<CreateSandboxOptions, SandboxSDKError> => {
+  const wanted: CreateSandboxOptions = {
+    ...options,
+    ...own,
+    templateId: template.id,
+    initialEnvVars: { ...options.initialEnvVars, ...initialEnvVars },
+    metadata: { ...options.metadata, ...metadata },
+    resources: { ...options.resources, ...resources }
+  }
+  const { diskMb } = Resources.resolve(options.resources, template.config.resources)
+  return resources?.diskMb === undefined || resources.diskMb === diskMb ? Effect.succeed(wanted) : Effect.fail(
+    invalidArgument(
+      "createSandbox",
+      "resources.diskMb",
+      `resources.diskMb is ${resources.diskMb}, but the files of the snapshot are on a disk of ${diskMb} MiB; leave it out.`
+    )
+  )
+}
+
+/**
  * Makes the operations.
  */
 export const sandboxOperations = (
-  { builds, checkNetwork, isolation: machine, registry, templates }: Parts
+  { builds, checkNetwork, isolation: machine, registry, snapshots, templates }: Parts
 ): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const options = yield* decodeCreate(input)
     const userId = yield* CurrentUser
-    const template = yield* templates.get(userId, options.templateId).pipe(
+    const source = yield* sourceOf(options)
+
+    const create = Effect.fnUntraced(function*(
+      wanted: CreateSandboxOptions,
+      template: SandboxTemplate,
+      from: string | undefined
+    ) {
+      const isolation = yield* ofTemplate(machine, template)
+      yield* checkNetwork(wanted.network, isolation.ownNetwork)
+      yield* Resources.check("createSandbox", wanted.resources, template.config.resources)
+      yield* isolation.check
+      if (template.build !== undefined) yield* builds.ready(template.build.id)
+      return { sandbox: yield* registry.create(userId, wanted, template, from) }
+    })
+
+    if ("snapshotId" in source) {
+      return yield* snapshots.using(userId, source.snapshotId, (record, workspace) =>
+        Effect.flatMap(
+          withSnapshot(options, record),
+          (wanted) => create(wanted, record.template, workspace)
+        ))
+    }
+    const template = yield* templates.get(userId, source.templateId).pipe(
       // Where no sandbox can be started at all, nothing can be told of interpreters: that is what has to be mended first.
       Effect.tapError(({ code }) => code === "template_unavailable" ? machine.check : Effect.void)
     )
-    const isolation = yield* ofTemplate(machine, template)
-    yield* checkNetwork(options.network, isolation.ownNetwork)
-    yield* Resources.check("createSandbox", options.resources, template.config.resources)
-    yield* isolation.check
-    if (template.build !== undefined) yield* builds.ready(template.build.id)
-    return { sandbox: yield* registry.create(userId, options, template) }
+    return yield* create(options, template, undefined)
   }),
   getSandbox: Effect.fn("SandboxSDK.getSandbox")(function*(id) {
     const known = yield* requireId("getSandbox", id)
@@ -69,7 +116,9 @@ export const sandboxOperations = (
     return yield* registry.extend(yield* CurrentUser, known, ms)
   }),
   getUsage: Effect.fn("SandboxSDK.getUsage")(function*() {
-    return yield* registry.usage(yield* CurrentUser)
+    const userId = yield* CurrentUser
+    const { sandboxes, storageBytes } = yield* registry.usage(userId)
+    return { sandboxes, storageBytes: storageBytes + snapshots.usage(userId) + builds.usage(userId) }
   }),
   deleteSandbox: Effect.fn("SandboxSDK.deleteSandbox")(function*(id) {
     const known = yield* requireId("deleteSandbox", id)

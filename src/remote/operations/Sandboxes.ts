@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
 import type { SandboxOperations } from "../../internal/groups.js"
+import { sourceOf } from "../../internal/source.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
 import * as Segment from "../Segment.js"
@@ -20,6 +21,7 @@ const requireSandbox = (operation: string, id: unknown) => Effect.flatMap(requir
 export const sandboxOperations = ({ metrics, request }: Client): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const payload = yield* decodeCreate(input)
+    yield* sourceOf(payload)
     const created = yield* request(
       { operation: "createSandbox", effect: "once" },
       (api) => api.sandboxes.create({ payload })
