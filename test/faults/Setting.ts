@@ -129,6 +129,9 @@ export interface Worker {
   readonly place: Place
 }
 
+/** How many trials are made at a time where they do not disturb each other. */
+export const WORKERS = 6
+
 /** Workers before one server, each with a proxy and a sandbox of its own. */
 export const workers = (server: ServerProcess.ServerProcess, direct: Service, number: number) =>
   Effect.gen(function*() {

@@ -3,12 +3,13 @@
  * about how often, `--seed N` makes it the same as before, `--only PHASE` or `--only PHASE:N` a part of it. Ends with 1 when
  * something was lost, came twice, ran twice, hung, failed without a cause or was left behind.
  */
-import { Effect, Schema } from "effect"
+import { Cause, Effect, Exit, Schema } from "effect"
 import { parseArgs } from "node:util"
 import { phases } from "./phases/index.js"
 import type { Programs } from "./ServerProcess.js"
 import { run } from "./suite.js"
 import { table } from "./table.js"
+import { Tally } from "./Tally.js"
 
 class Usage extends Error {}
 
@@ -41,21 +42,26 @@ const main = async (): Promise<number> => {
   console.error(`seed: ${seed}`)
   const stopped = new AbortController()
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.abort())
-  const tally = await Effect.runPromise(
-    run({
+  const tally = new Tally((faults) => {
+    if (process.stderr.isTTY) process.stderr.write(`\r${faults} faults`)
+  })
+  const exit = await Effect.runPromiseExit(
+    run(tally, {
       seed,
       programs,
       faults: whole("faults", values.faults),
       only: values.only,
-      onPhase: ({ title }) => console.error(`${process.stderr.isTTY ? "\r\u001b[K" : ""}${title}`),
-      onProgress: (faults) => {
-        if (process.stderr.isTTY) process.stderr.write(`\r${faults} faults`)
-      }
+      onPhase: ({ title }) => console.error(`${process.stderr.isTTY ? "\r\u001b[K" : ""}${title}`)
     }),
     { signal: stopped.signal }
   )
   if (process.stderr.isTTY) process.stderr.write("\r\u001b[K")
   console.log(table(phases, tally, seed))
+  if (Exit.isFailure(exit)) {
+    if (!Exit.isInterrupted(exit)) throw Cause.squash(exit.cause)
+    console.log("It was stopped before its end: this is what there was up to there.")
+    return 130
+  }
   return tally.violations.length === 0 ? 0 : 1
 }
 

@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import { phases } from "./phases/index.js"
 import type { Programs } from "./ServerProcess.js"
 import type { Phase } from "./Setting.js"
-import { Tally } from "./Tally.js"
+import type { Tally } from "./Tally.js"
 
 export interface Options {
   readonly programs: Programs
@@ -15,7 +15,6 @@ export interface Options {
   /** Only these phases; `phase:7` for one trial of it. */
   readonly only?: ReadonlyArray<string>
   readonly onPhase?: (phase: Phase) => void
-  readonly onProgress?: (faults: number) => void
 }
 
 /** What a text selects: a phase, or one trial of it. */
@@ -24,10 +23,12 @@ const select = (only: ReadonlyArray<string>, { id }: Phase) => {
   return found === undefined ? undefined : { index: found[1] === undefined ? undefined : Number(found[1]) }
 }
 
-/** Injects faults, and tells what has come of it. */
-export const run = ({ faults, only = [], onPhase, onProgress, programs, seed }: Options): Effect.Effect<Tally> =>
-  Effect.scoped(Effect.gen(function*() {
-    const tally = new Tally(onProgress)
+/** Injects faults, and puts what comes of it into a tally. */
+export const run = (
+  tally: Tally,
+  { faults, only = [], onPhase, programs, seed }: Options
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
     const chosen = phases.filter((phase) => only.length === 0 || select(only, phase) !== undefined)
     const shares = chosen.reduce((sum, { share }) => sum + share, 0)
     for (const phase of chosen) {
@@ -45,5 +46,4 @@ export const run = ({ faults, only = [], onPhase, onProgress, programs, seed }: 
         only: select(only, phase)?.index
       })
     }
-    return tally
-  }))
+  })

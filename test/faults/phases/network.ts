@@ -4,7 +4,7 @@
 import { Effect } from "effect"
 import type { AnySandboxSDKError } from "../../../src/Errors.js"
 import { describe, type Fault, type Size, someFault } from "../Faults.js"
-import { count, type Phase, randomOf, trials, withServer, type Worker, workers } from "../Setting.js"
+import { count, type Phase, randomOf, trials, withServer, type Worker, WORKERS, workers } from "../Setting.js"
 import type { Tally } from "../Tally.js"
 import { attempt } from "../Trial.js"
 import { all } from "../workloads/index.js"
@@ -70,13 +70,13 @@ export const network: Phase = {
     withServer(setting, id, (direct, server) =>
       Effect.gen(function*() {
         const { seed, tally } = setting
-        const { each, places } = yield* workers(server, direct, 4)
+        const { each, places } = yield* workers(server, direct, WORKERS)
         const recorded = yield* record(tally, id, each, all)
-        yield* each(trials(setting, 1.6), (index, worker) => {
+        yield* each(trials(setting, 2), (index, worker) => {
           const random = randomOf(seed, id, index)
           const workload = random.pick(all)
           const size = recorded.get(workload) ?? { request: 0, answer: 0 }
-          const faults = Array.from({ length: 1 + random.below(3) }, () => someFault(random, size))
+          const faults = Array.from({ length: 1 + random.below(4) }, () => someFault(random, size))
           return disturb(tally, id, index, workload, worker, faults)
         })
         yield* count(tally, id, places)

@@ -8,8 +8,9 @@ import * as Sandboxes from "./sandboxes.js"
 import * as Terminal from "./terminal.js"
 import type { Workload } from "./Workload.js"
 
-/** Few bytes, for every one of them to be a place where something happens. */
+/** Few bytes, for every one of them to be a place where something happens; the fewest first. */
 export const small: ReadonlyArray<Workload> = [
+  Terminal.tiny("command, fewest bytes"),
   Code.streamed("code, few bytes", "python", { lines: 3, long: 20 }),
   Terminal.streamed("command, few bytes", { lines: 3, long: 20 }),
   Batch.streamed("batch, few bytes", { lines: 1, long: 3 })

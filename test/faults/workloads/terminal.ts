@@ -41,6 +41,15 @@ export const streamed = (name: string, shape: Shape): Workload => ({
     )
 })
 
+/** As few bytes as a run can have. */
+export const tiny = (name: string): Workload => ({
+  name,
+  isCounted: true,
+  said: () => ({ stdout: Buffer.from("ж漢😀\n"), end: Buffer.from("0\n") }),
+  run: ({ counter, sandboxId, sdk }, mark, witness) =>
+    seeEvents(witness, sdk.runTerminalStream(sandboxId, `echo ${mark} >> ${counter}; echo ж漢😀`))
+})
+
 /** As a call, which gives both streams as one. */
 export const called = (name: string, shape: Shape): Workload => ({
   name,
