@@ -2,6 +2,7 @@
  * One run, and something that happens to it.
  */
 import { Cause, Effect, Exit, Fiber, Option } from "effect"
+import { readFileSync } from "node:fs"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import { compare } from "./Oracle.js"
 import type { Outcome, Tally } from "./Tally.js"
@@ -11,6 +12,9 @@ import type { Place, Workload } from "./workloads/Workload.js"
 /** How long nothing may come once nothing is in the way any more. */
 const HANG_MS = 5_000
 const LOOK_MS = 100
+
+/** The same on a machine that is so busy that nobody can tell. */
+const BUSY_HANG_MS = 60_000
 
 /** How long a call that hangs may take to be given up. */
 const GIVE_UP = "20 seconds"
@@ -39,19 +43,34 @@ const nameOf = (error: AnySandboxSDKError): string =>
     ? `${error._tag} ${error.operation}`
     : error._tag
 
-/** Waits until there has been nothing for too long. Time in which this process did not get to look does not count. */
+/** For how long some process of this machine has waited for a processor, in milliseconds (the kernel's accounting/psi.rst). */
+const waited = (): number => {
+  try {
+    return Number(/^some .*total=(\d+)/m.exec(readFileSync("/proc/pressure/cpu", "utf8"))?.[1] ?? 0) / 1_000
+  } catch {
+    return 0
+  }
+}
+
+/**
+ * Waits until there has been nothing for too long. Time in which the machine had more to do than it could does not count,
+ * up to a limit: a run that waits for a processor does not hang.
+ */
 const watch = (witness: Witness, lastFault: () => number, quietMs: number) =>
   Effect.gen(function*() {
     let silent = 0
+    let silentInAll = 0
     let seen = witness.lastSeen
-    let before = performance.now()
-    while (silent < HANG_MS + quietMs) {
+    let before = { now: performance.now(), waited: waited() }
+    while (silent < HANG_MS + quietMs && silentInAll < BUSY_HANG_MS + quietMs) {
       yield* Effect.sleep(LOOK_MS)
-      const now = performance.now()
+      const at = { now: performance.now(), waited: waited() }
+      const passed = at.now - before.now
       const last = Math.max(witness.lastSeen, lastFault())
-      silent = last === seen ? silent + Math.min(now - before, 2 * LOOK_MS) : 0
+      silent = last === seen ? silent + Math.max(0, passed - (at.waited - before.waited)) : 0
+      silentInAll = last === seen ? silentInAll + passed : 0
       seen = last
-      before = now
+      before = at
     }
   })
 

@@ -18,5 +18,5 @@ it.scopedLive(
       expect(tally.violations, table(phases, tally, SEED)).toEqual([])
       expect(tally.faults()).toBeGreaterThan(FAULTS / 2)
     }),
-  300_000
+  900_000
 )

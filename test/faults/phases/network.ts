@@ -12,9 +12,13 @@ import type { Workload } from "../workloads/Workload.js"
 
 const id = "network"
 
-/** A network that fails for a moment is no reason to fail, unless what was sent cannot be sent again. */
-export const excusable = (workload: Workload) => (error: AnySandboxSDKError): boolean =>
-  workload.isUnrepeatable === true && error._tag === "ConnectionError"
+/**
+ * A network that fails for a moment is no reason to fail, unless what was sent cannot be sent again, or the request did not
+ * get through in the time that the caller gave.
+ */
+const excusable = (workload: Workload, faults: ReadonlyArray<Fault>) => (error: AnySandboxSDKError): boolean =>
+  workload.isUnrepeatable === true && error._tag === "ConnectionError" ||
+  faults.some(({ kind }) => kind === "stall") && error._tag === "TimeoutError" && error.operation === "request"
 
 /** Lets each pass by once undisturbed, and gives how many bytes it took. */
 export const record = (
@@ -54,7 +58,7 @@ export const disturb = (
       index,
       workload,
       place,
-      excuses: excusable(workload),
+      excuses: excusable(workload, faults),
       lastFault: exchange.lastFault,
       faults: () => exchange.fired.map(describe)
     })
