@@ -25,8 +25,13 @@ export interface AgentProgram {
  * which Node must not be (it buries only what it has started itself). Stopped by code in the sandbox, Node is made to go
  * on at once: this shell hears of it as of the end of a child (sigaction(2), `SA_NOCLDSTOP`).
  */
-const FIRST_PROCESS = "\"$@\" & agent=$!; exec 3<&-; trap 'kill -CONT \"$agent\" 2> /dev/null' CHLD; " +
+const firstProcess = (start: string): string =>
+  `${start}; agent=$!; trap 'kill -CONT "$agent" 2> /dev/null' CHLD; ` +
   "while :; do wait \"$agent\"; status=$?; kill -0 \"$agent\" 2> /dev/null || exit \"$status\"; done"
+
+/** The line to the engine is then Node's alone: descriptor 3, or standard input and output. */
+const START = "\"$@\" & exec 3<&-"
+const START_ON_STDIO = "exec 3<&0; \"$@\" <&3 3<&- & exec 0< /dev/null 3<&- 1>&2"
 
 /** Fewer threads than Node would have; none of them would have anything to do. */
 const NODE_FLAGS = ["--v8-pool-size=0"]
@@ -34,19 +39,34 @@ const NODE_FLAGS = ["--v8-pool-size=0"]
 /** The most that was seen (Node 18 to 24), and the shell that is the first process. */
 const NODE_TASKS = 12
 
-const inPython = (python: Runtime, folder: string): AgentProgram => ({
+/**
+ * How it is started.
+ */
+interface Start {
+  /** Where its files are, as it sees them. */
+  readonly folder: string
+  /** Whether it is the first process of its namespace. */
+  readonly first: boolean
+  /** Whether it speaks on standard input and output, in place of descriptor 3. */
+  readonly stdio?: boolean | undefined
+}
+
+const options = ({ stdio }: Start): ReadonlyArray<string> => stdio === true ? ["--stdio"] : []
+
+const inPython = (python: Runtime, start: Start): AgentProgram => ({
   kind: "python",
   command: python.path,
-  args: ["-I", `${folder}/agent.py`],
+  args: ["-I", `${start.folder}/agent.py`, ...options(start)],
   tasks: 1
 })
 
-const inNode = (node: Runtime, folder: string, first: boolean): AgentProgram => {
-  const args = [...NODE_FLAGS, `${folder}/agent.cjs`]
+const inNode = (node: Runtime, start: Start): AgentProgram => {
+  const args = [...NODE_FLAGS, `${start.folder}/agent.cjs`, ...options(start)]
+  const script = firstProcess(start.stdio === true ? START_ON_STDIO : START)
   return {
     kind: "node",
-    ...(first
-      ? { command: "/bin/sh", args: ["-c", FIRST_PROCESS, "sh", node.path, ...args] }
+    ...(start.first
+      ? { command: "/bin/sh", args: ["-c", script, "sh", node.path, ...args] }
       : { command: node.path, args }),
     tasks: NODE_TASKS
   }
@@ -57,23 +77,19 @@ const inNode = (node: Runtime, folder: string, first: boolean): AgentProgram => 
  */
 export const find = (
   runtimes: Runtimes,
-  options: {
-    /** Where its files are, as it sees them. */
-    readonly folder: string
+  wanted: Start & {
     readonly pythonVersion?: string | undefined
     /** Which it has to be. */
     readonly kind?: AgentKind | undefined
-    /** Whether it is started as the first process of its namespace. */
-    readonly first: boolean
   }
 ): AgentProgram | undefined => {
-  const { first, folder, kind, pythonVersion } = options
+  const { kind, pythonVersion } = wanted
   if (kind !== "node" && (kind === "python" || runtimes.python.length > 0)) {
     const python = choose(runtimes.python, pythonVersion)
-    return python === undefined ? undefined : inPython(python, folder)
+    return python === undefined ? undefined : inPython(python, wanted)
   }
   const [node] = runtimes.node
-  return node === undefined ? undefined : inNode(node, folder, first)
+  return node === undefined ? undefined : inNode(node, wanted)
 }
 
 /**

@@ -10,8 +10,9 @@ import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
+import * as AgentProgram from "./AgentProgram.js"
 import * as Check from "./Check.js"
-import { AGENT_PATH, FILES, LAYER_PATH } from "./CommandLine.js"
+import { AGENT_FOLDER, AGENT_PATH, FILES, LAYER_PATH } from "./CommandLine.js"
 import * as Diagnosis from "./Diagnosis.js"
 import * as Disk from "./Disk.js"
 import * as Connection from "./docker/Connection.js"
@@ -33,7 +34,6 @@ import * as Host from "./Host.js"
 import { type AgentProcess, Isolation, type LaunchOptions, type Service } from "./Isolation.js"
 import * as Owner from "./Owner.js"
 import * as Remember from "./Remember.js"
-import * as Runtimes from "./Runtimes.js"
 import * as Users from "./Users.js"
 import * as Workspace from "./Workspace.js"
 import * as WorkspaceCopy from "./WorkspaceCopy.js"
@@ -52,6 +52,12 @@ export interface DockerOptions {
   readonly runtime?: string | undefined
   /** Where short-lived files are made; the system's folder for temporary files by default. */
   readonly temporaryDirectory?: string | undefined
+  /**
+   * What the agent has to be written in: for tests. With Node, code in Python cannot be had, whatever the image has.
+   *
+   * @internal
+   */
+  readonly agent?: AgentProgram.AgentKind | undefined
 }
 
 /** The image of sandboxes whose template names none. */
@@ -151,36 +157,50 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
   const makeWorkspace = Workspace.make(disks)
   const engineHere = Effect.mapError(engine, (error) => error.toSandboxError())
 
-  /** An agent: by a Python of the image, or by that of this machine. */
-  const agentOf = Effect.fnUntraced(function*(image: Images.Image, launching: LaunchOptions) {
-    const python = Runtimes.choose(image.runtimes.python, launching.pythonVersion)
-    if (python !== undefined) return { command: [python.path, "-I", AGENT_PATH, "--stdio"], mounts: [] }
-    if (image.runtimes.python.length > 0) {
+  /** An agent: by a Python of the image, or by that of this machine; or, where that is asked for, by a Node of the image. */
+  const agentOf = Effect.fnUntraced(function*(
+    image: Images.Image,
+    launching: LaunchOptions,
+    kind: AgentProgram.AgentKind = "python"
+  ) {
+    const { pythonVersion } = launching
+    const own = AgentProgram.find(image.runtimes, {
+      folder: AGENT_FOLDER,
+      pythonVersion,
+      kind,
+      first: true,
+      stdio: true
+    })
+    if (own !== undefined) return { command: [own.command, ...own.args], mounts: [], tasks: own.tasks }
+    if (kind === "node" || image.runtimes.python.length > 0) {
       return yield* startFailed(
         launching,
-        `The image "${image.name}" has no Python ${launching.pythonVersion ?? ""}; it has ${
-          image.runtimes.python.map(({ version }) => version).join(", ")
-        }.`
+        kind === "node" ?
+          `The image "${image.name}" has no Node.` :
+          `The image "${image.name}" has no Python ${pythonVersion ?? ""}; it has ${
+            image.runtimes.python.map(({ version }) => version).join(", ")
+          }.`
       )
     }
     const { command, mounts } = yield* Effect.mapError(
       hostRuntime,
       (error) => error.toSandboxError(launching.sandboxId)
     )
-    return { command: [...command, "-I", AGENT_PATH, "--stdio", "--no-python"], mounts }
+    return { command: [...command, "-I", AGENT_PATH, "--stdio", "--no-python"], mounts, tasks: 1 }
   })
 
-  const launch = (imageOf: Effect.Effect<Images.Image, SandboxError>) =>
+  const launch = (imageOf: Effect.Effect<Images.Image, SandboxError>, kind = options.agent) =>
     Effect.fn("Docker.launch")(function*(
       launching: LaunchOptions
     ): Effect.fn.Return<AgentProcess, SandboxError, Scope.Scope> {
       const { connection, start } = yield* engineHere
       const image = yield* imageOf
       const user = yield* Users.ofWorkspace(launching.workspace)
-      const agent = yield* agentOf(image, launching)
+      const agent = yield* agentOf(image, launching, kind)
       const started = yield* start(launching.sandboxId, {
         imageId: image.id,
         command: agent.command,
+        tasks: agent.tasks,
         user,
         mounts: [
           ...agentMounts(launching.workspace, launching.agentDirectory),
@@ -216,7 +236,8 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       const { connection } = yield* engineHere
       return yield* Check.inspect({
         wall: wallOf(connection, yield* image),
-        launch: launchIt,
+        // The check is a program in Python.
+        launch: launch(image, "python"),
         support: Effect.succeed(supportOf(connection)),
         disks,
         makeWorkspace,
@@ -228,7 +249,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       ownNetwork: true,
       layerPath: () => LAYER_PATH,
       runtimes: Effect.orElseSucceed(
-        Effect.map(image, ({ runtimes }) => runtimes),
+        Effect.map(image, ({ runtimes }) => AgentProgram.runtimesWith(runtimes, options.agent)),
         () => ({ python: [], node: [], bash: [] })
       ),
       variables: Effect.orElseSucceed(

@@ -9,6 +9,7 @@ export const lifecycle: Part = (it) => {
   it.scoped("creates a sandbox, describes it, runs code in it and deletes it", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK
+      const { id: templateId } = yield* sdk.getTemplate("python")
       const before = Date.now()
       const { sandbox } = yield* sdk.createSandbox({
         templateId: "python",
@@ -21,7 +22,8 @@ export const lifecycle: Part = (it) => {
         metadata: { purpose: "test" },
         templateConfig: { language: "python" }
       })
-      expect(sandbox.templateId).toMatch(/^python-3\.\d+$/)
+      expect(templateId).toMatch(/^python-3\.\d+$/)
+      expect(sandbox.templateId).toBe(templateId)
       expect(sandbox.createdAt).toBeGreaterThanOrEqual(before)
       expect(yield* sdk.getSandbox(sandbox.id)).toEqual(sandbox)
       expect(yield* sdk.getSandboxStatus(sandbox.id)).toBe("ready")

@@ -27,12 +27,23 @@ import { snapshots } from "./snapshots.js"
 import { stopping } from "./stopping.js"
 import { templates } from "./templates.js"
 import { terminal } from "./terminal.js"
+import { skippingPython, withoutPython } from "./withoutPython.js"
+
+/**
+ * What a layer under test has not.
+ */
+export interface Lacks {
+  /** Its sandboxes have no Python: tests that need it are skipped, and say so. */
+  readonly python?: boolean
+}
 
 /**
  * Runs the whole suite against a layer, which is built once.
  */
-export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>): void => {
-  describeLayer(layer, { timeout: "60 seconds", excludeTestServices: true })(name, (it) => {
+export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>, lacks: Lacks = {}): void => {
+  const tested = lacks.python === true ? withoutPython(layer) : layer
+  describeLayer(tested, { timeout: "60 seconds", excludeTestServices: true })(name, (methods) => {
+    const it = lacks.python === true ? skippingPython(methods) : methods
     for (
       const part of [
         lifecycle,

@@ -1,4 +1,4 @@
-import type { Vitest } from "@effect/vitest"
+import type * as Vitest from "@effect/vitest"
 import { expect } from "@effect/vitest"
 import type { Scope } from "effect"
 import { Cause, Effect, Exit, Option } from "effect"
@@ -7,7 +7,10 @@ import { Sandbox } from "../../src/Sandbox.js"
 import type { SandboxSDK } from "../../src/SandboxSDK.js"
 
 /** The `it` of a block that has the layer under test. */
-export type It = Vitest.MethodsNonLive<SandboxSDK, true>
+export interface It {
+  readonly scoped: Vitest.Vitest.Test<SandboxSDK | Scope.Scope>
+  readonly effect: Vitest.Vitest.Test<SandboxSDK>
+}
 
 /** A part of the suite. */
 export type Part = (it: It) => void

@@ -9,6 +9,7 @@ export const templates: Part = (it) => {
   it.effect("lists a template for each interpreter, in pages", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK
+      yield* sdk.getTemplate("python")
       const all = yield* sdk.getTemplates()
       expect(all).toMatchObject({ page: 1, pageSize: 10, total: all.templates.length })
       const ids = all.templates.map(({ id }) => id)

@@ -2,6 +2,7 @@
  * Where attempts are made: a service, a host with something to reach, a neighbour, and a sandbox to get out of.
  */
 import { Cause, Context, Deferred, Effect, Fiber, Layer, Option, Ref, type Scope } from "effect"
+import { randomUUID } from "node:crypto"
 import type { Language } from "../../src/CodeContext.js"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import type { Network } from "../../src/Options.js"
@@ -56,6 +57,11 @@ export interface Options {
   readonly cli: Effect.Effect<string>
   /** The limits that this isolation, on this host, only watches. */
   readonly soft?: Effect.Effect<ReadonlyArray<Limit>>
+  /**
+   * Whether sandboxes have a Python only as a program and none to run code by: then what is written in it is run as a
+   * command, and what needs more than that is not made.
+   */
+  readonly pythonAsCommand?: boolean
 }
 
 /**
@@ -64,6 +70,12 @@ export interface Options {
 export interface Attempts {
   readonly make: (attempt: Attempt) => Effect.Effect<Outcome>
 }
+
+/** Why an attempt is not made where the agent has not what it is about. */
+const ABOUT = {
+  "interpreter": "there is no interpreter for Python",
+  "first process": "the agent is not the first process: code can end its own sandbox, and is told so"
+} as const
 
 /** Enough for every attempt that does not ask for less. */
 const SHARED: Resources = { memoryMb: 512, cpus: 1, processes: 128, tmpMb: 32, fileSizeMb: 64 }
@@ -95,10 +107,18 @@ const tell = (error: AnySandboxSDKError): string => {
   return `${before}\n${traceback}${error.message}`
 }
 
+/** A program in Python run as a command, in place of the shell. */
+const runAsCommand = (sdk: Service, sandboxId: string, code: string, timeoutMs: number) =>
+  Effect.gen(function*() {
+    const name = `/workspace/.attempt-${randomUUID()}.py`
+    yield* sdk.writeFile(sandboxId, name, code)
+    return yield* sdk.runTerminal(sandboxId, `exec python3 -I ${name}`, { timeoutMs })
+  })
+
 const make = Effect.fnUntraced(function*(options: Options) {
   const sdk = yield* SandboxSDK
   const host = yield* Host.make
-  const neighbour = yield* Neighbour.make(sdk)
+  const neighbour = yield* Neighbour.make(sdk, options.pythonAsCommand)
   const soft = yield* (options.soft ?? Effect.succeed([]))
   const cli = yield* Effect.cached(options.cli)
   const secrets = [...host.secrets, neighbour.secret]
@@ -114,15 +134,22 @@ const make = Effect.fnUntraced(function*(options: Options) {
     )
 
   const runIn = (sandboxId: string): Arena["run"] => (language, code, timeoutMs = RUN_MS) =>
-    Effect.acquireUseRelease(
-      sdk.createCodeContext(sandboxId, { language }),
-      ({ id }) =>
-        sdk.runCode(sandboxId, withPrelude(language, told, code), { contextId: id, timeoutMs }).pipe(
-          Effect.map(({ execution }) => [...execution.logs.stdout, ...execution.logs.stderr, execution.text].join("")),
-          Effect.catchAll((error) => Effect.succeed(tell(error)))
-        ),
-      ({ id }) => Effect.ignore(sdk.deleteCodeContext(id))
-    )
+    language === "python" && options.pythonAsCommand === true
+      ? Effect.catchAll(
+        runAsCommand(sdk, sandboxId, withPrelude(language, told, code), timeoutMs),
+        (error) => Effect.succeed(tell(error))
+      )
+      : Effect.acquireUseRelease(
+        sdk.createCodeContext(sandboxId, { language }),
+        ({ id }) =>
+          sdk.runCode(sandboxId, withPrelude(language, told, code), { contextId: id, timeoutMs }).pipe(
+            Effect.map(({ execution }) =>
+              [...execution.logs.stdout, ...execution.logs.stderr, execution.text].join("")
+            ),
+            Effect.catchAll((error) => Effect.succeed(tell(error)))
+          ),
+        ({ id }) => Effect.ignore(sdk.deleteCodeContext(id))
+      )
 
   const arena = (sandboxId: string): Arena => {
     const run = runIn(sandboxId)
@@ -155,7 +182,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
       Effect.scoped,
       Effect.catchAll((error) =>
         Effect.succeed(
-          error._tag === "SandboxSDKError" && error.code === "unsupported"
+          "code" in error && (error.code === "unsupported" ||
+              (options.pythonAsCommand === true && error.code === "language_unavailable"))
             ? { outcome: "not made" as const, how: error.message }
             : unclear(`it could not be made: ${tell(error)}`)
         )
@@ -164,7 +192,9 @@ const make = Effect.fnUntraced(function*(options: Options) {
 
   const makeAttempt = (attempt: Attempt): Effect.Effect<Outcome> =>
     Effect.gen(function*() {
-      const without = attempt.without?.()
+      const without = options.pythonAsCommand === true && attempt.about !== undefined
+        ? ABOUT[attempt.about]
+        : attempt.without?.()
       if (without !== undefined) return { id: attempt.id, outcome: "not made" as const, how: without, ms: 0 }
       const start = Date.now()
       const failures: Array<string> = []

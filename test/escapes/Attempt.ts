@@ -37,6 +37,11 @@ export interface Attempt {
   readonly alone?: Resources
   /** The limit that it runs against. Where the host says of it that it is `soft`, getting past it is that, and no escape. */
   readonly limit?: Limit
+  /**
+   * What it is about, where not every agent has that: an interpreter for Python; an agent that is the first process of its
+   * namespace, which no code can end.
+   */
+  readonly about?: "interpreter" | "first process"
   /** Why it cannot be made here, if so. */
   readonly without?: () => string | undefined
   readonly make: (arena: Arena) => Effect.Effect<Verdict, AnySandboxSDKError, Scope.Scope>

@@ -67,7 +67,7 @@ print("ready")
 /**
  * Makes it. It belongs to the sandboxes of the service, and goes with them.
  */
-export const make = (sdk: Service): Effect.Effect<Neighbour, string> =>
+export const make = (sdk: Service, pythonAsCommand = false): Effect.Effect<Neighbour, string> =>
   Effect.gen(function*() {
     const { sandbox: { id } } = yield* sdk.createSandbox({ templateId: "python", name: "neighbour" })
     const told: ToldOfNeighbour = {
@@ -79,11 +79,23 @@ export const make = (sdk: Service): Effect.Effect<Neighbour, string> =>
       processName: `neighbour-${randomBytes(6).toString("hex")}`
     }
     const secret = `neighbour-${randomBytes(12).toString("hex")}`
-    yield* sdk.runCode(id, housekeeping(told, secret))
+    if (pythonAsCommand) {
+      yield* sdk.writeFile(id, "keep.py", `${housekeeping(told, secret)}\nsys.stdout.flush()\nprocess.wait()\n`)
+      yield* sdk.runTerminal(
+        id,
+        "python3 -I keep.py > kept 2>&1 & until grep -q ready kept || ! kill -0 $!; do sleep 0.05; done; grep ready kept"
+      )
+    } else {
+      yield* sdk.runCode(id, housekeeping(told, secret))
+    }
     const expect = (what: string, wanted: string) => (got: string | undefined): Effect.Effect<void, string> =>
       got === wanted ? Effect.void : Effect.fail(`${what} gave ${JSON.stringify(got)}`)
+    const language = pythonAsCommand ? { language: "javascript" as const } : undefined
     const answers = Effect.gen(function*() {
-      yield* Effect.flatMap(sdk.runCode(id, "6 * 7"), ({ execution }) => expect("its code", "42")(execution.text))
+      yield* Effect.flatMap(
+        sdk.runCode(id, "6 * 7", language),
+        ({ execution }) => expect("its code", "42")(execution.text)
+      )
       yield* Effect.flatMap(sdk.runTerminal(id, "echo $((6 * 7))"), expect("its command", "42\n"))
       const text = randomBytes(8).toString("hex")
       yield* sdk.writeFile(id, "answer", text)

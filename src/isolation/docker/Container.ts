@@ -18,6 +18,8 @@ export interface ContainerOptions {
   readonly imageId: string
   /** The first process. */
   readonly command: ReadonlyArray<string>
+  /** How many tasks are the agent's own, which the limit of processes does not mean; one if it is not told. */
+  readonly tasks?: number | undefined
   readonly user: User
   /** Read-only, unless `writable`. */
   readonly mounts: ReadonlyArray<ContainerMount>
@@ -42,9 +44,6 @@ export interface ContainerMount extends Mount {
 }
 
 const MIB = 1024 * 1024
-
-/** The agent, which the limit of processes does not mean. */
-const OWN_PROCESSES = 1
 
 /** More than a sandbox may have, and less than what any user may. */
 const PODMAN_PROCESSES = 4096
@@ -114,7 +113,7 @@ export const createOptions = (options: ContainerOptions): Dockerode.ContainerCre
       ReadonlyPaths: READ_ONLY,
       Memory: memoryMb * MIB,
       MemorySwap: memoryMb * MIB,
-      PidsLimit: processes + OWN_PROCESSES,
+      PidsLimit: processes + (options.tasks ?? 1),
       NanoCpus: Math.max(10_000_000, Math.round(cpus * 1e9)),
       ShmSize: sharedMemoryMb(memoryMb) * MIB,
       Ulimits: [

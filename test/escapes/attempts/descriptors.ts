@@ -22,7 +22,7 @@ for path in glob.glob("/proc/*/fd/*"):
     except OSError:
         continue
     kind = target.split(":")[0]
-    if kind in ("pipe", "socket", "anon_inode") or target.startswith(("/dev/null", "/proc", "/opt/sandbox", "/workspace", "/usr")):
+    if kind in ("pipe", "socket", "anon_inode") or target.startswith(("/dev/null", "/proc", "/opt/sandbox", "/run/sandbox", "/workspace", "/usr")):
         held(kind if ":" in target else target)
         continue
     try:
@@ -47,7 +47,7 @@ for number in $(seq 3 255); do
   [ -e /proc/$$/fd/$number ] || continue
   target=$(readlink /proc/$$/fd/$number)
   case $target in
-    pipe:*|socket:*|/dev/null|/opt/sandbox/*|/dev/fd/*|/tmp/sh-thd*|/proc/*) ;;
+    pipe:*|socket:*|/dev/null|/opt/sandbox/*|/run/sandbox/*|/dev/fd/*|/tmp/sh-thd*|/proc/*) ;;
     *) escaped "$number is $target"; cat <&$number ;;
   esac
 done

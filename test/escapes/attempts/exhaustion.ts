@@ -484,6 +484,7 @@ for _ in range(2000):
       id: "exhaustion-endless",
       title: "Do not end when told to",
       wall: "interrupt, then SIGKILL to all that descends from the run",
+      about: "interpreter",
       alone: {},
       make: ({ sandboxId, sdk }) =>
         Effect.gen(function*() {
@@ -521,6 +522,7 @@ while True:
       id: "exhaustion-agent",
       title: "Freeze the agent, kill it, take its limits away",
       wall: "the agent is the first process of its namespace",
+      about: "first process",
       alone: {},
       make: ({ run, sandboxId, sdk }) =>
         Effect.gen(function*() {

@@ -199,13 +199,19 @@ export const injection: Family = {
   name: "injection",
   title: "Headers, records, logs and terminals",
   attempts: [
-    stream("injection-events", "Forge server-sent events by what is printed", "text/event-stream", events),
-    stream(
-      "injection-lines",
-      "Forge records of a stream by what is printed",
-      "application/x-ndjson",
-      (text) => text.split("\n").filter((line) => line !== "")
-    ),
+    {
+      ...stream("injection-events", "Forge server-sent events by what is printed", "text/event-stream", events),
+      about: "interpreter"
+    },
+    {
+      ...stream(
+        "injection-lines",
+        "Forge records of a stream by what is printed",
+        "application/x-ndjson",
+        (text) => text.split("\n").filter((line) => line !== "")
+      ),
+      about: "interpreter"
+    },
     attempt(
       "injection-headers",
       "Forge headers by names and file contents",

@@ -10,9 +10,13 @@ const { raw } = String
 const CLOSED = "process namespace; the agent's memory is closed (PR_SET_DUMPABLE)"
 const CALLS = "seccomp filter"
 
-/** The agent is the parent of the interpreter. */
+/**
+ * The agent is the parent of the interpreter, and the first process; or that is a shell, which buries orphans, holds nothing
+ * and knows nothing.
+ */
 const agent = raw`
 agent = os.getppid()
+closed = (agent,) if read("/proc/1/comm").strip() == b"sh" else (1, agent)
 `
 
 export const processes: Family = {
@@ -42,7 +46,7 @@ for name in os.environ:
       "Open the memory of other processes",
       CLOSED,
       agent + raw`
-for number in (1, agent):
+for number in closed:
     for name in ("mem", "maps", "smaps", "pagemap", "auxv", "syscall", "stack", "map_files", "environ", "io", "personality"):
         path = "/proc/%d/%s" % (number, name)
         for flags in (os.O_RDONLY, os.O_RDWR):
@@ -59,7 +63,7 @@ for number in (1, agent):
       "Take the agent's line to the engine",
       CLOSED,
       agent + raw`
-for number in (1, agent):
+for number in closed:
     refused("list", lambda: os.listdir("/proc/%d/fd" % number))
     for descriptor in range(16):
         refused("open", lambda: os.open("/proc/%d/fd/%d" % (number, descriptor), os.O_RDWR))
