@@ -164,11 +164,11 @@ testLayer(server, { timeout: "60 seconds", excludeTestServices: true })("a run o
         const { url } = yield* Server
         yield* Effect.gen(function*() {
           const sandbox = yield* bash
-          const proxy = yield* through(() => undefined, { idleMs: 1_000 })
+          const proxy = yield* through(() => undefined, { idleMs: 4_000 })
           yield* Effect.gen(function*() {
             const sdk = yield* SandboxSDK
             // In several parts, each of which ends as it should.
-            expect(yield* sdk.runTerminal(sandbox.id, "sleep 3; echo done")).toBe("done\n")
+            expect(yield* sdk.runTerminal(sandbox.id, "sleep 7; echo done")).toBe("done\n")
           }).pipe(Effect.provide(client(proxy.url, { maxRetries: 0 })))
         }).pipe(Effect.provide(client(url)))
       }),
