@@ -1,5 +1,5 @@
-// Templates: those of this machine, and one of our own with defaults for every sandbox that is made from it.
-import { Console, Effect } from "effect"
+// Templates: those of this machine, one of our own with defaults, and one that installs something once for all its sandboxes.
+import { Console, Effect, Stream } from "effect"
 import { Sandbox, SandboxSDK } from "sandbox-sdk"
 import { layerLocal } from "sandbox-sdk/local"
 
@@ -31,6 +31,23 @@ const program = Effect.gen(function*() {
   yield* sdk.deleteTemplate(template.id)
   const gone = yield* Effect.flip(sdk.getTemplate(template.id))
   yield* Console.log(`gone: ${gone._tag === "SandboxError" ? gone.code : gone._tag}`)
+
+  // With `dependencies: ["numpy"]`, pip or npm would install packages before this command is run.
+  const built = yield* sdk.createTemplate({
+    name: "Greeter",
+    language: "bash",
+    version: (yield* sdk.getTemplate("bash")).config.version,
+    installCommand: "echo greeting programs; mkdir bin; " +
+      "printf '#!/bin/sh\\necho Hello $1, says what the template installed' > bin/greet; chmod +x bin/greet"
+  }, { wait: false })
+  yield* Stream.runForEach(
+    sdk.streamTemplateBuild(built.id),
+    (event) => event._tag === "BuildOutput" ? Console.log(`| ${event.text.trimEnd()}`) : Effect.void
+  )
+  yield* Effect.scoped(Effect.gen(function*() {
+    const sandbox = yield* Sandbox.make({ templateId: built.id })
+    yield* Console.log((yield* sandbox.runTerminal("greet Ada")).trimEnd())
+  }))
 })
 
 await Effect.runPromise(program.pipe(Effect.provide(layerLocal())))

@@ -133,6 +133,7 @@ const expected: Readonly<Record<string, Expected>> = {
       "sandboxes left: 0"
     ]
   },
+  "snapshots.ts": { lines: ["from the snapshot: 1 2 3", "sum: 30", "sum: 30", "sum: 31"] },
   "streaming.ts": {
     lines: [
       "stdout: tick 0",
@@ -148,7 +149,9 @@ const expected: Readonly<Record<string, Expected>> = {
       /^\d+ templates: .*python-3\.\d+/,
       "from the template: 'Weekly numbers'",
       /^no second one: .*maxInstances/,
-      "gone: template_not_found"
+      "gone: template_not_found",
+      "| greeting programs",
+      "Hello Ada, says what the template installed"
     ]
   },
   "terminal.ts": { lines: ["files: a, b", "Stdout: building", "Stderr: broken", "exit status 2"] },

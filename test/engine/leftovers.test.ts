@@ -56,6 +56,7 @@ describe("a folder in which an engine was cut off", () => {
       const left = yield* Effect.promise(() => Fs.readdir(folder, { recursive: true }))
       expect(left.filter((name) => !name.startsWith("agent/")).sort()).toEqual([
         "agent",
+        "builds",
         expect.stringMatching(/^owner\.\d+$/),
         "sandboxes",
         "sandboxes/notes.txt",
@@ -64,6 +65,7 @@ describe("a folder in which an engine was cut off", () => {
         `sandboxes/${kept}/workspace`,
         // Where workspaces are no disks of their own, the file is in the folder.
         `sandboxes/${kept}/workspace${isRoot ? ".img" : "/kept"}`,
+        "snapshots",
         "templates"
       ])
       const sdk = Effect.flatMap(SandboxSDK, (sdk) => sdk.readFile(kept, "kept"))
