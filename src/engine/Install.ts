@@ -91,6 +91,5 @@ export const hintOf = (log: string): string | undefined =>
     : /npm: (?:command )?not found/.test(log)
     ? "This machine has no npm that sandboxes can use (Debian: apt-get install npm)."
     : NO_NETWORK.test(log)
-    ? "A build reaches only what the engine lets it: its options `buildNetwork` and `network` (sandbox serve " +
-      "--build-network, --allow-network)."
+    ? "A build reaches only what the engine lets it: its options `buildNetwork` and `network` of layerLocal."
     : undefined
