@@ -1,7 +1,5 @@
-/**
- * Data of this machine, looked at in a sandbox: the table and the chart come back as data, and the picture as a PNG, which
- * is written beside this file (or where CHART says).
- */
+// Data of this machine, looked at in a sandbox: the table and the chart come back as data, and the picture as a PNG, which
+// is written beside this file (or where CHART says).
 import { writeFile } from "node:fs/promises"
 import { SandboxSDK } from "sandbox-sdk/promise"
 

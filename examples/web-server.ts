@@ -1,6 +1,4 @@
-/**
- * A web server in a sandbox, reached from here: by HTTP, and its answers as they are written.
- */
+// A web server in a sandbox, reached from here: by HTTP, and its answers as they are written.
 import { SandboxSDK } from "sandbox-sdk/promise"
 
 const PROGRAM = `

@@ -12,6 +12,7 @@ import {
   requireCommand,
   requireId
 } from "../../src/internal/arguments.js"
+import { sourceOf } from "../../src/internal/source.js"
 import { CreateCodeContextOptions, CreateSandboxOptions, ListSandboxesOptions } from "../../src/Options.js"
 
 const refusal = <A>(effect: Effect.Effect<A, SandboxSDKError | SandboxError>) => {
@@ -25,14 +26,14 @@ describe("decodeArguments", () => {
 
   it.each([
     [
-      create({}),
+      Effect.flatMap(create(undefined), sourceOf),
       "templateId",
-      "createSandbox: templateId is missing; it must be the id of a template, such as \"python\"."
+      "createSandbox: templateId is missing; it must be the id of a template, such as \"python\" (or fromSnapshot that of a snapshot)."
     ],
     [
-      create(undefined),
-      "templateId",
-      "createSandbox: templateId is missing; it must be the id of a template, such as \"python\"."
+      Effect.flatMap(create({ templateId: "python", fromSnapshot: "snp_x" }), sourceOf),
+      "fromSnapshot",
+      "createSandbox: fromSnapshot and templateId cannot both be given: a snapshot has the template of its sandbox."
     ],
     [
       create({ templateId: "" }),
@@ -91,14 +92,14 @@ describe("decodeArguments", () => {
       runCode({ timeout: 5 }),
       "timeout",
       "runCode: options has no property \"timeout\"; it can have timeoutMs, requestTimeoutMs, maxOutputSize, envs, " +
-      "contextId, language, onStdout, onStderr, onResult, onError, captureOutput."
+      "detached, detachGraceMs, hold, contextId, language, onStdout, onStderr, onResult, onError, captureOutput."
     ],
     [runCode({ onStdout: "print" }), "onStdout", "runCode: onStdout must be a function, but it is \"print\"."],
     [
       decodeRunTerminalOptions("runTerminal", { onResult: () => {} }),
       "onResult",
       "runTerminal: options has no property \"onResult\"; it can have timeoutMs, requestTimeoutMs, maxOutputSize, envs, " +
-      "cwd, mergeOutput, onStdout, onStderr."
+      "detached, detachGraceMs, hold, cwd, mergeOutput, onStdout, onStderr."
     ],
     [
       decodeArguments(ListSandboxesOptions, "listSandboxes")({ page: 0 }),
@@ -139,7 +140,10 @@ describe("decodeArguments", () => {
   it("accepts what the schemas accept, and never dies on anything", () => {
     fc.assert(fc.property(fc.anything(), (input) => {
       const exit = Effect.runSyncExit(create(input))
-      const accepted = Schema.decodeUnknownEither(CreateSandboxOptions)(input, { onExcessProperty: "error" })
+      // Nothing stands for no options.
+      const accepted = Schema.decodeUnknownEither(CreateSandboxOptions)(input === undefined ? {} : input, {
+        onExcessProperty: "error"
+      })
       expect(Exit.isSuccess(exit)).toBe(accepted._tag === "Right")
       if (Exit.isFailure(exit)) {
         expect(exit.cause._tag === "Fail" && isSandboxSDKError(exit.cause.error)).toBe(true)

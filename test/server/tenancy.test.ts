@@ -21,6 +21,7 @@ interface Things {
   readonly sandbox: string
   readonly context: string
   readonly template: string
+  readonly snapshot: string
   /** The `Idempotency-Key` of a request that is being answered, and what it runs. */
   readonly request: string
   readonly execution: string
@@ -35,7 +36,9 @@ const running = new AbortController()
 /** What a parameter of a path, or a field of a body, is the id of. A new one has to be added here. */
 const kindOf = (name: string, path: string): Kind => {
   const kinds: Readonly<Record<string, Kind | undefined>> = {
-    id: path.startsWith("/api/templates") ? "template" : path.startsWith("/api/sandboxes") ? "sandbox" : undefined,
+    id: (["templates", "sandboxes", "snapshots"] as const)
+      .filter((group) => path.startsWith(`/api/${group}`))
+      .map((group): Kind => group === "sandboxes" ? "sandbox" : group === "templates" ? "template" : "snapshot")[0],
     contextId: "context",
     templateId: "template",
     executionId: "execution",
@@ -57,6 +60,7 @@ const makeThings = async (client: ReturnType<typeof clientOf>, name: string): Pr
   const { json: context } = await client.request("POST", `${path}/contexts`, {})
   const { json: bash } = await client.request("GET", "/api/templates/bash")
   const { json: template } = await client.request("POST", "/api/templates", { ...bash.config, name: `${name}s own` })
+  const { json: snapshot } = await client.request("POST", `${path}/snapshots`, {})
   const request = `request-of-${name}`
   const response = await client.send(
     "POST",
@@ -71,6 +75,7 @@ const makeThings = async (client: ReturnType<typeof clientOf>, name: string): Pr
     sandbox: path.slice("/api/sandboxes/".length),
     context: context.id,
     template: template.id,
+    snapshot: snapshot.id,
     request,
     execution: executionId
   }
@@ -121,7 +126,8 @@ const send = async (
   const url = path.replace(/:(\w+)/g, (_, name: string) => ids.get(name) ?? "8000") +
     (query.length === 0 ? "" : `?${query.join("&")}`)
   const schema = requestBody?.content["application/json"]?.schema
-  const body = sample(document, schema)
+  // What is started has to be named, one way or the other: no schema says so.
+  const body = path.endsWith("/processes") ? { command: "true" } : sample(document, schema)
   const response = await fetch(server.url + url, {
     method,
     headers: {
