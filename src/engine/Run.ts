@@ -78,7 +78,7 @@ export const run = Effect.fnUntraced(function*(
   const ended = yield* Deferred.make<RunEnd>()
   const startedAt = clock.unsafeCurrentTimeMillis()
   const window = Math.min(OUTPUT_WINDOW, journal.limit / 4)
-  // Credit is given in steps, so that it costs few messages; one is kept for what a program says when it is interrupted.
+  // Credit is given in steps, so that it costs few messages.
   const step = window / 4
   // What many small events take beyond the bytes that there is credit for.
   const slack = journal.limit / 8
@@ -150,8 +150,9 @@ export const run = Effect.fnUntraced(function*(
       if (stopReason === undefined) {
         stopReason = reason
         handle?.interrupt()
-        // Room for what the program says when it is interrupted: nobody may be reading any more.
-        allow(step)
+        // Room for what is in its pipes and for what it says when it is interrupted: nobody may be reading any more, and its
+        // end is told behind all that. What the log has no room for is dropped.
+        allow(OUTPUT_WINDOW)
         if (yield* waitFor(options.interruptGrace)) return
         handle?.kill()
         if (yield* waitFor(KILL_GRACE)) return

@@ -86,7 +86,7 @@ describe("packages of a template", () => {
         for (const language of ["python", "javascript"] as const) {
           if (isPackage(language, text)) {
             // What a URL holds only means something to the server that it names.
-            expect(text.replace(/https?:\/\/.*$/s, "")).not.toMatch(/^\s*-|[\0-\x1f]|^[./~]|file:|git\+|\$|&|`/)
+            expect(text.replace(/https?:\/\/.*$/s, "")).not.toMatch(/^\s*-|[\0-\x1f]|^[./~]|file:|git\+.*:|\$|&|`/)
           }
         }
       }),
