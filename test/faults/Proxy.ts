@@ -53,7 +53,8 @@ class State implements Exchange {
   private over = performance.now()
   private readonly pending: Set<Fault>
 
-  constructor(faults: ReadonlyArray<Fault>) {
+  /** `everySocket` are those of all exchanges of a proxy. */
+  constructor(faults: ReadonlyArray<Fault>, private readonly everySocket: Set<Net.Socket>) {
     this.pending = new Set(faults)
   }
 
@@ -108,9 +109,10 @@ class State implements Exchange {
   }
 
   hold(socket: Net.Socket): Net.Socket {
-    this.sockets.add(socket)
+    const sets = [this.sockets, this.everySocket]
+    for (const set of sets) set.add(socket)
     // Whoever reads from it or writes to it finds out by that.
-    socket.on("error", () => {}).on("close", () => this.sockets.delete(socket))
+    socket.on("error", () => {}).on("close", () => sets.forEach((set) => set.delete(socket)))
     return socket
   }
 }
@@ -302,11 +304,16 @@ class Connection {
 export const make = (port: number) =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.async<{ readonly listener: Net.Server; readonly port: number; readonly arm: Proxy["arm"] }>((resume) => {
-        let state = new State([])
+      Effect.async<{ readonly close: () => void; readonly port: number; readonly arm: Proxy["arm"] }>((resume) => {
+        const sockets = new Set<Net.Socket>()
+        let state = new State([], sockets)
         const arm: Proxy["arm"] = (faults) => {
-          state = new State(faults)
+          state = new State(faults, sockets)
           return state
+        }
+        const close = () => {
+          listener.close()
+          sockets.forEach((socket) => socket.destroy())
         }
         const listener = Net.createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
           const exchange = state
@@ -316,15 +323,11 @@ export const make = (port: number) =>
         listener.listen(0, "127.0.0.1", () => {
           const address = listener.address()
           if (typeof address === "object" && address !== null) {
-            resume(Effect.succeed({ listener, port: address.port, arm }))
+            resume(Effect.succeed({ close, port: address.port, arm }))
           }
         })
       }),
-      ({ arm, listener }) =>
-        Effect.sync(() => {
-          arm([])
-          listener.close()
-        })
+      ({ close }) => Effect.sync(close)
     ),
     ({ arm, port }): Proxy => ({ url: `http://127.0.0.1:${port}`, arm })
   )
