@@ -282,7 +282,11 @@ class Connection {
     const isSent = await this.pass("request", recorded(), server, server).catch(() => false)
     // The client can say nothing that has not been said, but that it is gone.
     client.resume()
-    if (fault === undefined || !isSent || !request.isComplete()) return answer
+    if (fault === undefined || !isSent || !request.isComplete()) {
+      await answer
+      if (!isFirst) client.end()
+      return
+    }
     if (fault.when === "later") await sleep(LATER_MS)
     if (fault.when === "after") await answer
     const second = this.connect()
