@@ -10,6 +10,7 @@ import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
 import * as Mounts from "../isolation/Mounts.js"
 import { fromName, isDead, nameHere } from "../isolation/Owner.js"
+import * as Strays from "../isolation/Strays.js"
 import * as Beacon from "./Beacon.js"
 import * as FolderLock from "./FolderLock.js"
 import { hostFailure } from "./JsonFile.js"
@@ -54,6 +55,14 @@ const isAbandoned = Effect.fnUntraced(function*(path: string) {
   return answers.length > 0 && answers.every((answer) => answer === "gone")
 })
 
+/** Ends and unmounts what an engine that was killed has left of its sandboxes. */
+const release = Effect.fnUntraced(function*(root: string) {
+  const sandboxes = Path.join(root, "sandboxes")
+  const names = yield* Effect.promise(() => Fs.readdir(sandboxes).catch(() => []))
+  yield* Strays.end(names.map((name) => Path.join(sandboxes, name, "workspace")))
+  yield* Mounts.unmountBelow(root)
+})
+
 /**
  * Removes the folders of engines that are gone. In a shared `/tmp` anyone may use such a name: what this user does not
  * own is left alone.
@@ -64,7 +73,7 @@ const reap = Effect.fn("DataDirectory.reap")(function*(parent: string) {
     const path = Path.join(parent, name)
     const stat = yield* Effect.promise(() => Fs.lstat(path).catch(() => undefined))
     if (stat?.isDirectory() === true && stat.uid === process.getuid?.() && (yield* isAbandoned(path))) {
-      yield* Mounts.unmountBelow(path)
+      yield* release(path)
       yield* removeTree(path)
       yield* Effect.logDebug("Removed what an engine that is gone had left").pipe(Effect.annotateLogs({ path }))
     }
@@ -108,8 +117,7 @@ const persistentRoot = Effect.fnUntraced(function*(path: string) {
   yield* makePassage(root)
   yield* requireReachable(root)
   yield* FolderLock.acquire(root)
-  // What an engine that was killed has left mounted.
-  yield* Mounts.unmountBelow(root)
+  yield* release(root)
   return root
 })
 

@@ -3,7 +3,8 @@
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -36,6 +37,26 @@ const create = Effect.gen(function*() {
 const ids = Effect.flatMap(SandboxSDK, (sdk) => Effect.map(sdk.listSandboxes(), (all) => all.map(({ id }) => id)))
 
 describe("a folder in which an engine was cut off", () => {
+  it.runIf(isRoot)(
+    "has what still runs as the users of its sandboxes ended, and nothing else",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* makeFolder
+        const id = yield* withEngine(folder, create)
+        const { uid } = yield* Effect.promise(() => Fs.stat(Path.join(folder, "sandboxes", id, "workspace")))
+        // As the first process of a sandbox does for which bubblewrap was killed before it had let that go on.
+        const running = (user: number) =>
+          Effect.acquireRelease(
+            Effect.sync(() => spawn("sleep", ["1000"], { uid: user, gid: user, stdio: "ignore" })),
+            (child) => Effect.sync(() => child.kill("SIGKILL"))
+          )
+        const [left, other] = yield* Effect.all([running(uid), running(uid - 1)])
+        const end = Effect.promise(() => once(left, "exit"))
+        expect((yield* Effect.all([end, withEngine(folder, ids)], { concurrency: 2 }))[1]).toEqual([id])
+        expect([left.signalCode, other.signalCode, other.exitCode]).toEqual(["SIGKILL", null, null])
+      }).pipe(Effect.scoped, Effect.runPromise)
+  )
+
   it.scopedLive("has its half-made sandboxes and drafts removed, and nothing else", () =>
     Effect.gen(function*() {
       const folder = yield* makeFolder
