@@ -290,7 +290,9 @@ print("done")`
       const connect = `exec 3<> /dev/tcp/127.0.0.1/${PROXY_PORT} && echo yes`
       expect((yield* agent.command(connect)).stdout.toString()).toBe("")
       agent.send({ op: "configure", env: baseEnv, limits: {}, proxy: { port: PROXY_PORT, connections: 1 } })
-      expect((yield* agent.command(connect)).stdout.toString()).toBe("yes\n")
+      // Node listens a moment after it was told to.
+      const until = `until (${connect}) 2> /dev/null; do sleep 0.02; done`
+      expect((yield* agent.command(until)).stdout.toString()).toBe("yes\n")
       yield* agent.open("c", "bash")
       const { stdout } = yield* agent.run(
         "c",
