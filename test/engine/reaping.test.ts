@@ -183,7 +183,7 @@ const expectClean = async (listed: ReadonlyArray<string>): Promise<void> => {
   expect(await groupsOf(dead)).toEqual([])
   expect(await Fs.readdir(temporary)).toEqual([])
   const root = (await Fs.readdir(data)).map((name) => name.replace(/^(owner|alive)[.-]\w+$/, "$1")).sort()
-  expect(root).toEqual(["agent", "alive", "owner", "sandboxes", "templates"])
+  expect(root).toEqual(["agent", "alive", "builds", "owner", "requests.jsonl", "sandboxes", "snapshots", "templates"])
   expect((await Fs.readdir(Path.join(data, "sandboxes"))).sort()).toEqual([...listed].sort())
   for (const name of await Fs.readdir(data, { recursive: true })) {
     // What is in a workspace is for its sandbox to find: see below.
