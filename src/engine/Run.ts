@@ -9,8 +9,7 @@ import * as Option from "effect/Option"
 import { constants } from "node:os"
 import type { AgentClient, RunEnd, RunHandle, RunRequest } from "../agent/Client.js"
 import { OUTPUT_WINDOW } from "../agent/Protocol.js"
-import type { RequestError, SandboxError } from "../Errors.js"
-import { TimeoutError } from "../Errors.js"
+import { type RequestError, SandboxError, TimeoutError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import type { Turn } from "./Contexts.js"
 import { EVENT_COST } from "./EventLog.js"
@@ -186,8 +185,11 @@ export const run = Effect.fnUntraced(function*(
       case "Died":
         return yield* concludeDeath(end.message)
       case "Lost":
-      case "Refused":
         return yield* end.error
+      case "Refused":
+        return yield* options.request._tag === "Code" && end.error.code === "context_not_found"
+          ? endedBefore(sandboxId)
+          : end.error
       case "Done":
         return stopReason === "timeout"
           ? yield* timedOut(options, false)
@@ -261,6 +263,14 @@ export const run = Effect.fnUntraced(function*(
     })
   )
 })
+
+/** The context is there, and its interpreter had ended when nobody knew yet. */
+const endedBefore = (sandboxId: string): SandboxError =>
+  new SandboxError({
+    code: "kernel_died",
+    message: "The interpreter had ended before the run began: nothing of it was run. The next run gets a fresh one.",
+    sandboxId
+  })
 
 /** The exit status of a command that a signal ended, as a shell tells it: 128 and the signal's number. */
 const signalStatus = (end: Death): number | undefined => {

@@ -354,14 +354,21 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
 
     const bytesOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> =>
       Stream.suspend(() => {
-        const least = Number(response.headers[Fields.FILE_SIZE] ?? 0)
+        const size = response.headers[Fields.FILE_SIZE]
+        const least = Number(size ?? 0)
         let count = 0
         const bytes = Stream.catchAll(
           response.stream,
           (error) => error.reason === "EmptyBody" ? Stream.empty : Stream.fail(brokenAnswer(peer, error.cause))
         )
+        // A stream of records gives signs of life and has a limit of its own; a file only comes or does not.
+        const alive = size === undefined ? bytes : Stream.timeoutFail(
+          bytes,
+          () => brokenAnswer(peer, new Error(`nothing came for ${settings.timeout} ms (timeout)`)),
+          Duration.millis(settings.timeout)
+        )
         return Stream.concat(
-          Stream.mapChunks(bytes, (pieces) => {
+          Stream.mapChunks(alive, (pieces) => {
             for (const piece of pieces) {
               count += piece.length
             }

@@ -325,6 +325,19 @@ describe("calls", () => {
       expect(server.received.length).toBe(2)
     }))
 
+  it.scopedLive("give up a file of which nothing comes any more, and ask for it again", () =>
+    Effect.gen(function*() {
+      const server = yield* rawServer((socket, _, index) => {
+        socket.write("HTTP/1.1 200 OK\r\ncontent-length: 6\r\nsandbox-file-size: 6\r\n\r\nabc")
+        if (index > 0) socket.write("def")
+      })
+      yield* Effect.gen(function*() {
+        const sdk = yield* SandboxSDK
+        expect(yield* sdk.readFile(id, "f")).toBe("abcdef")
+        expect(server.received.length).toBe(2)
+      }).pipe(Effect.provide(remote(server.url, { timeout: 500 })))
+    }))
+
   it.scopedLive("give an empty file as no bytes", () =>
     Effect.gen(function*() {
       const server = yield* rawServer((socket) =>
