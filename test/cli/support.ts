@@ -150,11 +150,15 @@ def more():
         data = b""
     shown += data
     return bool(data)
+def stop(what):
+    os.kill(pid, 9)
+    sys.exit(what + ": " + repr(shown.decode(errors="replace")))
 for expected, typed in steps:
     while expected.encode() not in shown[seen:]:
+        if not select.select([fd], [], [], 20)[0]:
+            stop("it never showed " + repr(expected))
         if not more():
-            sys.stderr.write("it ended without " + repr(expected))
-            break
+            stop("it ended without " + repr(expected))
     seen = shown.find(expected.encode(), seen) + len(expected)
     os.write(fd, typed.encode())
 while more():
