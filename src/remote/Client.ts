@@ -29,6 +29,7 @@ import { SandboxConfig } from "../SandboxConfig.js"
 import { requireSuccess } from "./Answers.js"
 import { brokenAnswer, fold, type Peer, tooSlow, type Trouble } from "./Failures.js"
 import { randomKey } from "./Key.js"
+import * as Silence from "./Silence.js"
 
 /** What one request has beside what the interface says. */
 interface Extras {
@@ -174,7 +175,8 @@ export interface Client {
   ) => Effect.Effect<A, RequestError>
   /**
    * Makes a request and gives the bytes of its answer as they arrive. The time until the answer begins is limited, its
-   * length is not. Ending the stream closes the connection.
+   * length is not; it fails when there is no sign of life any more of a server that gives some. Ending the stream closes
+   * the connection.
    */
   readonly stream: (
     kind: RequestKind,
@@ -399,6 +401,15 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       isResumable: saysSo(response)
     })
 
+    /** The bytes of an answer that fails when not even the signs of life come that its server has announced. */
+    const aliveOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> => {
+      const { bytes, heartbeatMs } = begunOf(response)
+      return Option.match(Option.map(heartbeatMs, Silence.limitOf), {
+        onNone: () => bytes,
+        onSome: (ms) => Stream.timeoutFail(bytes, () => Silence.silent(peer, ms), Duration.millis(ms))
+      })
+    }
+
     const read: Client["read"] = (kind, send, read) =>
       Effect.flatMap(prepared(kind), (prepared) =>
         attempts(
@@ -418,7 +429,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
           Stream.unwrapScoped(
             Effect.flatMap(
               prepared(kind),
-              (prepared) => Effect.map(attempts(kind, prepared, open(kind, send)), bytesOf)
+              (prepared) => Effect.map(attempts(kind, prepared, open(kind, send)), aliveOf)
             )
           )
         ),

@@ -19,15 +19,10 @@ import { makeInbox } from "../internal/inbox.js"
 import type { Begun, Client, Opening, Streaming } from "./Client.js"
 import { type Peer, undecodable } from "./Failures.js"
 import { makeReader } from "./Records.js"
+import { limitOf, PATIENCE, silent } from "./Silence.js"
 
 /** What one answer has, in bytes of events. Not more than twice of it waits for the consumer. */
 const PART_BYTES = 4 * 1024 * 1024
-
-/** So many signs of life may be missing. */
-const PATIENCE = 3
-
-/** What the network may add to that. */
-const LENIENCE_MS = 2_000
 
 /** How often the server says that it is there, where it has not told. */
 const DEFAULT_HEARTBEAT_MS = 5_000
@@ -58,12 +53,6 @@ export interface Resumable<A, I> {
 
 const beginning = ({ _tag, executionId }: Event): string | undefined =>
   _tag === "Started" || _tag === "BatchStarted" ? executionId : undefined
-
-const silent = ({ url }: Peer, ms: number): ConnectionError =>
-  new ConnectionError({
-    message: `Nothing has come from ${url} for ${ms} ms, not even a sign of life: the connection is taken for broken.`,
-    url
-  })
 
 /** A server that does not know what it has begun has lost it. */
 const forgotten = (peer: Peer, error: RequestError): RequestError =>
@@ -127,7 +116,7 @@ export const resumable = <A extends Event, I>(
       return true
     }
 
-    const silenceMs = () => PATIENCE * heartbeatMs + LENIENCE_MS
+    const silenceMs = () => limitOf(heartbeatMs)
 
     const read = (answer: Begun) =>
       Effect.gen(function*() {

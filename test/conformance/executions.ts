@@ -227,7 +227,7 @@ export const executions: Part = (it) => {
       const fiber = yield* sandbox.executeBatchStream(jobs).pipe(
         Stream.tap((event) => event._tag === "BatchStarted" ? Deferred.succeed(id, event.executionId) : Effect.void),
         Stream.runDrain,
-        Effect.fork
+        (reader) => Effect.fork(reader)
       )
       const batchId = yield* Deferred.await(id)
       yield* eventually(Effect.map(sandbox.listExecutions(), (all) => all.some((one) => one.batchId === batchId)))
@@ -257,5 +257,32 @@ export const executions: Part = (it) => {
       yield* sandbox.deleteSandbox()
       yield* failsWith(Stream.runDrain(sandbox.attach(id)), gone)
       yield* failsWith(sandbox.listExecutions(), { _tag: "SandboxError", code: "not_found" })
+    }))
+  it.scoped("say what has become of them on every stream that is open, when the sandbox goes away", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* make
+      const { fiber, id } = yield* follow(sandbox.runCodeStream("print('up')\nimport time\ntime.sleep(60)"))
+      const command = yield* follow(sandbox.runTerminalStream("echo up; sleep 60"))
+      const { executionId } = yield* sandbox.startProcess({ args: ["cat"], stdin: true })
+      const batch = yield* Effect.fork(sandbox.executeBatch([{ id: "a", code: "import time; time.sleep(60)" }]))
+      const watches = yield* Deferred.make<boolean>()
+      const readers = yield* Effect.forEach(
+        [
+          Stream.runDrain(sandbox.attach(id)),
+          Stream.runDrain(sandbox.attach(command.id)),
+          Stream.runDrain(sandbox.attach(executionId)),
+          Stream.runForEach(sandbox.watchFiles(), () => Deferred.succeed(watches, true))
+        ],
+        (reader) => Effect.fork(reader)
+      )
+      yield* eventually(Effect.zipRight(sandbox.writeFile("changed", ""), Deferred.isDone(watches)))
+      yield* eventually(Effect.map(sandbox.listExecutions(), (all) => all.length >= 4))
+      yield* sandbox.deleteSandbox()
+      const gone = { _tag: "SandboxError", code: "terminated" }
+      const followers = [Fiber.join(fiber), Fiber.join(command.fiber), ...readers.map((reader) => Fiber.join(reader))]
+      for (const open of followers) {
+        yield* failsWith(open, gone)
+      }
+      expect(yield* Fiber.join(batch)).toMatchObject([{ success: false, error: gone }])
     }))
 }

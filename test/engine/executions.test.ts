@@ -234,6 +234,30 @@ describe("executions of an engine", () => {
   )
 
   it.live(
+    "that have ended take no more than 32 MiB of a sandbox: the first ones are forgotten",
+    () =>
+      over({ executionLogMb: 1 })(Effect.scoped(Effect.gen(function*() {
+        const sandbox = yield* python
+        const ids = yield* Effect.forEach(Array.from({ length: 45 }), () =>
+          Effect.gen(function*() {
+            const head = yield* leave(
+              sandbox.runTerminalStream("head -c 900000 /dev/zero | tr '\\0' x", { detached: true })
+            )
+            yield* eventually(Effect.map(sandbox.getExecution(idOf(head)), ({ status }) => status === "ended"))
+            return idOf(head)
+          }))
+        const kept = (yield* sandbox.listExecutions()).map((execution) => execution.id)
+        expect(kept).toEqual(ids.slice(-kept.length))
+        expect(kept.length * 900_000).toBeLessThanOrEqual(32 * MIB)
+        expect(kept.length).toBeGreaterThan(25)
+        yield* failsWith(sandbox.getExecution(ids[0] ?? ""), { code: "execution_not_found" })
+        const last = yield* Stream.runCollect(sandbox.attach(ids.at(-1) ?? ""))
+        expect(textOf(last) === "x".repeat(900_000)).toBe(true)
+      }))),
+    60_000
+  )
+
+  it.live(
     "of a batch that is detached go on to the last job, and drop output but never how a job ended",
     () =>
       over({ executionLogMb: 1 })(Effect.scoped(Effect.gen(function*() {

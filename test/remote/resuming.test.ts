@@ -264,4 +264,34 @@ testLayer(server, { timeout: "60 seconds", excludeTestServices: true })("a run o
         })
       }).pipe(Effect.provide(client(url)))
     }), 60_000)
+
+  it.scoped(
+    "a watch of files fails when its server is silent, and nobody waits for ever for what happens",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* Server
+        yield* Effect.gen(function*() {
+          const sandbox = yield* bash
+          const proxy = yield* through((connection) => connection === 0 ? { after: 1_500, how: "stall" } : undefined)
+          const seen: Array<string> = []
+          const watching = yield* Effect.flatMap(
+            SandboxSDK,
+            (sdk) => Stream.runForEach(sdk.watchFiles(sandbox.id), ({ path }) => Effect.sync(() => seen.push(path)))
+          ).pipe(
+            Effect.flip,
+            Effect.provide(client(proxy.url)),
+            Effect.fork
+          )
+          const changing = yield* Effect.fork(
+            Effect.forever(Effect.zipRight(sandbox.writeFile("changed", "x"), Effect.sleep("20 millis")))
+          )
+          const error = yield* Fiber.join(watching)
+          yield* Fiber.interrupt(changing)
+          expect(error).toMatchObject({ _tag: "ConnectionError" })
+          expect(error.message).toContain("sign of life")
+          expect(seen).toContain("/workspace/changed")
+        }).pipe(Effect.provide(client(url)))
+      }),
+    60_000
+  )
 })
