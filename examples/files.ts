@@ -6,7 +6,10 @@ import { layerLocal } from "sandbox-sdk/local"
 const program = Effect.gen(function*() {
   const sandbox = yield* Sandbox.make({ templateId: "python" })
 
-  yield* sandbox.writeFile("input/numbers.csv", "n\n1\n2\n3\n")
+  yield* sandbox.writeFiles([
+    { path: "input/numbers.csv", content: "n\n1\n2\n3\n" },
+    { path: "input/more/numbers.csv", content: "n\n4\n" }
+  ])
   yield* sandbox.runCode(`
 import csv
 with open("input/numbers.csv") as file:

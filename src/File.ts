@@ -72,3 +72,23 @@ export const FileEvent = Schema.Struct({
  * @category models
  */
 export type FileEvent = typeof FileEvent.Type
+
+/**
+ * A file to be written: a text, in UTF-8, or bytes.
+ *
+ * @category models
+ */
+export interface FileToWrite {
+  readonly path: string
+  readonly content: string | Uint8Array
+}
+
+/**
+ * A file that was read. `path` is what was asked for.
+ *
+ * @category models
+ */
+export interface FileContent {
+  readonly path: string
+  readonly content: Uint8Array
+}

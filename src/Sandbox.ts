@@ -120,6 +120,8 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
     readFileStream: bind(service.readFileStream),
     writeFile: bind(service.writeFile),
     writeFileStream: (path, content, options) => service.writeFileStream(info.id, path, content, options),
+    writeFiles: bind(service.writeFiles),
+    readFiles: bind(service.readFiles),
     deleteFile: bind(service.deleteFile),
     listFiles: bind(service.listFiles),
     statFile: bind(service.statFile),

@@ -13,7 +13,7 @@ import type { CodeContext } from "./CodeContext.js"
 import type { ExecutionError, RequestError } from "./Errors.js"
 import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "./Execution.js"
 import type { ExecutionInfo } from "./ExecutionInfo.js"
-import type { FileEvent, FileInfo, FileListResponse } from "./File.js"
+import type { FileContent, FileEvent, FileInfo, FileListResponse, FileToWrite } from "./File.js"
 import type { MetricsData } from "./Metrics.js"
 import type {
   AttachOptions,
@@ -290,6 +290,42 @@ export interface Service {
     content: Stream.Stream<Uint8Array, E>,
     options?: WriteFileOptions
   ) => Effect.Effect<string, RequestError | E>
+  /**
+   * Writes many files in one round trip, in this order, and gives their absolute paths. Each is written as by `writeFile`,
+   * atomically; all of them together are not: at the first that cannot be written it stops, and that one and those after it
+   * stay as they were. The error's `field` says which (`files.3`). Arguments are checked before any is written. At most
+   * 100,000 files; over HTTP, files of many megabytes together take more than one request.
+   *
+   * @example
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Sandbox } from "sandbox-sdk"
+   *
+   * const program = Effect.gen(function*() {
+   *   const sandbox = yield* Sandbox.make({ templateId: "python" })
+   *   yield* sandbox.writeFiles([
+   *     { path: "src/main.py", content: "import data\nprint(len(data.rows))" },
+   *     { path: "src/data.py", content: "rows = [1, 2, 3]" }
+   *   ])
+   *   return yield* sandbox.runTerminal("python3 src/main.py") // "3\n"
+   * })
+   * ```
+   */
+  readonly writeFiles: (
+    id: string,
+    files: ReadonlyArray<FileToWrite>,
+    options?: WriteFileOptions
+  ) => Effect.Effect<ReadonlyArray<string>, RequestError>
+  /**
+   * The bytes of many files in one round trip, in the order of the paths. One that cannot be read fails all; the error's
+   * `field` says which (`paths.3`). At most 100,000 files.
+   *
+   * Fails with `SandboxError` `quota_exceeded` when they have more than 32 MiB together; `readFileStream` reads those.
+   */
+  readonly readFiles: (
+    id: string,
+    paths: ReadonlyArray<string>
+  ) => Effect.Effect<ReadonlyArray<FileContent>, RequestError>
   /** Removes a file, or a directory with all that is in it. Fails with `SandboxError` `file_not_found`. */
   readonly deleteFile: (id: string, path: string) => Effect.Effect<void, RequestError>
   /** The entries of a directory, by default of `/workspace`, sorted by name. */

@@ -63,7 +63,7 @@ export {
   TerminalEvent
 } from "./Execution.js"
 export { ExecutionInfo, ExecutionKind, ExecutionStatus } from "./ExecutionInfo.js"
-export { FileEvent, FileInfo, FileListResponse, FileType } from "./File.js"
+export { type FileContent, FileEvent, FileInfo, FileListResponse, type FileToWrite, FileType } from "./File.js"
 export * as Logging from "./Logging.js"
 export { MetricsData } from "./Metrics.js"
 export * as Metrics from "./Metrics.js"

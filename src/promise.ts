@@ -38,7 +38,7 @@ export {
   type TerminalEvent
 } from "./Execution.js"
 export type { ExecutionInfo, ExecutionKind, ExecutionStatus } from "./ExecutionInfo.js"
-export type { FileEvent, FileInfo, FileListResponse, FileType } from "./File.js"
+export type { FileContent, FileEvent, FileInfo, FileListResponse, FileToWrite, FileType } from "./File.js"
 export type { ByteSource, ReadableBytes } from "./internal/byteSource.js"
 export type {
   Callback,

@@ -150,6 +150,8 @@ describe("the operations on one sandbox", () => {
       readFileStream: sdk.readFileStream(id, "a", { signal }).next(),
       writeFile: sdk.writeFile(id, "a", "", { signal }),
       writeFileStream: sdk.writeFileStream(id, "a", [], { signal }),
+      writeFiles: sdk.writeFiles(id, [], { signal }),
+      readFiles: sdk.readFiles(id, [], { signal }),
       deleteFile: sdk.deleteFile(id, "a", { signal }),
       listFiles: sdk.listFiles(id, "d", { signal }),
       statFile: sdk.statFile(id, "a", { signal }),

@@ -21,6 +21,7 @@ import javascriptProxy from "./kernels/proxy.ts?asset"
 import languages from "./languages.py?asset"
 import link from "./link.py?asset"
 import loop from "./loop.py?asset"
+import many from "./many.py?asset"
 import agentInNode from "./node/agent.ts?asset"
 import paths from "./paths.py?asset"
 import processes from "./processes.py?asset"
@@ -58,6 +59,7 @@ export const assets: Readonly<Record<string, string>> = {
   "languages.py": languages,
   "link.py": link,
   "loop.py": loop,
+  "many.py": many,
   "paths.py": paths,
   "processes.py": processes,
   "proxy.py": proxy,

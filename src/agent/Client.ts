@@ -133,6 +133,7 @@ const decodeMessage = Schema.decodeUnknownEither(AgentMessage)
 const decodeResult = Schema.decodeUnknownEither(Schema.parseJson(Result))
 const decodeErrorInfo = Schema.decodeUnknownEither(Schema.parseJson(ErrorInfo))
 const decodeEvents = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(FileEvent)))
+const decodePaths = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(Schema.String)))
 const decodeList = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(FileInfo)))
 
 const take = <K, V>(map: Map<K, V>, key: K): V | undefined => {
@@ -236,6 +237,14 @@ export const make = Effect.fn("AgentClient.make")(function*(
     requests.get(message.id)?.reply(value.right)
   }
 
+  const onWritten = (id: number, blob: Buffer): void => {
+    const paths = decodePaths(blob.toString("utf8"))
+    if (Either.isLeft(paths)) {
+      return breakOff("names of files that do not decode")
+    }
+    requests.get(id)?.reply(paths.right)
+  }
+
   const onFileEvents = (id: number, blob: Buffer): void => {
     const events = decodeEvents(blob.toString("utf8"))
     if (Either.isLeft(events)) {
@@ -289,7 +298,11 @@ export const make = Effect.fn("AgentClient.make")(function*(
       case "reply":
         return onReply(message, blob)
       case "failed":
-        return requests.get(message.id)?.failed(refusal(message))
+        return requests.get(message.id)?.failed(refusal(message), message.index)
+      case "file.written":
+        return onWritten(message.id, blob)
+      case "file.contents":
+        return requests.get(message.id)?.contents?.(message.sizes, blob)
       case "file.credit":
         return requests.get(message.id)?.credit?.(message.bytes)
       case "file.events":

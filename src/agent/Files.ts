@@ -5,7 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Buffer } from "node:buffer"
+import { Buffer } from "node:buffer"
 import { SandboxError } from "../Errors.js"
 import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"
@@ -22,9 +22,11 @@ type FileMessage = Extract<EngineMessage, { readonly id: number }>
  */
 export interface Pending {
   readonly reply: (value: unknown) => void
-  readonly failed: (error: SandboxError) => void
+  /** `index`: that of the file at fault, of many. */
+  readonly failed: (error: SandboxError, index?: number) => void
   readonly data?: (bytes: Buffer, last: boolean) => void
   readonly credit?: (bytes: number) => void
+  readonly contents?: (sizes: ReadonlyArray<number>, bytes: Buffer) => void
   readonly events?: (events: ReadonlyArray<FileEvent>, bytes: number) => void
 }
 
@@ -39,6 +41,19 @@ export interface RequestPort {
   readonly forget: (id: number) => boolean
   readonly send: (message: FileMessage, blob?: Uint8Array) => void
 }
+
+/**
+ * A file with its content.
+ */
+export interface FileBytes {
+  readonly path: string
+  readonly content: Uint8Array
+}
+
+/**
+ * What a caller calls one file of many, by its index.
+ */
+export type FieldOf = (index: number) => string
 
 /**
  * The operations. Paths are absolute. Each fails with the `SandboxError` that says what the file system said.
@@ -60,10 +75,27 @@ export interface Files {
     content: Stream.Stream<Uint8Array, E>,
     options: { readonly createParents: boolean }
   ) => Effect.Effect<FileInfo, SandboxError | E>
+  /**
+   * Writes files, each as `write` does, in this order, in one message; gives their paths. At the first that cannot be
+   * written it stops: nothing happens to that one and those after it. The error's `field` is what `field` calls it.
+   */
+  readonly writeBatch: (
+    files: ReadonlyArray<FileBytes>,
+    options: { readonly createParents: boolean; readonly field: FieldOf }
+  ) => Effect.Effect<ReadonlyArray<string>, SandboxError>
+  /**
+   * The contents of files, from the first on, as many of them as have no more than `FILE_WINDOW` bytes together: none when
+   * the first has more alone. One that cannot be read fails all.
+   */
+  readonly readBatch: (
+    paths: ReadonlyArray<string>,
+    options: { readonly field: FieldOf }
+  ) => Effect.Effect<ReadonlyArray<Uint8Array>, SandboxError>
   /** What happens to the entries of a directory, from the moment that this is being read. */
   readonly watch: (path: string, recursive: boolean) => Stream.Stream<FileEvent, SandboxError>
 }
 
+const isPaths = Schema.is(Schema.Array(Schema.String))
 const isFileInfo = Schema.is(FileInfo)
 const isFileList = Schema.is(Schema.Array(FileInfo))
 
@@ -205,7 +237,73 @@ export const makeFiles = (port: RequestPort): Files => {
     return isFileInfo(value) ? value : yield* unexpected
   }, Effect.scoped)
 
+  /** A request about many files. What it fails with says which of them is at fault. */
+  const askMany = <A>(
+    field: FieldOf,
+    message: (id: number) => FileMessage,
+    pending: (succeed: (value: A) => void) => Partial<Pending>,
+    blob?: Uint8Array
+  ) =>
+    Effect.scoped(Effect.gen(function*() {
+      const answer = yield* Deferred.make<A, SandboxError>()
+      const id = yield* Effect.acquireRelease(
+        port.register({
+          reply: () => {},
+          failed: (error, index) =>
+            Deferred.unsafeDone(
+              answer,
+              Effect.fail(
+                index === undefined
+                  ? error
+                  : new SandboxError({
+                    code: error.code,
+                    message: error.message,
+                    sandboxId: port.sandboxId,
+                    field: field(index)
+                  })
+              )
+            ),
+          ...pending((value) => Deferred.unsafeDone(answer, Effect.succeed(value)))
+        }),
+        cancel
+      )
+      port.send(message(id), blob)
+      const value = yield* Deferred.await(answer)
+      port.forget(id)
+      return value
+    }))
+
+  const writeBatch: Files["writeBatch"] = (files, { createParents, field }) => {
+    const paths = files.map(({ path }) => path)
+    const sizes = files.map(({ content }) => content.length)
+    return askMany<unknown>(
+      field,
+      (id) => ({ op: "file.writeMany", id, paths, sizes, createParents }),
+      (succeed) => ({ reply: succeed }),
+      Buffer.concat(files.map(({ content }) => content))
+    ).pipe(
+      Effect.flatMap((written) =>
+        isPaths(written) && written.length === paths.length ? Effect.succeed(written) : unexpected
+      )
+    )
+  }
+
+  const readBatch: Files["readBatch"] = (paths, { field }) =>
+    askMany<readonly [sizes: ReadonlyArray<number>, bytes: Buffer]>(
+      field,
+      (id) => ({ op: "file.readMany", id, paths, most: FILE_WINDOW }),
+      (succeed) => ({ contents: (sizes, bytes) => succeed([sizes, bytes]) })
+    ).pipe(Effect.flatMap(([sizes, bytes]) => {
+      let end = 0
+      const contents = sizes.map((size) => bytes.subarray(end, end += size))
+      return sizes.length <= paths.length && end === bytes.length && end <= FILE_WINDOW
+        ? Effect.succeed(contents)
+        : unexpected
+    }))
+
   return {
+    writeBatch,
+    readBatch,
     stat: (path) => askInfo((id) => ({ op: "file.stat", id, path })),
     list: (path) =>
       Effect.flatMap(

@@ -90,6 +90,10 @@ export interface ProcessRequest {
  *   `file.read` is answered by `reply` (the `FileInfo` of what was opened), then `file.data` under credit, the last one
  *   with `last`. `file.write` is answered by `file.credit` as data is written, and by `reply` (a `FileInfo`) when the
  *   `file.data` with `last` has been renamed into place; `file.cancel` ends either early, and leaves no trace.
+ *   `file.writeMany` writes files whose contents are one after the other in the blob, in this order, each as `file.write`
+ *   does; answered by `file.written`, or by `failed` with the `index` of the first that could not be, of which and of
+ *   those after it nothing is written. `file.readMany` is answered by `file.contents`: the files from the first on that
+ *   have no more than `most` bytes together, none when the first has more alone; or by `failed` with an `index`.
  *   `file.watch` is answered by `reply` (the `FileInfo` of the directory) once it watches, then by `file.events` (their
  *   JSON in the blob) under a credit that counts bytes of blobs, until `file.cancel`; or by `failed`, also later: when
  *   the directory is gone (`file_not_found`), or when so much changed that events were lost (`quota_exceeded`).
@@ -148,6 +152,14 @@ export type EngineMessage =
   | { readonly op: "file.move"; readonly id: number; readonly path: string; readonly to: string }
   | { readonly op: "file.read"; readonly id: number; readonly path: string; readonly credit: number }
   | { readonly op: "file.write"; readonly id: number; readonly path: string; readonly createParents: boolean }
+  | {
+    readonly op: "file.writeMany"
+    readonly id: number
+    readonly paths: ReadonlyArray<string>
+    readonly sizes: ReadonlyArray<number>
+    readonly createParents: boolean
+  }
+  | { readonly op: "file.readMany"; readonly id: number; readonly paths: ReadonlyArray<string>; readonly most: number }
   | { readonly op: "file.data"; readonly id: number; readonly last: boolean }
   | { readonly op: "file.credit"; readonly id: number; readonly bytes: number }
   | { readonly op: "file.cancel"; readonly id: number }
@@ -215,6 +227,8 @@ const failure = {
  * - `stdin.credit`: so many bytes of its input have been taken.
  * - `stdin.closed`: nobody can read its input any more; what was under way is lost.
  * - `died`: how the process ended; `outOfMemory` when the interpreter said itself that memory ran out.
+ * - `file.written`: the blob is the JSON of a list, the absolute path of each file of a `file.writeMany`.
+ * - `file.contents`: the blob has the contents, of these sizes, one after the other.
  * - `net.open`: a program wants a connection to that host and port.
  * - `net.opened`, `net.refused`: the answer to `net.dial`; `status` is 502 when nothing listens there, and 503 when there
  *   is no room for another connection.
@@ -245,7 +259,18 @@ export const AgentMessage = Schema.Union(
     ...id,
     value: Schema.Union(FileInfo, Schema.Array(FileInfo), Schema.Null)
   }),
-  Schema.Struct({ ev: Schema.Literal("failed"), ...id, ...failure }),
+  Schema.Struct({
+    ev: Schema.Literal("failed"),
+    ...id,
+    ...failure,
+    index: Schema.optional(Schema.Int.pipe(Schema.nonNegative()))
+  }),
+  Schema.Struct({ ev: Schema.Literal("file.written"), ...id }),
+  Schema.Struct({
+    ev: Schema.Literal("file.contents"),
+    ...id,
+    sizes: Schema.Array(Schema.Int.pipe(Schema.nonNegative()))
+  }),
   Schema.Struct({ ev: Schema.Literal("file.data"), ...id, last: Schema.Boolean }),
   Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number }),
   Schema.Struct({ ev: Schema.Literal("file.events"), ...id }),

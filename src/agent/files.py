@@ -4,6 +4,7 @@ import os
 import stat
 
 from .framing import MAX_BLOB, dump
+from .many import ReadingMany, WritingMany
 from .paths import FileFailure, Workspace, explain, show
 from .times import created
 from .transfers import Reading, Writing
@@ -65,8 +66,16 @@ class Files:
         elif op == "file.cancel":
             if transfer is not None:
                 self.forget(header["id"])
+        elif op == "file.writeMany":
+            self.begin(WritingMany(self, header, blob))
+        elif op == "file.readMany":
+            self.begin(ReadingMany(self, header))
         elif op in OPERATIONS:
             self.guard(header, getattr(self, OPERATIONS[op]), header)
+
+    def begin(self, many):
+        self.transfers[many.id] = many
+        self.loop.spawn(many.run())
 
     def guard(self, header, operation, *arguments):
         """Turns what goes wrong into a `failed` message."""
@@ -78,11 +87,13 @@ class Files:
             path = header.get("path") or getattr(self.transfers.get(header["id"]), "path", "")
             self.fail(header["id"], explain(error, path))
 
-    def fail(self, number, failure):
+    def fail(self, number, failure, index=None):
+        """`index`: that of the file at fault, of many."""
         self.forget(number)
-        self.link.send(
-            {"ev": "failed", "id": number, "code": failure.code, "message": failure.message, "field": failure.field}
-        )
+        message = {"ev": "failed", "id": number, "code": failure.code, "message": failure.message, "field": failure.field}
+        if index is not None:
+            message["index"] = index
+        self.link.send(message)
 
     def forget(self, number):
         transfer = self.transfers.pop(number, None)

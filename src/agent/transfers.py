@@ -15,6 +15,17 @@ NEW = b".sandbox-new-"
 REPLACING = b".sandbox-old-"
 
 
+def unused_name(prefix):
+    return prefix + os.urandom(9).hex().encode("ascii")
+
+
+def refuse_to_replace(status, path):
+    """Only a file can be replaced by one."""
+    if not stat.S_ISREG(status.st_mode):
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise FileFailure("not_a_file", "%s is %s." % (path, what))
+
+
 class Reading:
     """One file on its way to the engine."""
 
@@ -79,9 +90,7 @@ class Writing:
         except FileNotFoundError:
             pass
         else:
-            if not stat.S_ISREG(status.st_mode):
-                what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-                raise FileFailure("not_a_file", "%s is %s." % (self.path, what))
+            refuse_to_replace(status, self.path)
             self.mode = stat.S_IMODE(status.st_mode)
             self.prefix = REPLACING
         if self.path.endswith("/"):
@@ -97,12 +106,9 @@ class Writing:
         except FileNotFoundError:
             raise
         except OSError:
-            self.temporary = self.unused_name()
+            self.temporary = unused_name(self.prefix)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self.fd = os.open(self.temporary, flags, 0o600, dir_fd=folder)
-
-    def unused_name(self):
-        return self.prefix + os.urandom(9).hex().encode("ascii")
 
     def data(self, blob, last):
         view = memoryview(blob)
@@ -129,7 +135,7 @@ class Writing:
     def finish(self):
         folder = self.place.folder
         if self.temporary is None:
-            self.temporary = self.unused_name()
+            self.temporary = unused_name(self.prefix)
             # os.link calls linkat(2), which follows /proc, only when it is given folders.
             os.link(
                 b"/proc/self/fd/%d" % self.fd,

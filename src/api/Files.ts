@@ -38,6 +38,34 @@ export class Files extends HttpApiGroup.make("files")
       .annotate(OpenApi.Description, "Writes a text to a file, atomically. The answer is its absolute path.")
   )
   .add(
+    HttpApiEndpoint.post("writeMany")`/api/sandboxes/${sandboxId}/files/batch/write`
+      .setPayload(Schema.Struct({
+        files: Schema.Array(Schema.Struct({
+          path: Schema.String,
+          content: Schema.String,
+          encoding: Schema.optional(Schema.Literal("utf-8", "base64"))
+        })),
+        ...WriteFileOptions.fields
+      }))
+      .addSuccess(Schema.Struct({ paths: Schema.Array(Schema.String) }))
+      .annotate(
+        OpenApi.Description,
+        "Writes many files, each atomically, in this order; stops at the first that cannot be written. `content` is a " +
+          "text, or with the `encoding` \"base64\" bytes. The answer is their absolute paths."
+      )
+  )
+  .add(
+    HttpApiEndpoint.post("readMany")`/api/sandboxes/${sandboxId}/files/batch/read`
+      .setPayload(Schema.Struct({ paths: Schema.Array(Schema.String) }))
+      .addSuccess(Schema.Struct({
+        files: Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String }))
+      }))
+      .annotate(
+        OpenApi.Description,
+        "The contents of many files as base64, in the order of the paths; at most 32 MiB. One that cannot be read fails all."
+      )
+  )
+  .add(
     HttpApiEndpoint.del("remove")`/api/sandboxes/${sandboxId}/files`
       .setUrlParams(ofPath)
       .addSuccess(Done)

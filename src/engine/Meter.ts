@@ -51,6 +51,9 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
   const bytesOf = (content: unknown): number =>
     typeof content === "string" ? Buffer.byteLength(content) : content instanceof Uint8Array ? content.length : 0
 
+  const sumOf = (files: ReadonlyArray<{ readonly content: unknown }>): number =>
+    files.reduce((sum, { content }) => sum + bytesOf(content), 0)
+
   const moved = (direction: "in" | "out", count: number) =>
     Effect.flatMap(recorder, ({ bytes }) => bytes(direction, count))
 
@@ -109,6 +112,14 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
           ({ track, trackBytes }) =>
             track("writeFileStream")(operations.writeFileStream(id, path, trackBytes("in")(content), options))
         ),
+      writeFiles: one(
+        "writeFiles",
+        (...args) => Effect.tap(operations.writeFiles(...args), () => moved("in", sumOf(args[1])))
+      ),
+      readFiles: one(
+        "readFiles",
+        (...args) => Effect.tap(operations.readFiles(...args), (files) => moved("out", sumOf(files)))
+      ),
       deleteFile: one("deleteFile", operations.deleteFile),
       listFiles: one("listFiles", operations.listFiles),
       statFile: one("statFile", operations.statFile),

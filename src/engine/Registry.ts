@@ -195,7 +195,8 @@ export const make = Effect.fn("Registry.make")(function*(
     }).pipe(Scope.extend(scope))
     const files: Files = {
       ...live.files,
-      write: (path, content, options) => uploads.during(live.files.write(path, content, options))
+      write: (path, content, options) => uploads.during(live.files.write(path, content, options)),
+      writeBatch: (files, options) => uploads.during(live.files.writeBatch(files, options))
     }
     const { startCommand: command } = template.config
     const { executions } = options

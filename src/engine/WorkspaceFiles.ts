@@ -54,6 +54,15 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
             options
           ))
       ),
+    writeBatch: (batch, options) =>
+      using(
+        Effect.flatMap(writing, ({ admit }) =>
+          Effect.zipRight(
+            admit(batch.reduce((sum, { content }) => sum + content.length, 0)),
+            files.writeBatch(batch, options)
+          ))
+      ),
+    readBatch: (paths, options) => using(files.readBatch(paths, options)),
     watch: (path, recursive) => usingStream(files.watch(path, recursive))
   }
 }

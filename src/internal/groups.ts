@@ -45,6 +45,8 @@ export type FileOperations = Pick<
   | "readFileStream"
   | "writeFile"
   | "writeFileStream"
+  | "writeFiles"
+  | "readFiles"
   | "deleteFile"
   | "listFiles"
   | "statFile"

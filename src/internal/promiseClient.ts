@@ -11,7 +11,7 @@ import type { CodeContext } from "../CodeContext.js"
 import { type AnySandboxSDKError, type RequestError, TimeoutError } from "../Errors.js"
 import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "../Execution.js"
 import type { ExecutionInfo } from "../ExecutionInfo.js"
-import type { FileEvent, FileInfo, FileListResponse } from "../File.js"
+import type { FileContent, FileEvent, FileInfo, FileListResponse, FileToWrite } from "../File.js"
 import type { MetricsData } from "../Metrics.js"
 import * as Options from "../Options.js"
 import type { PortAddress, WaitForPortOptions } from "../Port.js"
@@ -393,6 +393,38 @@ export class PromiseClient {
             ({ reason }) => Effect.die(reason)
           ))
     )
+  }
+
+  /**
+   * Writes many files in one round trip, in this order, and gives their absolute paths. Each is written atomically, not all
+   * of them together: at the first that cannot be written it stops, and the error's `field` says which (`files.3`).
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * await using sandbox = await sdk.sandbox({ templateId: "python" })
+   * await sandbox.writeFiles([
+   *   { path: "src/main.py", content: "import data\nprint(len(data.rows))" },
+   *   { path: "src/data.py", content: "rows = [1, 2, 3]" }
+   * ])
+   * ```
+   */
+  writeFiles(
+    id: string,
+    files: ReadonlyArray<FileToWrite>,
+    options?: Options.WriteFileOptions & CallOptions
+  ): Promise<ReadonlyArray<string>> {
+    return this.#call("writeFiles", options, (service, rest) => service.writeFiles(id, files, rest))
+  }
+
+  /**
+   * The bytes of many files in one round trip, at most 32 MiB, in the order of the paths. One that cannot be read rejects;
+   * the error's `field` says which (`paths.3`).
+   */
+  readFiles(id: string, paths: ReadonlyArray<string>, options?: CallOptions): Promise<ReadonlyArray<FileContent>> {
+    return this.#call("readFiles", options, (service) => service.readFiles(id, paths))
   }
 
   /** Removes a file, or a directory with all that is in it. */

@@ -30,6 +30,8 @@ type OfOne =
   | "readFileStream"
   | "writeFile"
   | "writeFileStream"
+  | "writeFiles"
+  | "readFiles"
   | "deleteFile"
   | "listFiles"
   | "statFile"
@@ -121,6 +123,8 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     readFileStream: bind(client.readFileStream),
     writeFile: bind(client.writeFile),
     writeFileStream: bind(client.writeFileStream),
+    writeFiles: bind(client.writeFiles),
+    readFiles: bind(client.readFiles),
     deleteFile: bind(client.deleteFile),
     listFiles: bind(client.listFiles),
     statFile: bind(client.statFile),

@@ -274,4 +274,40 @@ describeAgents("files", (it, kind) => {
       expect(yield* move("/workspace", "/workspace/q")).toBe("permission_denied")
       expect(yield* shell(agent, "cat z/b/g; ls -A")).toBe("1e\nz\n")
     }))
+
+  it.scoped("are written and read by the dozen", () =>
+    Effect.gen(function*() {
+      const agent = yield* startAgent()
+      yield* shell(agent, "mkdir d; printf old > old; chmod 751 old; ln -s old link; ln -s /etc out")
+      const writeMany = (files: Readonly<Record<string, string>>) =>
+        Effect.suspend(() => {
+          const id = agent.number()
+          const paths = Object.keys(files).map((name) => `/workspace/${name}`)
+          const contents = Object.values(files)
+          const sizes = contents.map((content) => Buffer.byteLength(content))
+          agent.send({ op: "file.writeMany", id, paths, sizes, createParents: true }, contents.join(""))
+          return agent.answer(id)
+        })
+      const written = yield* writeMany({ "a/b/1": "one", "a/b/2": "", "link": "zwölf", "a/3": "three" })
+      expect(written.message).toMatchObject({ ev: "file.written" })
+      expect(JSON.parse(written.blob.toString())).toEqual(
+        ["a/b/1", "a/b/2", "old", "a/3"].map((name) => `/workspace/${name}`)
+      )
+      expect(yield* shell(agent, "cat a/b/1 a/b/2 old a/3; stat -c ' %a' old; find . -name '.sandbox*'")).toBe(
+        "onezwölfthree 751\n"
+      )
+      const failed = yield* writeMany({ x: "before", d: "a folder", y: "after" })
+      expect(failed.message).toMatchObject({ ev: "failed", code: "not_a_file", index: 1 })
+      expect((yield* writeMany({ "out/f": "1" })).message).toMatchObject({ code: "path_outside_workspace", index: 0 })
+      expect(yield* shell(agent, "cat x; ls -A | tr '\\n' ' '")).toBe("beforea d link old out x ")
+      const readMany = (most: number, ...names: ReadonlyArray<string>) =>
+        ask(agent, { op: "file.readMany", paths: names.map((name) => `/workspace/${name}`), most })
+      const all = yield* readMany(1_000, "a/b/1", "a/b/2", "link", "a/3")
+      expect(all.message).toMatchObject({ ev: "file.contents", sizes: [3, 0, 6, 5] })
+      expect(all.blob.toString()).toBe("onezwölfthree")
+      expect((yield* readMany(9, "a/b/1", "link", "a/3")).message).toMatchObject({ sizes: [3, 6] })
+      expect((yield* readMany(2, "a/b/1")).message).toMatchObject({ sizes: [] })
+      expect((yield* readMany(1_000, "a/3", "nothing")).message).toMatchObject({ code: "file_not_found", index: 1 })
+      expect((yield* readMany(1_000, "out/passwd")).message).toMatchObject({ code: "path_outside_workspace", index: 0 })
+    }))
 })

@@ -339,7 +339,8 @@ export class Agent {
 
   /** The answer to a request about a file. */
   answer(id: number): Effect.Effect<Received> {
-    return this.wait(({ message }) => (message.ev === "reply" || message.ev === "failed") && message.id === id)
+    const answers = new Set<string>(["reply", "failed", "file.written", "file.contents"])
+    return this.wait(({ message }) => answers.has(message.ev) && "id" in message && message.id === id)
   }
 
   /** The processes of the sandbox whose command line holds a text, as seen from inside. */

@@ -177,4 +177,87 @@ export const files: Part = (it) => {
       yield* Fiber.interrupt(fiber)
       yield* failsWith(Stream.runDrain(sandbox.watchFiles("nothing")), { _tag: "SandboxError", code: "file_not_found" })
     }))
+
+  it.scoped("writes and reads many files at once, in the order in which they are named", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const bytes = Uint8Array.from({ length: 256 }, (_, n) => n)
+      const large = "0123456789".repeat(400_000)
+      expect(
+        yield* sandbox.writeFiles([
+          { path: "a/text", content: "ü\n\0\u{1F600}" },
+          { path: "/workspace/bytes", content: bytes },
+          { path: "a/empty", content: "" },
+          { path: "large", content: large },
+          { path: "a/b/last", content: "end" },
+          { path: "a/text", content: "the later one" }
+        ])
+      ).toEqual(["a/text", "bytes", "a/empty", "large", "a/b/last", "a/text"].map((path) => `/workspace/${path}`))
+      expect(yield* sandbox.runTerminal("cat a/text; wc -c < large; stat -c %a bytes")).toBe(
+        "the later one4000000\n644\n"
+      )
+      const read = yield* sandbox.readFiles(["bytes", "large", "a/empty", "/workspace/a/text", "bytes"])
+      expect(read.map(({ content, path }) => [path, content.length])).toEqual([
+        ["bytes", 256],
+        ["large", 4_000_000],
+        ["a/empty", 0],
+        ["/workspace/a/text", 13],
+        ["bytes", 256]
+      ])
+      expect(Buffer.compare(read[0]?.content ?? bytes.subarray(1), bytes)).toBe(0)
+      expect(new TextDecoder().decode(read[1]?.content) === large).toBe(true)
+      expect(yield* sandbox.writeFiles([])).toEqual([])
+      expect(yield* sandbox.readFiles([])).toEqual([])
+      expect((yield* sandbox.listFiles("a")).files.map(({ name }) => name)).toEqual(["b", "empty", "text"])
+    }))
+
+  it.scoped("writes thousands of small files at once, in many folders", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const files = Array.from({ length: 3_000 }, (_, n) => ({ path: `many/${n % 400}/${n}`, content: `content ${n}` }))
+      yield* sandbox.writeFiles(files)
+      expect(yield* sandbox.runTerminal("find many -type f | wc -l; find . -name '.sandbox*'")).toBe("3000\n")
+      const read = yield* sandbox.readFiles(files.map(({ path }) => path))
+      expect(read.map(({ content, path }) => ({ path, content: new TextDecoder().decode(content) }))).toEqual(files)
+    }))
+
+  it.scoped("says which of many files it could not write, and leaves that and those after it alone", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const tag = { _tag: "SandboxError", sandboxId: sandbox.id }
+      yield* sandbox.runTerminal("mkdir d; ln -s /etc out; ln -s f good; mkfifo fifo; echo old > kept")
+      const around = (path: string) => [
+        { path: "f", content: `before ${path}` },
+        { path, content: "x" },
+        { path: "kept", content: "new" }
+      ]
+      yield* failsWith(sandbox.writeFiles(around("d")), { ...tag, code: "not_a_file", field: "files.1" })
+      expect(yield* sandbox.runTerminal("cat f kept")).toBe("before dold\n")
+      yield* failsWith(sandbox.writeFiles(around("f/g")), { ...tag, code: "not_a_directory", field: "files.1" })
+      yield* failsWith(sandbox.writeFiles(around("fifo")), { ...tag, code: "not_a_file", field: "files.1" })
+      yield* failsWith(sandbox.writeFiles(around("out/passwd")), { code: "path_outside_workspace", field: "files.1" })
+      yield* failsWith(sandbox.writeFiles(around("new/f"), { createParents: false }), {
+        ...tag,
+        code: "file_not_found",
+        field: "files.1"
+      })
+      expect(yield* sandbox.runTerminal("cat f kept; ls -A")).toBe("before new/fold\nd\nf\nfifo\ngood\nkept\nout\n")
+      // Of what is checked before anything is written, nothing is.
+      yield* failsWith(sandbox.writeFiles(around("../x")), { code: "path_outside_workspace", field: "files.1.path" })
+      expect(yield* sandbox.writeFiles([{ path: "good", content: "by the link" }])).toEqual(["/workspace/f"])
+      expect(yield* sandbox.readFile("f")).toBe("by the link")
+    }))
+
+  it.scoped("says which of many files it could not read", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      yield* sandbox.runTerminal("echo 1 > f; mkdir d; ln -s /etc out; mkfifo fifo; truncate -s 33M sparse")
+      const tag = { _tag: "SandboxError", field: "paths.1" }
+      yield* failsWith(sandbox.readFiles(["f", "nothing"]), { ...tag, code: "file_not_found" })
+      yield* failsWith(sandbox.readFiles(["f", "d"]), { ...tag, code: "not_a_file" })
+      yield* failsWith(sandbox.readFiles(["f", "fifo"]), { ...tag, code: "not_a_file" })
+      yield* failsWith(sandbox.readFiles(["f", "out/passwd"]), { ...tag, code: "path_outside_workspace" })
+      yield* failsWith(sandbox.readFiles(["f", "/etc/passwd"]), { ...tag, code: "path_outside_workspace" })
+      yield* failsWith(sandbox.readFiles(["f", "sparse"]), { ...tag, code: "quota_exceeded" })
+    }))
 }

@@ -120,6 +120,8 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
   readFileStream: (id, path) => iterate(() => sdk.readFileStream(id, path)),
   writeFile: (id, path, content, options) => call((signal) => sdk.writeFile(id, path, content, { ...options, signal })),
   writeFileStream: writeFileStream(sdk),
+  writeFiles: (id, files, options) => call((signal) => sdk.writeFiles(id, files, { ...options, signal })),
+  readFiles: (id, paths) => call((signal) => sdk.readFiles(id, paths, { signal })),
   deleteFile: (id, path) => call((signal) => sdk.deleteFile(id, path, { signal })),
   listFiles: (id, directory) => call((signal) => sdk.listFiles(id, directory, { signal })),
   statFile: (id, path) => call((signal) => sdk.statFile(id, path, { signal })),

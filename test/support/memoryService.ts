@@ -265,6 +265,8 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
           files.set(path, Uint8Array.from([...pieces].flatMap((piece) => [...piece])))
           return `/workspace/${path}`
         }),
+      writeFiles: (id, all) => Effect.as(get(id), all.map(({ path }) => `/workspace/${path}`)),
+      readFiles: (id, paths) => Effect.as(get(id), paths.map((path) => ({ path, content: contentOf(path) }))),
       deleteFile: (id) => Effect.asVoid(get(id)),
       listFiles: (id, directory = "/workspace") => Effect.as(get(id), { files: [], directory }),
       statFile: (id, path) => Effect.as(get(id), file(path)),

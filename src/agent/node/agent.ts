@@ -207,6 +207,8 @@ export class Agent {
       case "file.move":
       case "file.read":
       case "file.write":
+      case "file.writeMany":
+      case "file.readMany":
       case "file.data":
       case "file.credit":
       case "file.cancel":

@@ -7,6 +7,7 @@ import { MAX_BLOB_BYTES } from "../Limits.js"
 import type { EngineMessage } from "../Protocol.js"
 import { codeOf, Errno } from "./errors.js"
 import type { Link } from "./link.js"
+import { ReadingMany, WritingMany } from "./many.js"
 import {
   explain,
   FileFailure,
@@ -127,6 +128,10 @@ export class Files {
         return this.guard(id, transfer?.path ?? "", () => transfer?.allow?.(message.bytes))
       case "file.cancel":
         return this.forget(id)
+      case "file.writeMany":
+        return this.#many(id, new WritingMany(this, message, blob))
+      case "file.readMany":
+        return this.#many(id, new ReadingMany(this, message))
       case "file.stat":
       case "file.list":
       case "file.delete":
@@ -139,7 +144,12 @@ export class Files {
     }
   }
 
-  #begin(message: Exclude<FileMessage, Message<"file.data" | "file.credit" | "file.cancel">>): void {
+  #begin(
+    message: Exclude<
+      FileMessage,
+      Message<"file.data" | "file.credit" | "file.cancel" | "file.writeMany" | "file.readMany">
+    >
+  ): void {
     switch (message.op) {
       case "file.stat":
         return this.workspace.use(
@@ -178,9 +188,15 @@ export class Files {
     inSteps(steps, (error) => this.fail(id, explain(error, path)))
   }
 
-  fail(id: number, { code, field, message }: FileFailure): void {
+  #many(id: number, many: WritingMany | ReadingMany): void {
+    this.#transfers.set(id, many)
+    many.start()
+  }
+
+  /** `index`: that of the file at fault, of many. */
+  fail(id: number, { code, field, message }: FileFailure, index?: number): void {
     this.forget(id)
-    this.link.send({ ev: "failed", id, code, message, field })
+    this.link.send({ ev: "failed", id, code, message, field, ...(index === undefined ? {} : { index }) })
   }
 
   forget(id: number): void {
@@ -198,9 +214,14 @@ export class Files {
    * files in each turn, after what was asked for in the turn before.
    */
   changed(id: number, value: Info | null): void {
+    this.answered(() => this.reply(id, value))
+  }
+
+  /** The same, with another answer. */
+  answered(answer: () => void): void {
     const after = (turns: number): void => {
       if (turns === 0) {
-        this.reply(id, value)
+        answer()
       } else {
         setImmediate(() => after(turns - 1))
       }

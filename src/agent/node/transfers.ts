@@ -21,6 +21,25 @@ const SYNC_STEP = 8 * 1024 * 1024
 export const NEW = ".sandbox-new-"
 export const REPLACING = ".sandbox-old-"
 
+/** What is there, if anything. */
+export const statusIfAny = (place: Place): Fs.BigIntStats | undefined => {
+  try {
+    return place.status()
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") {
+      return undefined
+    }
+    throw error
+  }
+}
+
+/** Only a file can be replaced by one. */
+export const refuseToReplace = (status: Fs.BigIntStats, path: string): void => {
+  if (!status.isFile()) {
+    throw new FileFailure("not_a_file", `${path} is ${status.isDirectory() ? "a directory" : "not a regular file"}.`)
+  }
+}
+
 const { O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_WRONLY } = Fs.constants
 
 /**
@@ -117,9 +136,9 @@ export class Writing implements Transfer {
   constructor(private readonly files: Files, { id, path }: Message<"file.write">, private readonly place: Place) {
     this.path = path
     this.#id = id
-    const before = Writing.#before(place)
-    if (before !== undefined && !before.isFile()) {
-      throw new FileFailure("not_a_file", `${path} is ${before.isDirectory() ? "a directory" : "not a regular file"}.`)
+    const before = statusIfAny(place)
+    if (before !== undefined) {
+      refuseToReplace(before, path)
     }
     if (path.endsWith("/")) {
       throw new FileFailure("not_a_file", `${path} names a directory.`)
@@ -127,17 +146,6 @@ export class Writing implements Transfer {
     this.#temporary = (before === undefined ? NEW : REPLACING) + randomBytes(9).toString("hex")
     this.#fd = Fs.openSync(this.#at, O_WRONLY | O_CREAT | O_EXCL, 0o600)
     Fs.fchmodSync(this.#fd, before === undefined ? 0o644 : Number(before.mode & 0o7777n))
-  }
-
-  static #before(place: Place): Fs.BigIntStats | undefined {
-    try {
-      return place.status()
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") {
-        return undefined
-      }
-      throw error
-    }
   }
 
   get #at(): Buffer {

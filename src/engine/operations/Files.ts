@@ -7,13 +7,16 @@ import { Buffer, isUtf8 } from "node:buffer"
 import type { RequestError, SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, invalidArgument, normalizePath } from "../../internal/arguments.js"
 import type { FileOperations } from "../../internal/groups.js"
+import { requireFiles, requirePaths } from "../../internal/manyFiles.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
 import { WORKSPACE } from "../Environment.js"
+import { readMany, writeMany } from "../ManyFiles.js"
 import { type Parts, runningSandbox } from "./Parts.js"
 
 const decodeRead = decodeArguments(ReadFileOptions, "readFile")
 const decodeWrite = decodeArguments(WriteFileOptions, "writeFile")
 const decodeWriteStream = decodeArguments(WriteFileOptions, "writeFileStream")
+const decodeWriteMany = decodeArguments(WriteFileOptions, "writeFiles")
 const decodeMakeDirectory = decodeArguments(MakeDirectoryOptions, "makeDirectory")
 const decodeWatch = decodeArguments(WatchFilesOptions, "watchFiles")
 
@@ -70,6 +73,18 @@ export const fileOperations = ({ registry }: Parts): FileOperations => {
       const { absolute, files } = yield* at("writeFileStream", id, path)
       const written = yield* files.write(absolute, content, { createParents })
       return written.path
+    }),
+    writeFiles: Effect.fn("SandboxSDK.writeFiles")(function*(id, input, options) {
+      const { createParents = true } = yield* decodeWriteMany(options)
+      const wanted = yield* requireFiles(input)
+      const { files } = yield* runningSandbox(registry, "writeFiles", id)
+      return yield* writeMany(files, wanted, createParents)
+    }),
+    readFiles: Effect.fn("SandboxSDK.readFiles")(function*(id, input) {
+      const wanted = yield* requirePaths(input)
+      const { files } = yield* runningSandbox(registry, "readFiles", id)
+      const contents = yield* readMany(files, wanted)
+      return contents.map((content, index) => ({ path: input[index] ?? "", content }))
     }),
     deleteFile: Effect.fn("SandboxSDK.deleteFile")(function*(id, path) {
       const { absolute, files } = yield* at("deleteFile", id, path)

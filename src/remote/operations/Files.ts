@@ -15,6 +15,7 @@ import type { Client } from "../Client.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
 import { upload } from "../Upload.js"
+import { manyFileOperations } from "./ManyFiles.js"
 
 const decodeRead = decodeArguments(ReadFileOptions, "readFile")
 const decodeWrite = decodeArguments(WriteFileOptions, "writeFile")
@@ -103,6 +104,7 @@ export const fileOperations = (client: Client): FileOperations => {
       )
       return written.path
     }, metrics.track("writeFileStream")),
+    ...manyFileOperations(client),
     deleteFile: Effect.fn("SandboxSDK.deleteFile")(function*(input, file) {
       const { id, path } = yield* at("deleteFile", input, file)
       yield* request(

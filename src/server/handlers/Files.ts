@@ -3,10 +3,15 @@
  */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { Api, BYTES, Caller, NDJSON } from "../../Api.js"
 import { FILE_SIZE } from "../../api/Headers.js"
+import type { SandboxSDKError } from "../../Errors.js"
+import type { FileToWrite } from "../../File.js"
+import { invalidArgument } from "../../internal/arguments.js"
 import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
@@ -14,6 +19,33 @@ import * as Body from "../Body.js"
 import { about, done, openStream, storedBytes, streamAsCaller } from "../Handlers.js"
 import { Settings } from "../Settings.js"
 import * as Streams from "../Streams.js"
+
+interface EncodedFile {
+  readonly path: string
+  readonly content: string
+  readonly encoding?: "utf-8" | "base64" | undefined
+}
+
+/** What is to be written, bytes as bytes. */
+const decodeContents = (
+  files: ReadonlyArray<EncodedFile>
+): Effect.Effect<ReadonlyArray<FileToWrite>, SandboxSDKError> =>
+  Effect.suspend(() => {
+    const decoded: Array<FileToWrite> = []
+    for (const [index, { content, encoding, path }] of files.entries()) {
+      const bytes: Either.Either<string | Uint8Array, unknown> = encoding === "base64"
+        ? Encoding.decodeBase64(content)
+        : Either.right(content)
+      if (Either.isLeft(bytes)) {
+        return invalidArgument("writeFiles", `files.${index}.content`, `files.${index}.content is not base64.`)
+      }
+      decoded.push({ path, content: bytes.right })
+    }
+    return Effect.succeed(decoded)
+  })
+
+const base64Of = ({ buffer, byteLength, byteOffset }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString("base64")
 
 /**
  * The handlers.
@@ -37,11 +69,23 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
             Effect.map(sdk.writeFile(id, path, content, options), (written) => ({ path: written }))
           )
         ))
+      .handle("writeMany", ({ path: { id }, payload: { files, ...options } }) =>
+        about(id)(Effect.gen(function*() {
+          const wanted = yield* decodeContents(files)
+          const size = wanted.reduce((sum, { content }) =>
+            sum + Buffer.byteLength(content), 0)
+          return { paths: yield* storing(size)(sdk.writeFiles(id, wanted, options)) }
+        })))
+      .handle("readMany", ({ path: { id }, payload: { paths } }) =>
+        about(id)(Effect.map(sdk.readFiles(id, paths), (files) => ({
+          files: files.map(({ content, path }) => ({ path, content: base64Of(content) }))
+        }))))
       .handle("remove", ({ path: { id }, urlParams: { path } }) =>
         about(id)(Effect.as(sdk.deleteFile(id, path), done)))
       .handle("list", ({ path: { id }, urlParams: { path } }) =>
         about(id)(sdk.listFiles(id, path)))
-      .handle("stat", ({ path: { id }, urlParams: { path } }) => about(id)(sdk.statFile(id, path)))
+      .handle("stat", ({ path: { id }, urlParams: { path } }) =>
+        about(id)(sdk.statFile(id, path)))
       .handle("makeDirectory", ({ path: { id }, payload, urlParams: { path } }) =>
         about(id)(sdk.makeDirectory(id, path, payload)))
       .handle("move", ({ path: { id }, payload: { path, to } }) =>
@@ -55,7 +99,8 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
             format: Streams.formatOf(request) ?? NDJSON,
             encode: ([event]) =>
               JSON.stringify(event),
-            id: ([_, index]) => index,
+            id: ([_, index]) =>
+              index,
             quiet: true
           })
         })))
