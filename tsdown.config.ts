@@ -55,6 +55,8 @@ export default defineConfig([
     outputOptions: (options, format) => ({
       ...options,
       comments: withoutDocs,
+      // What is read at each start is as short as can be, under the names that it has in a stack.
+      minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
       chunkFileNames: (chunk) => {
         // package.json names the engine, to put `elsewhere` in its place in a bundle for a browser.
         const name = chunk.isDynamicEntry && chunk.name === "local" ? "[name]" : "[name]-[hash]"

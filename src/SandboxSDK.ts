@@ -4,7 +4,7 @@
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
@@ -37,7 +37,6 @@ import type {
 } from "./Options.js"
 import type { PortAddress, WaitForPortOptions } from "./Port.js"
 import type { ProcessInfo, Signal, TerminalSize } from "./Process.js"
-import * as Remote from "./remote/Remote.js"
 import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
 import type { Snapshot } from "./Snapshot.js"
@@ -432,6 +431,9 @@ export interface Service {
   readonly getMetrics: Effect.Effect<MetricsData, RequestError>
 }
 
+/** The service over HTTP is loaded where it is used: not by a program with the engine in it. */
+const remote = Effect.promise(() => import("./remote/Remote.js"))
+
 /**
  * The service tag. Provide it with `layerLocal` of `sandbox-sdk/local`, the engine in this process, or with
  * {@link SandboxSDK.layer}, a server.
@@ -467,7 +469,7 @@ export class SandboxSDK extends Context.Tag("sandbox-sdk/SandboxSDK")<SandboxSDK
    */
   static readonly layer: Layer.Layer<SandboxSDK, never, SandboxConfig | HttpClient.HttpClient> = Layer.scoped(
     this,
-    Remote.make
+    Effect.flatMap(remote, ({ make }) => make)
   )
 
   /**
@@ -490,6 +492,6 @@ export class SandboxSDK extends Context.Tag("sandbox-sdk/SandboxSDK")<SandboxSDK
    */
   static readonly layerFetch: Layer.Layer<SandboxSDK, never, SandboxConfig> = Layer.provide(
     SandboxSDK.layer,
-    Remote.http
+    Layer.unwrapEffect(Effect.map(remote, ({ http }) => http))
   )
 }
