@@ -10,7 +10,8 @@ const commands = [
   ["ls", "List the sandboxes of a server"],
   ["cp SRC DST", "Copy files and directories from and to a sandbox of a server"],
   ["rm ID…", "Delete sandboxes of a server"],
-  ["templates", "List what sandboxes can be made from"],
+  ["templates", "List what sandboxes can be made from; build, builds, rm: those of one's own"],
+  ["snapshots", "List the snapshots of a server's sandboxes; create, rm"],
   ["doctor", "Probe what isolates sandboxes on this machine; print what to install"]
 ] as const
 

@@ -30,6 +30,7 @@ import * as Remove from "./Remove.js"
 import * as Run from "./Run.js"
 import * as Serve from "./Serve.js"
 import * as Shell from "./Shell.js"
+import * as Snapshots from "./Snapshots.js"
 import * as Templates from "./Templates.js"
 
 const sandbox = Command.make("sandbox").pipe(
@@ -42,6 +43,7 @@ const sandbox = Command.make("sandbox").pipe(
     Copy.command,
     Remove.command,
     Templates.command,
+    Snapshots.command,
     Doctor.command
   ])
 )
@@ -66,6 +68,7 @@ const usages: ReadonlyMap<string, () => string> = new Map([
   ["cp", () => usageOf(Copy.command)],
   ["rm", () => usageOf(Remove.command)],
   ["templates", () => usageOf(Templates.command)],
+  ["snapshots", () => usageOf(Snapshots.command)],
   ["doctor", () => usageOf(Doctor.command)]
 ])
 

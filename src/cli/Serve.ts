@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import type { NetworkPolicy } from "../engine/NetworkPolicy.js"
 import type { RequestError } from "../Errors.js"
+import type { Network } from "../Options.js"
 import type { KnownKey } from "../server/ApiKeys.js"
 import { CliError, Status } from "./CliError.js"
 import * as KeysFile from "./KeysFile.js"
@@ -79,6 +80,15 @@ const allowNetwork = Options.text("allow-network").pipe(
   Options.repeated
 )
 
+const buildNetwork = Options.text("build-network").pipe(
+  Options.withPseudoName("HOST:PORT"),
+  Options.withDescription(
+    "Let builds of templates reach this, as far as --allow-network goes. Repeatable. In place of a host: none. By " +
+      "default the registries of pip and npm"
+  ),
+  Options.repeated
+)
+
 const portsUrl = Options.text("ports-url").pipe(
   Options.withPseudoName("URL"),
   Options.withDescription(
@@ -105,6 +115,19 @@ const networkOf = (given: ReadonlyArray<string>): Effect.Effect<NetworkPolicy | 
     : Effect.succeed({ allow: given })
 }
 
+/** What `--build-network` says. */
+const buildNetworkOf = (given: ReadonlyArray<string>): Effect.Effect<Network | undefined, CliError> =>
+  given.length === 0
+    ? Effect.succeed(undefined)
+    : given.length === 1 && given[0] === "none"
+    ? Effect.succeed("none")
+    : given.some(isWord)
+    ? new CliError({
+      message: "--build-network takes hosts and ports, or none alone: pypi.org:443.",
+      status: Status.usage
+    })
+    : Effect.succeed({ allow: given })
+
 const isLoopback = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i.test(host)
 
 const fromEnvironment = (name: string) =>
@@ -122,7 +145,7 @@ const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString
  */
 export const command = Command.make(
   "serve",
-  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork, portsUrl },
+  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork, buildNetwork, portsUrl },
   (options) =>
     Effect.gen(function*() {
       const inFile = yield* Effect.transposeOption(Option.map(options.apiKeysFile, KeysFile.read))
@@ -145,6 +168,7 @@ export const command = Command.make(
       const metricsKey = Option.getOrUndefined(yield* fromEnvironment("SANDBOX_METRICS_KEY"))
       const configs = yield* Effect.transposeOption(Option.map(options.templateDir, TemplateFiles.read))
       const network = yield* networkOf(options.allowNetwork)
+      const buildNetwork = yield* buildNetworkOf(options.buildNetwork)
       const made = yield* Effect.when(makeKey, () => known.length === 0)
       const apiKeys = [...known, ...Option.toArray(made)]
       const stopped = yield* Signals.first
@@ -160,7 +184,9 @@ export const command = Command.make(
               import("../server/ApiKeys.js")
             ])
         )
-        const engine = yield* Layer.build(layerLocal({ network, dataDirectory: Option.getOrUndefined(options.data) }))
+        const engine = yield* Layer.build(
+          layerLocal({ network, buildNetwork, dataDirectory: Option.getOrUndefined(options.data) })
+        )
         const service = Context.get(engine, SandboxSDK)
         const loadTemplates = (keys: ReadonlyArray<KnownKey>) =>
           Effect.forEach(
@@ -203,7 +229,9 @@ const say = (error: RequestError | CliError): RequestError | CliError => {
   if (error._tag !== "SandboxSDKError") {
     return error
   }
-  const message = error.field?.startsWith("network") === true
+  const message = error.field?.startsWith("buildNetwork") === true
+    ? error.message.replace(/^layerLocal: buildNetwork(?:\.allow\.\d+)?/, "--build-network")
+    : error.field?.startsWith("network") === true
     ? error.message.replace(/^layerLocal: network(?:\.allow\.\d+)?/, "--allow-network")
     : error.message.replace(/^layerServer: (?:portsUrl(?= ))?/, error.field === "portsUrl" ? "--ports-url" : "")
   return error.code === "invalid_config" || message !== error.message

@@ -19,25 +19,31 @@ interface TemplateFile {
 }
 
 /**
- * The templates of a folder: one in each `*.json`, as `createTemplate` takes it.
+ * The template of a file: JSON, as `createTemplate` takes it.
+ */
+export const readOne = (file: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { TemplateConfig } = yield* Effect.promise(() => import("../Template.js"))
+    const decode = Schema.decodeUnknown(Schema.parseJson(TemplateConfig), { onExcessProperty: "error" })
+    const text = yield* Effect.mapError(fs.readFileString(file), Local.unreadable(file))
+    return yield* Effect.mapError(
+      decode(text),
+      (error) => new CliError({ message: `${file} is no template: ${error.message}`, status: Status.usage })
+    )
+  })
+
+/**
+ * The templates of a folder: one in each `*.json`.
  */
 export const read = (directory: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const { TemplateConfig } = yield* Effect.promise(() => import("../Template.js"))
-    const decode = Schema.decodeUnknown(Schema.parseJson(TemplateConfig), { onExcessProperty: "error" })
     const names = yield* Effect.mapError(fs.readDirectory(directory), Local.unreadable(directory))
     return yield* Effect.forEach(names.filter((name) => name.endsWith(".json")).sort(), (name) => {
       const file = path.join(directory, name)
-      return fs.readFileString(file).pipe(
-        Effect.mapError(Local.unreadable(file)),
-        Effect.flatMap((text) =>
-          Effect.mapError(decode(text), (error) =>
-            new CliError({ message: `${file} is no template: ${error.message}`, status: Status.usage }))
-        ),
-        Effect.map((config): TemplateFile => ({ path: file, config }))
-      )
+      return Effect.map(readOne(file), (config): TemplateFile => ({ path: file, config }))
     })
   })
 

@@ -17,7 +17,21 @@ afterAll(() => cli.remove())
 it("lists the commands, the statuses and the variables, without colours in a pipe", async () => {
   const { status, stdout } = await cli.run(["--help"])
   const text = stdout.toString()
-  for (const word of ["run", "shell", "serve", "ls", "cp", "rm", "templates", "doctor", "124", "SANDBOX_API_KEY"]) {
+  for (
+    const word of [
+      "run",
+      "shell",
+      "serve",
+      "ls",
+      "cp",
+      "rm",
+      "templates",
+      "snapshots",
+      "doctor",
+      "124",
+      "SANDBOX_API_KEY"
+    ]
+  ) {
     assert.match(text, new RegExp(`^ +${word}\\b`, "m"))
   }
   assert.notInclude(text, "\u001b")
@@ -33,7 +47,7 @@ it("has colours on a terminal, unless NO_COLOR is set", async () => {
 })
 
 it("explains each command by its options", async () => {
-  for (const command of ["run", "shell", "serve", "ls", "cp", "rm", "templates", "doctor"]) {
+  for (const command of ["run", "shell", "serve", "ls", "cp", "rm", "templates", "snapshots", "doctor"]) {
     const { status, stdout } = await cli.run([command, "--help"])
     assert.strictEqual(status, 0)
     assert.match(stdout.toString(), new RegExp(`USAGE\\n\\n\\$ ${command}\\b`))
