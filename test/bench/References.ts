@@ -1,0 +1,86 @@
+/**
+ * What a user would have in place of the SDK: programs started from Node, and packages that do the same elsewhere.
+ */
+import { Effect, Schema } from "effect"
+import { spawn } from "node:child_process"
+import { accessSync, constants } from "node:fs"
+import { createInterface } from "node:readline"
+import { Missing } from "./Row.js"
+
+/** The interpreter that sandboxes use as well. */
+export const PYTHON = "/usr/bin/python3"
+
+const failed = (what: string) => (cause: unknown) => new Error(`${what}: ${String(cause)}`)
+
+/**
+ * Starts a program and waits for its end; its output is read and thrown away.
+ */
+export const program = (command: string, args: ReadonlyArray<string>): Effect.Effect<void, Error> =>
+  Effect.async<void, Error>((resume) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env["PATH"] ?? "" } })
+    child.stdout.resume()
+    child.stderr.resume()
+    child.once("error", (error) => resume(Effect.fail(error)))
+    child.once(
+      "close",
+      (code) => resume(code === 0 ? Effect.void : Effect.fail(new Error(`${command} ended with ${String(code)}`)))
+    )
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+/**
+ * Fails with what is missing, unless the program is there.
+ */
+export const needs = (path: string, debianPackage: string): Effect.Effect<void, Missing> =>
+  Effect.try({
+    try: () => accessSync(path, constants.X_OK),
+    catch: () => new Missing(`${path} is not installed (Debian: apt-get install ${debianPackage})`)
+  })
+
+/**
+ * An interpreter started, and ended at once: `-I` as it is done for code of others (python3(1)).
+ */
+export const python = program(PYTHON, ["-I", "-c", "pass"])
+
+/**
+ * The same behind bubblewrap, as its manual shows it.
+ */
+export const bubblewrap = program("/usr/bin/bwrap", [
+  ...["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"],
+  ...["--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib"],
+  ...["--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"],
+  ...[PYTHON, "-I", "-c", "pass"]
+])
+
+/**
+ * A program that answers one line for each line that it is given, until the scope closes.
+ */
+export const conversation = (command: string, args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] })),
+      (child) => Effect.sync(() => child.kill("SIGTERM"))
+    )
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+    const next = Effect.tryPromise({ try: () => lines.next(), catch: failed(command) }).pipe(
+      Effect.flatMap(({ done, value }) =>
+        done === true ? Effect.fail(new Error(`${command} has ended`)) : Effect.succeed(String(value))
+      )
+    )
+    return {
+      next,
+      ask: (line: string) => Effect.zipRight(Effect.sync(() => child.stdin.write(`${line}\n`)), next)
+    }
+  })
+
+const decodeAddress = Schema.decode(Schema.parseJson(Schema.Struct({ url: Schema.String })))
+
+/**
+ * A server of this folder, in a Node of its own; it says in its first line where it listens.
+ */
+export const server = (name: string, ...args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const path = new URL(`programs/${name}`, import.meta.url).pathname
+    const { next } = yield* conversation(process.execPath, [path, ...args])
+    return yield* Effect.mapError(decodeAddress(yield* next), failed(name))
+  })

@@ -1,0 +1,115 @@
+/**
+ * Files on their way in and out.
+ */
+import { Effect, Stream } from "effect"
+import { createReadStream, createWriteStream } from "node:fs"
+import { copyFile, mkdir, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { pipeline } from "node:stream/promises"
+import type { SandboxSDK } from "sandbox-sdk"
+import { server } from "../References.js"
+import { inTurns, rates, rounds, type Row, timed, times } from "../Row.js"
+import { folder, local, sandboxOf, served } from "../Subjects.js"
+
+const MB = 1024 * 1024
+const SIZE = 256
+
+const failed = (cause: unknown) => new Error(String(cause), { cause })
+
+const promised = (work: () => Promise<unknown>) => Effect.tryPromise({ try: work, catch: failed })
+
+/** A stream of the bytes of a file of this machine. */
+const bytesOf = (path: string) => {
+  const pieces: AsyncIterable<Uint8Array> = createReadStream(path, { highWaterMark: 256 * 1024 })
+  return Stream.fromAsyncIterable(pieces, failed)
+}
+
+const down = (sdk: typeof SandboxSDK.Service, id: string, to: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const file = createWriteStream(to)
+    yield* Stream.runForEach(sdk.readFileStream(id, "large"), (piece) =>
+      file.write(piece)
+        ? Effect.void
+        : Effect.async<void>((resume) => void file.once("drain", () => resume(Effect.void))))
+    yield* promised(() => new Promise<void>((resolve) => file.end(resolve)))
+  }))
+
+const up = (sdk: typeof SandboxSDK.Service, id: string, from: string) => sdk.writeFileStream(id, "large", bytesOf(from))
+
+const COUNT = 10_000
+const CONTENT = "x".repeat(1_000)
+
+/**
+ * The rows.
+ */
+export const rows: ReadonlyArray<Row> = [
+  {
+    id: "large-file",
+    title: `a file of ${SIZE} MB, down and up`,
+    reference: "in this process: node:fs copyFile; over HTTP: the same by a bare node:http server",
+    measure: (effort) =>
+      Effect.scoped(Effect.gen(function*() {
+        const own = yield* folder
+        const source = join(own, "source")
+        const target = join(own, "target")
+        yield* promised(() => writeFile(source, Buffer.alloc(SIZE * MB, "0123456789abcdef")))
+        const here = yield* local()
+        const { sdk: there } = yield* served()
+        const { url } = yield* server("bareHttp.mjs")
+        const hereId = yield* sandboxOf(here, { templateId: "python" })
+        const thereId = yield* sandboxOf(there, { templateId: "python" })
+        const count = rounds(effort, 7)
+        const copy = timed(promised(() => copyFile(source, target)))
+        const { request } = yield* Effect.promise(() => import("undici"))
+        const remote = join(own, "remote")
+        const bareUp = timed(promised(async () => {
+          const { body } = await request(`${url}/file?path=${remote}`, {
+            method: "PUT",
+            body: createReadStream(source)
+          })
+          await body.dump()
+        }))
+        const bareDown = timed(promised(async () => {
+          const { body } = await request(`${url}/file?path=${remote}`)
+          await pipeline(body, createWriteStream(target))
+        }))
+        const hereUp = yield* inTurns(count, timed(up(here, hereId, source)), copy, 1)
+        const hereDown = yield* inTurns(count, timed(down(here, hereId, target)), copy, 1)
+        const thereUp = yield* inTurns(count, timed(up(there, thereId, source)), bareUp, 1)
+        const thereDown = yield* inTurns(count, timed(down(there, thereId, target)), bareDown, 1)
+        return [
+          rates(hereDown, SIZE, 0.6, "down, in this process", "MiB/s"),
+          rates(hereUp, SIZE, 0.6, "up, in this process", "MiB/s"),
+          rates(thereDown, SIZE, 0.5, "down, over HTTP", "MiB/s"),
+          rates(thereUp, SIZE, 0.5, "up, over HTTP", "MiB/s")
+        ]
+      })).pipe(Effect.mapError(failed))
+  },
+  {
+    id: "many-files",
+    title: `${COUNT.toLocaleString("en")} files of 1 kB by writeFiles, engine in this process`,
+    reference: "a loop of fs.writeFile",
+    measure: (effort) =>
+      Effect.scoped(Effect.gen(function*() {
+        const own = yield* folder
+        const sdk = yield* local()
+        const id = yield* sandboxOf(sdk, { templateId: "python" })
+        const files = Array.from({ length: COUNT }, (_, index) => ({
+          path: `many/${index % 100}/${index}`,
+          content: CONTENT
+        }))
+        // Both make new files in new folders, and remove them again outside of what is measured.
+        const ours = Effect.zipLeft(timed(sdk.writeFiles(id, files)), sdk.deleteFile(id, "many"))
+        const theirs = promised(async () => {
+          for (let index = 0; index < 100; index++) {
+            await mkdir(join(own, "many", String(index)), { recursive: true })
+          }
+          for (const { content, path } of files) {
+            await writeFile(join(own, path), content)
+          }
+        })
+        const reference = Effect.zipLeft(timed(theirs), promised(() => rm(join(own, "many"), { recursive: true })))
+        return [times(yield* inTurns(rounds(effort, 10), ours, reference, 1), 2)]
+      })).pipe(Effect.mapError(failed))
+  }
+]
