@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { EngineOptions } from "./engine/Engine.js"
-import { layerEngine } from "./engine/Engine.js"
+import { layerEngine, PoolSettings } from "./engine/Engine.js"
 import { NetworkPolicy } from "./engine/NetworkPolicy.js"
 import type { SandboxError } from "./Errors.js"
 import { type SandboxSDKError } from "./Errors.js"
@@ -22,7 +22,7 @@ import type { SandboxSDK } from "./SandboxSDK.js"
 
 export { doctor, inspect } from "./isolation/Doctor.js"
 export { Guarantee } from "./isolation/Guarantee.js"
-export { Bubblewrap, Docker, Isolation, layerEngine, NetworkPolicy, None }
+export { Bubblewrap, Docker, Isolation, layerEngine, NetworkPolicy, None, PoolSettings }
 export type { EngineOptions }
 
 const IsolationName = Schema.Literal("auto", "bubblewrap", "docker", "none")
@@ -46,7 +46,8 @@ const Options = Schema.Struct({
   executionRetentionMs: Schema.optional(
     Schema.Int.pipe(Schema.between(0, 86_400_000, { description: "a whole number of milliseconds up to 86400000" }))
   ),
-  buildNetwork: Schema.optional(Network)
+  buildNetwork: Schema.optional(Network),
+  pool: Schema.optional(PoolSettings)
 })
 
 /**
@@ -104,6 +105,14 @@ export interface LocalOptions {
    * "registry.npmjs.org:443"] }`. With isolation `"none"` nothing is limited.
    */
   readonly buildNetwork?: Network | undefined
+  /**
+   * Sandboxes that are started ahead, in the background, so that `createSandbox` hands one out in place of starting it:
+   * `{ size: 4 }` keeps four of the template `python`, `{ size: 4, templates: ["python", { templateId: "node", size: 2,
+   * resources: { memoryMb: 512 } }] }` also two of Node with other limits. One is used when template and limits are those
+   * that it was started with; a sandbox with a network, from a snapshot or with `autoStart: false` is made as without. Each
+   * takes the memory of an idle interpreter. None by default.
+   */
+  readonly pool?: PoolSettings | undefined
 }
 
 const decodeOptions = decodeArguments(Options, "layerLocal")
@@ -145,12 +154,15 @@ export const layerLocal = (options?: LocalOptions): Layer.Layer<SandboxSDK, Sand
         interruptGraceMs,
         isolation = "auto",
         network,
+        pool,
         require: required = []
       }) => {
         const interruptGrace: Duration.DurationInput | undefined = interruptGraceMs
         const executionRetention: Duration.DurationInput | undefined = executionRetentionMs
         return Layer.provide(
-          layerEngine({ buildNetwork, dataDirectory, executionLogMb, executionRetention, interruptGrace, network }),
+          layerEngine({
+            ...{ buildNetwork, dataDirectory, executionLogMb, executionRetention, interruptGrace, network, pool }
+          }),
           requiring(required)(
             isolation === "docker"
               ? Docker.layer(docker)

@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
+import type { PoolSettings } from "../engine/Engine.js"
 import type { NetworkPolicy } from "../engine/NetworkPolicy.js"
 import type { RequestError } from "../Errors.js"
 import type { Network } from "../Options.js"
@@ -98,6 +99,30 @@ const portsUrl = Options.text("ports-url").pipe(
   Options.optional
 )
 
+const pool = Options.text("pool").pipe(
+  Options.withPseudoName("[TEMPLATE=]SIZE"),
+  Options.withDescription(
+    "Keep so many sandboxes of a template started ahead, so that making one takes no time: 4 for four of python, or " +
+      "python=4. Repeatable. By default what SANDBOX_POOL says (python=4,node=2), else none"
+  ),
+  Options.repeated
+)
+
+/** What `--pool` says. */
+const poolOf = (given: ReadonlyArray<string>): Effect.Effect<PoolSettings | undefined, CliError> =>
+  given.length === 0 ? Effect.succeed(undefined) : Effect.map(
+    Effect.forEach(given, (one) => {
+      const [, templateId = "python", size = "0"] = /^(?:([^=]+)=)?(\d{1,4})$/.exec(one.trim()) ?? []
+      return Number(size) >= 1 && Number(size) <= 1_000
+        ? Effect.succeed({ templateId, size: Number(size) })
+        : new CliError({
+          message: `--pool: "${one}" is not a number from 1 to 1000, or TEMPLATE=NUMBER (python=4).`,
+          status: Status.usage
+        })
+    }),
+    (templates) => ({ size: 1, templates })
+  )
+
 const isWord = Schema.is(Schema.Literal("public", "any", "none"))
 
 /** What `--allow-network` says. A host that is malformed is refused by the engine. */
@@ -137,6 +162,12 @@ const fromEnvironment = (name: string) =>
     Effect.map(Option.filter((key) => Redacted.value(key) !== ""))
   )
 
+const poolVariable = Config.string("SANDBOX_POOL").pipe(
+  Config.withDefault(""),
+  Effect.orElseSucceed(() => ""),
+  Effect.map((text) => text.split(",").filter((part) => part.trim() !== ""))
+)
+
 /** Its user stays the same when the next start makes another key, and so do the sandboxes of `--data`. */
 const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString("base64url")), user: "local" }))
 
@@ -145,7 +176,7 @@ const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString
  */
 export const command = Command.make(
   "serve",
-  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork, buildNetwork, portsUrl },
+  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork, buildNetwork, portsUrl, pool },
   (options) =>
     Effect.gen(function*() {
       const inFile = yield* Effect.transposeOption(Option.map(options.apiKeysFile, KeysFile.read))
@@ -169,6 +200,7 @@ export const command = Command.make(
       const configs = yield* Effect.transposeOption(Option.map(options.templateDir, TemplateFiles.read))
       const network = yield* networkOf(options.allowNetwork)
       const buildNetwork = yield* buildNetworkOf(options.buildNetwork)
+      const pool = yield* poolOf(options.pool.length > 0 ? options.pool : yield* poolVariable)
       const made = yield* Effect.when(makeKey, () => known.length === 0)
       const apiKeys = [...known, ...Option.toArray(made)]
       const stopped = yield* Signals.first
@@ -185,7 +217,7 @@ export const command = Command.make(
             ])
         )
         const engine = yield* Layer.build(
-          layerLocal({ network, buildNetwork, dataDirectory: Option.getOrUndefined(options.data) })
+          layerLocal({ network, buildNetwork, pool, dataDirectory: Option.getOrUndefined(options.data) })
         )
         const service = Context.get(engine, SandboxSDK)
         const loadTemplates = (keys: ReadonlyArray<KnownKey>) =>

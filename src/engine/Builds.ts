@@ -220,7 +220,7 @@ export const make = Effect.fn("Builds.make")(function*(
     const { live } = yield* options.launch({
       ...launching,
       sandboxId: build.id,
-      userId: build.userId,
+      userId: () => build.userId,
       language: config.language,
       version: runtime?.version ?? config.version,
       network: isolation.ownNetwork ? options.network : undefined,

@@ -53,6 +53,13 @@ export interface Contexts {
   readonly turn: (
     target: { readonly id: string } | { readonly language: Language }
   ) => Effect.Effect<Turn, SandboxError, Scope.Scope>
+  /**
+   * Starts an interpreter for the first context that asks for one of this language, in the default folder and without an
+   * environment of its own. It is part of no context until then.
+   */
+  readonly prepare: (language: Language) => Effect.Effect<void, SandboxError>
+  /** Adds to the environment of all interpreters that start from now on; one that was prepared without is ended. */
+  readonly addEnv: (env: Readonly<Record<string, string>>) => Effect.Effect<void>
   /** Whether a context is one of these. */
   readonly has: (id: string) => boolean
   /** The interpreter has ended: the context goes on with a fresh one, which knows nothing of the old one's variables. */
@@ -91,6 +98,16 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
   const states = new Map<string, State>()
   const defaults = new Map<Language, string>()
   const leaving = new Map<string, Deferred.Deferred<void>>()
+  let common: Readonly<Record<string, string>> = {}
+  let prepared: { readonly language: Language; readonly agentId: string } | undefined
+
+  /** The interpreter that was prepared, if it is what this context would start. */
+  const takePrepared = ({ cwd, env, language }: NewContext): string | undefined => {
+    if (prepared?.language !== language || cwd !== defaultCwd || Object.keys(env).length > 0) return undefined
+    const { agentId } = prepared
+    prepared = undefined
+    return agentId
+  }
 
   const describe = (state: State): CodeContext => ({
     id: state.id,
@@ -148,11 +165,15 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       return state.agentId
     }
     state.interpreters += 1
-    const agentId = `${state.id}.${state.interpreters}`
-    yield* client.openContext({ id: agentId, ...state.options }).pipe(
-      // An interpreter that came up for nobody would stay for ever.
-      Effect.onInterrupt(() => client.closeContext(agentId))
-    )
+    const ready = takePrepared(state.options)
+    const agentId = ready ?? `${state.id}.${state.interpreters}`
+    if (ready === undefined) {
+      const { env } = state.options
+      yield* client.openContext({ id: agentId, ...state.options, env: { ...common, ...env } }).pipe(
+        // An interpreter that came up for nobody would stay for ever.
+        Effect.onInterrupt(() => client.closeContext(agentId))
+      )
+    }
     state.agentId = agentId
     state.lastAgentId = agentId
     return agentId
@@ -170,6 +191,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
   }
 
   const exited = (agentId: string, reason: RestartReason): void => {
+    if (prepared?.agentId === agentId) prepared = undefined
     died(agentId, reason)
     const waiting = leaving.get(agentId)
     leaving.delete(agentId)
@@ -218,6 +240,23 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       state.executions += 1
       return { contextId: state.id, language: state.options.language, agentId, executionCount: state.executions }
     }),
+    prepare: (language) => {
+      const agentId = `prepared.${language}`
+      return Effect.zipRight(
+        client.openContext({ id: agentId, language, cwd: defaultCwd, env: common }),
+        Effect.sync(() => {
+          prepared = { language, agentId }
+        })
+      )
+    },
+    addEnv: (env) =>
+      Effect.suspend(() => {
+        if (Object.keys(env).length === 0) return Effect.void
+        common = { ...common, ...env }
+        const old = prepared
+        prepared = undefined
+        return old === undefined ? Effect.void : client.closeContext(old.agentId)
+      }),
     has: (id) => states.has(id),
     wasEnded: (agentId) => [...states.values()].some((state) => state.endedAgentId === agentId),
     died,

@@ -4,12 +4,14 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { assets } from "../agent/Assets.js"
-import type { SandboxError } from "../Errors.js"
+import type { SandboxError, SandboxSDKError } from "../Errors.js"
 import { makeRunCodeAs } from "../internal/runCodeAs.js"
 import { Isolation } from "../isolation/Isolation.js"
 import type { Network } from "../Options.js"
+import { Resources as ResourceOptions } from "../Resources.js"
 import type { Service } from "../SandboxSDK.js"
 import { SandboxSDK } from "../SandboxSDK.js"
 import * as Builds from "./Builds.js"
@@ -29,9 +31,11 @@ import { runOperations } from "./operations/Runs.js"
 import { sandboxOperations } from "./operations/Sandboxes.js"
 import { snapshotOperations } from "./operations/Snapshots.js"
 import { templateOperations } from "./operations/Templates.js"
+import type { Wanted } from "./Pool.js"
 import * as Ports from "./Ports.js"
 import * as Processes from "./Processes.js"
 import * as Registry from "./Registry.js"
+import * as Resources from "./Resources.js"
 import * as Snapshots from "./Snapshots.js"
 import { Sockets } from "./Sockets.js"
 import * as Templates from "./Templates.js"
@@ -53,7 +57,39 @@ export interface EngineOptions {
   readonly executionRetention?: Duration.DurationInput | undefined
   /** What builds of templates may reach: the registries of pip and npm by default. `network` bounds it, too. */
   readonly buildNetwork?: Network | undefined
+  /** Sandboxes that are started ahead: none by default. */
+  readonly pool?: PoolSettings | undefined
 }
+
+const PoolSize = Schema.Int.pipe(Schema.between(1, 1_000, { description: "a whole number from 1 to 1000" }))
+
+/**
+ * Which sandboxes are started ahead: `size` for each of `templates` (`["python"]` by default), with these `resources`, else
+ * the template's. An entry may have a `size` and `resources` of its own. Templates are those of the machine.
+ *
+ * @category models
+ */
+export const PoolSettings = Schema.Struct({
+  size: PoolSize,
+  templates: Schema.optional(
+    Schema.Array(
+      Schema.Union(
+        Schema.NonEmptyString,
+        Schema.Struct({
+          templateId: Schema.NonEmptyString,
+          size: Schema.optional(PoolSize),
+          resources: Schema.optional(ResourceOptions)
+        })
+      )
+    )
+  ),
+  resources: Schema.optional(ResourceOptions)
+})
+
+/**
+ * @category models
+ */
+export type PoolSettings = typeof PoolSettings.Type
 
 /** Where pip and npm find packages. */
 const PACKAGE_REGISTRIES: Network = {
@@ -67,7 +103,7 @@ const MIB = 1024 * 1024
  */
 export const make = Effect.fn("Engine.make")(function*(
   options: EngineOptions = {}
-): Effect.fn.Return<Service, SandboxError, Isolation | Scope.Scope> {
+): Effect.fn.Return<Service, SandboxError | SandboxSDKError, Isolation | Scope.Scope> {
   const isolation = yield* Isolation
   yield* isolation.reap
   const directory = yield* DataDirectory.make(assets, options.dataDirectory)
@@ -101,6 +137,9 @@ export const make = Effect.fn("Engine.make")(function*(
     (image) => Effect.flatMap(isolation.forImage(image), ({ check, runtimes }) => Effect.zipRight(check, runtimes))
   )
   yield* builds.sweep
+  if (options.pool !== undefined) {
+    yield* registry.keep(yield* pooled(options.pool, templates))
+  }
   const parts = {
     registry,
     executions,
@@ -133,8 +172,23 @@ export const make = Effect.fn("Engine.make")(function*(
   return meter.measure(operations)
 })
 
+/** What the settings of a pool mean. */
+const pooled = (
+  { resources, size, templates: entries = ["python"] }: PoolSettings,
+  templates: Templates.Templates
+): Effect.Effect<ReadonlyArray<Wanted>, SandboxError | SandboxSDKError> =>
+  Effect.forEach(entries, (entry) =>
+    Effect.gen(function*() {
+      const own = typeof entry === "string" ? { templateId: entry } : entry
+      const wanted = own.resources ?? resources
+      const template = yield* templates.get("", own.templateId)
+      yield* Resources.check("pool", wanted, template.config.resources)
+      return { template, size: own.size ?? size, limits: Resources.resolve(wanted, template.config.resources) }
+    }))
+
 /**
  * The engine as a layer, over whatever isolation it is given.
  */
-export const layerEngine = (options?: EngineOptions): Layer.Layer<SandboxSDK, SandboxError, Isolation> =>
-  Layer.scoped(SandboxSDK, make(options))
+export const layerEngine = (
+  options?: EngineOptions
+): Layer.Layer<SandboxSDK, SandboxError | SandboxSDKError, Isolation> => Layer.scoped(SandboxSDK, make(options))

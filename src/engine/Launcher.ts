@@ -24,7 +24,8 @@ import type { Limits } from "./Resources.js"
 export interface Launching {
   readonly isolation: Service
   readonly sandboxId: string
-  readonly userId: string
+  /** Whom it belongs to, which may become known only when it is up. */
+  readonly userId: () => string
   /** It is open, and stays so until the scope has closed. */
   readonly workspace: string
   readonly limitedByKernel: boolean
@@ -107,7 +108,7 @@ export const make = (options: LauncherOptions): Launcher =>
       syncFiles: limitedByKernel,
       egress,
       interruptGrace: options.interruptGrace,
-      recorder: yield* options.meter.of(launching.userId),
+      recorder: Effect.suspend(() => options.meter.of(launching.userId())),
       onEnd: launching.onEnd
     }).pipe(Effect.provideService(Isolation, isolation))
     const gauge = yield* launching.disks.watch({

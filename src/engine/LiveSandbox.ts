@@ -45,6 +45,8 @@ export interface LiveSandbox {
   /** A connection to a port of it, which breaks when it ends. */
   readonly dial: AgentClient["dial"]
   readonly pausing: Pausing.Pausing
+  /** Adds to the environment of all that starts in it from now on. */
+  readonly addEnv: (env: Readonly<Record<string, string>>) => Effect.Effect<void>
   /** Waits for its turn in the context, and runs the code. */
   readonly runCode: (
     target: { readonly id: string } | { readonly language: Language },
@@ -77,7 +79,7 @@ export interface LiveOptions extends LaunchOptions {
   readonly egress: Option.Option<Egress>
   readonly interruptGrace: Duration.Duration
   /** Counts for the user that the sandbox belongs to. */
-  readonly recorder: Metrics.Service
+  readonly recorder: Effect.Effect<Metrics.Service>
   /** Called when it has ended by itself, with the error that everybody who was waiting gets. */
   readonly onEnd: (error: SandboxError) => void
 }
@@ -109,6 +111,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const pausing = Pausing.make(agent.freezing)
   let closing = false
   let reason: SandboxError | undefined
+  let common: Readonly<Record<string, string>> = {}
   const runs = new Set<Journal<ExecutionEvent>>()
   let up = false
   let killsSeen = 0
@@ -241,10 +244,11 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       },
       describeDeath: describeDeath(context?.agentId),
       onFinished: (durationMs, outcome, outputBytes) =>
-        Effect.zipRight(
-          options.recorder.execution(durationMs, { language, outcome }),
-          options.recorder.bytes("out", outputBytes)
-        ),
+        Effect.flatMap(options.recorder, (recorder) =>
+          Effect.zipRight(
+            recorder.execution(durationMs, { language, outcome }),
+            recorder.bytes("out", outputBytes)
+          )),
       abandon: tearDown
     }, journal)
   }, Effect.scoped)
@@ -254,6 +258,11 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     files: client.files,
     dial: client.dial,
     pausing,
+    addEnv: (env) =>
+      Effect.suspend(() => {
+        common = { ...common, ...env }
+        return contexts.addEnv(env)
+      }),
     runCode: Effect.fnUntraced(function*(target, code, env, limits, journal) {
       const waitingSince = yield* Clock.currentTimeMillis
       const turn = yield* contexts.turn(target)
@@ -268,7 +277,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       reason ??= error
     },
     runCommand: (command, limits, journal) =>
-      startRun({ _tag: "Command", ...command }, limits, undefined, "shell", journal)
+      startRun({ _tag: "Command", ...command, env: { ...common, ...command.env } }, limits, undefined, "shell", journal)
   }
 })
 

@@ -9,7 +9,7 @@ import * as Path from "node:path"
 import type { Files } from "../agent/Files.js"
 import { SandboxError, type SandboxSDKError } from "../Errors.js"
 import { Isolation, ofTemplate, type Service } from "../isolation/Isolation.js"
-import type { CreateSandboxOptions, ListSandboxesOptions } from "../Options.js"
+import type { CreateSandboxOptions, EnvVars, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo } from "../SandboxInfo.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { UsageData } from "../Usage.js"
@@ -25,6 +25,7 @@ import type { Launcher } from "./Launcher.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import type { Meter } from "./Meter.js"
 import { makeOwned } from "./Owned.js"
+import * as Pool from "./Pool.js"
 import * as Resources from "./Resources.js"
 import type { SandboxRecord } from "./SandboxRecord.js"
 import { makeSandboxFolders } from "./SandboxRecord.js"
@@ -100,6 +101,8 @@ export interface Registry {
    * `not_found`, or with the error by which it ended.
    */
   readonly reach: (userId: string, id: string) => Effect.Effect<Running, SandboxError>
+  /** From now on has so many of these started ahead. */
+  readonly keep: (wanted: ReadonlyArray<Pool.Wanted>) => Effect.Effect<void>
   /** The sandbox that a context belongs to. Fails with `context_not_found`. */
   readonly ofContext: (userId: string, contextId: string) => Effect.Effect<Running, SandboxError>
 }
@@ -115,6 +118,18 @@ export interface RegistryOptions {
   readonly builds: Builds
   /** Told of each sandbox that is removed. */
   readonly removed: (id: string) => Effect.Effect<void>
+}
+
+/**
+ * What is to be brought up.
+ */
+interface Bringing {
+  readonly id: string
+  readonly template: SandboxTemplate
+  readonly limits: Resources.Limits
+  readonly network: CreateSandboxOptions["network"]
+  readonly env: EnvVars
+  readonly owner: { readonly current: Pool.Owner }
 }
 
 const notFound = (id: string) =>
@@ -172,8 +187,11 @@ export const make = Effect.fn("Registry.make")(function*(
 
   // ---- start, stop, remove ------------------------------------------------------------------------------------------
 
-  const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
-    const { id, options: wanted, template, userId } = entry.record
+  /** What is up, for whoever `owner` says. */
+  const bring = Effect.fnUntraced(function*(
+    { env, id, limits, network, owner, template }: Bringing,
+    scope: Scope.CloseableScope
+  ) {
     const isolation = yield* ofTemplate(machine, template)
     const workspace = folders.workspace(id)
     const limitedByKernel = yield* Scope.extend(isolation.openWorkspace(workspace), scope)
@@ -182,22 +200,34 @@ export const make = Effect.fn("Registry.make")(function*(
     const uploads = yield* Uploads.make(folders.folder(id), workspace)
     yield* Scope.addFinalizer(scope, uploads.stopped)
     const { gauge, live } = yield* options.launch({
-      ...{ isolation, sandboxId: id, userId, workspace, limitedByKernel, disks },
+      ...{ isolation, sandboxId: id, workspace, limitedByKernel, disks, network, limits },
+      userId: () => owner.current.userId,
       language: template.config.language,
       version: template.config.version,
-      network: wanted.network,
       layer: template.build && { source: options.builds.layer(template.build.id), writable: false },
-      env: { ...template.config.defaultEnvVars, ...wanted.initialEnvVars },
-      limits: entry.limits,
-      onEnd: (error) => setState(entry, { _tag: "Failed", error, scope }),
-      onExcess: (live, error, far) =>
-        Effect.suspend(() => live.haltRuns(error) && !far ? Effect.void : halt(entry, error))
+      env: { ...template.config.defaultEnvVars, ...env },
+      onEnd: (error) => owner.current.onEnd(error),
+      onExcess: (live, error, far) => Effect.suspend(() => owner.current.onExcess(live, error, far))
     }).pipe(Scope.extend(scope))
     const files: Files = {
       ...live.files,
       write: (path, content, options) => uploads.during(live.files.write(path, content, options)),
       writeBatch: (files, options) => uploads.during(live.files.writeBatch(files, options))
     }
+    return { live, files, gauge }
+  })
+
+  const ownerOf = (entry: Entry, scope: Scope.CloseableScope): Pool.Owner => ({
+    userId: entry.record.userId,
+    onEnd: (error) => setState(entry, { _tag: "Failed", error, scope }),
+    onExcess: (live, error, far) =>
+      Effect.suspend(() => live.haltRuns(error) && !far ? Effect.void : halt(entry, error))
+  })
+
+  const launch = Effect.fnUntraced(function*(entry: Entry, scope: Scope.CloseableScope) {
+    const { id, options: { initialEnvVars: env = {}, network }, template, userId } = entry.record
+    const owner = { current: ownerOf(entry, scope) }
+    const { files, gauge, live } = yield* bring({ id, template, limits: entry.limits, network, env, owner }, scope)
     const { startCommand: command } = template.config
     const { executions } = options
     const startCommand = command === undefined
@@ -411,16 +441,15 @@ export const make = Effect.fn("Registry.make")(function*(
     })
 
   /** A sandbox that is new, with its files and its record, and not yet started. Also when this fails it is among `made`. */
-  const make = Effect.fnUntraced(function*<E>(
-    made: Array<Entry>,
+  const draft = (
     userId: string,
+    id: string,
     createOptions: CreateSandboxOptions,
-    template: SandboxTemplate,
-    fill: (workspace: string, limits: Resources.Limits) => Effect.Effect<void, E>
-  ) {
-    const now = yield* Clock.currentTimeMillis
-    const record: SandboxRecord = {
-      id: yield* makeId("sbx"),
+    template: SandboxTemplate
+  ): SandboxRecord => {
+    const now = clock.unsafeCurrentTimeMillis()
+    return {
+      id,
       userId,
       options: createOptions,
       template,
@@ -428,6 +457,16 @@ export const make = Effect.fn("Registry.make")(function*(
       updatedAt: now,
       ...(createOptions.expiryTime === undefined ? {} : { expiresAt: now + createOptions.expiryTime })
     }
+  }
+
+  const make = Effect.fnUntraced(function*<E>(
+    made: Array<Entry>,
+    userId: string,
+    createOptions: CreateSandboxOptions,
+    template: SandboxTemplate,
+    fill: (workspace: string, limits: Resources.Limits) => Effect.Effect<void, E>
+  ) {
+    const record = draft(userId, yield* makeId("sbx"), createOptions, template)
     yield* Effect.annotateCurrentSpan({ sandboxId: record.id, templateId: template.id })
     yield* hold(template)
     const entry = add(record)
@@ -435,6 +474,42 @@ export const make = Effect.fn("Registry.make")(function*(
     yield* folders.create(record, (path) => fill(path, entry.limits))
     return entry
   })
+
+  const pool = yield* Pool.make({
+    start: Effect.fnUntraced(function*({ limits, template }, { id, owner, scope }) {
+      const isolation = yield* ofTemplate(machine, template)
+      yield* isolation.check
+      yield* folders.make(id)
+      yield* isolation.makeWorkspace(folders.workspace(id), limits.diskMb)
+      return yield* bring({ id, template, limits, network: undefined, env: {}, owner }, scope)
+    }),
+    remove: folders.remove
+  })
+
+  /** One that has been started ahead and is now this user's, if there is such a one. It is among `made` from then on. */
+  const adopt = (
+    made: Array<Entry>,
+    userId: string,
+    createOptions: CreateSandboxOptions,
+    template: SandboxTemplate
+  ): Effect.Effect<Entry | undefined, SandboxError> =>
+    Effect.uninterruptible(Effect.gen(function*() {
+      if (createOptions.network !== undefined || createOptions.autoStart === false) return undefined
+      const warm = yield* pool.take(template, Resources.resolve(createOptions.resources, template.config.resources))
+      if (warm === undefined) return undefined
+      const { files, gauge, id, live, owner, scope } = warm
+      const entry = add(draft(userId, id, createOptions, template))
+      made.push(entry)
+      entry.lastUse = clock.unsafeCurrentTimeMillis()
+      const up = { live, files, gauge, startedAt: entry.lastUse, startCommand: undefined }
+      setState(entry, { _tag: "Up", up, scope })
+      owner.current = ownerOf(entry, scope)
+      if (warm.ended !== undefined) owner.current.onEnd(warm.ended)
+      yield* Effect.annotateCurrentSpan({ sandboxId: id, templateId: template.id })
+      yield* live.addEnv(createOptions.initialEnvVars ?? {})
+      yield* folders.save(entry.record)
+      return entry
+    }))
 
   const begin = (entry: Entry) =>
     Effect.gen(function*() {
@@ -451,13 +526,18 @@ export const make = Effect.fn("Registry.make")(function*(
     yield* requireRoom(userId, template, 1)
     const isolation = yield* ofTemplate(machine, template)
     const made: Array<Entry> = []
-    return yield* make(made, userId, createOptions, template, (path, { diskMb }) =>
+    const start = make(made, userId, createOptions, template, (path, { diskMb }) =>
       from === undefined
         ? isolation.makeWorkspace(path, diskMb)
-        : copyFiles(isolation, from, path)).pipe(
-        Effect.flatMap(begin),
-        Effect.onError(() => Effect.forEach(made, removeEntry, { discard: true }))
-      )
+        : copyFiles(isolation, from, path))
+    const ahead = from === undefined
+      ? adopt(made, userId, createOptions, template)
+      : Effect.succeed(undefined)
+    return yield* ahead.pipe(
+      Effect.flatMap((entry) => entry === undefined ? start : Effect.succeed(entry)),
+      Effect.flatMap(begin),
+      Effect.onError(() => Effect.forEach(made, removeEntry, { discard: true }))
+    )
   })
 
   /** Also the mark of uploads that never arrived: what there may be of them is in the copy as well. */
@@ -648,6 +728,7 @@ export const make = Effect.fn("Registry.make")(function*(
       // One that is about to be up is waited for.
       return yield* running(entry, entry.state._tag === "Starting" ? alone(entry)(reachUp(entry)) : reachUp(entry))
     }),
+    keep: pool.keep,
     ofContext: (userId, contextId) =>
       Effect.suspend(() => {
         const entry = entries.of(userId).find((entry) => upIn(entry)?.live.contexts.has(contextId) === true)
