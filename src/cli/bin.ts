@@ -14,6 +14,6 @@ const [argument, ...others] = process.argv.slice(2)
 if (argument === "--version" && others.length === 0) {
   process.stdout.write(`${manifest.version}\n`)
 } else {
-  const { main } = await import("./Program.js")
-  main()
+  // Not awaited: this file is also bundled as CommonJS, which has no await at its top.
+  void import("./Program.js").then(({ main }) => main())
 }
