@@ -15,6 +15,7 @@ import { batch } from "./batch.js"
 import { contexts } from "./contexts.js"
 import { executions } from "./executions.js"
 import { files } from "./files.js"
+import { javascript } from "./javascript.js"
 import { otherLanguages } from "./languages.js"
 import { lifecycle } from "./lifecycle.js"
 import { network } from "./network.js"
@@ -51,6 +52,7 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>, 
         output,
         stopping,
         otherLanguages,
+        javascript,
         contexts,
         terminal,
         files,

@@ -72,6 +72,7 @@ export const templates: Part = (it) => {
   it.effect("tells of each template of the machine which languages and versions it runs, and its limits", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK
+      yield* sdk.getTemplate("python")
       const { templates } = yield* sdk.getTemplates(1, 100)
       for (const { config, isPublic, languages = [], limits } of templates.filter(({ isPublic }) => isPublic)) {
         expect(isPublic).toBe(true)
