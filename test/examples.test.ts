@@ -4,10 +4,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readdir, readFile } from "node:fs/promises"
 import * as Path from "node:path"
+import { serve } from "../src/server.js"
 import { type Ended, type Reaction, root, run, typescript } from "./support/program.js"
 
 const folder = Path.join(root, "examples")
 const TIMEOUT = 120_000
+const KEY = `e2b_${"0123456789".repeat(4)}`
 
 /** Lines of standard output that must be there, in this order; others may stand between them. */
 type Lines = ReadonlyArray<string | RegExp>
@@ -15,6 +17,8 @@ type Lines = ReadonlyArray<string | RegExp>
 interface Expected {
   readonly lines: Lines
   readonly reaction?: Reaction
+  /** Whether it is led to a server by the variables of E2B. */
+  readonly usesE2b?: boolean
 }
 
 const expected: Readonly<Record<string, Expected>> = {
@@ -42,6 +46,17 @@ const expected: Readonly<Record<string, Expected>> = {
       /^line: together \[\["Jan 2026",210\]/,
       /^the picture is in /
     ]
+  },
+  "e2b.ts": {
+    lines: [
+      "rows: 2",
+      "sum: 13000",
+      "raised: IndexError",
+      "lines and folder: 3 /home/user",
+      "files: numbers.csv",
+      "runs: false"
+    ],
+    usesE2b: true
   },
   "errors.ts": {
     lines: [
@@ -197,9 +212,17 @@ describe("examples", () => {
     }
   })
 
-  for (const [name, { lines, reaction }] of Object.entries(expected)) {
+  for (const [name, { lines, reaction, usesE2b = false }] of Object.entries(expected)) {
     it(name, async () => {
-      assertRan(await run(process.execPath, typescript(Path.join(folder, name)), reaction), lines)
+      const server = usesE2b ? await serve({ port: 0, apiKeys: [KEY], e2b: true }) : undefined
+      const env = server === undefined
+        ? {}
+        : { E2B_API_URL: server.url, E2B_SANDBOX_URL: server.url, E2B_API_KEY: KEY }
+      try {
+        assertRan(await run(process.execPath, typescript(Path.join(folder, name)), reaction, env), lines)
+      } finally {
+        await server?.close()
+      }
     }, TIMEOUT)
   }
 

@@ -123,6 +123,13 @@ const poolOf = (given: ReadonlyArray<string>): Effect.Effect<PoolSettings | unde
     (templates) => ({ size: 1, templates })
   )
 
+const e2b = Options.boolean("no-e2b").pipe(
+  Options.withDescription(
+    "Do not speak E2B's protocol, which lets programs that are written for E2B run here unchanged"
+  ),
+  Options.map((isOff) => !isOff)
+)
+
 const isWord = Schema.is(Schema.Literal("public", "any", "none"))
 
 /** What `--allow-network` says. A host that is malformed is refused by the engine. */
@@ -169,14 +176,22 @@ const poolVariable = Config.string("SANDBOX_POOL").pipe(
 )
 
 /** Its user stays the same when the next start makes another key, and so do the sandboxes of `--data`. */
-const makeKey = Effect.sync(() => ({ key: Redacted.make(randomBytes(24).toString("base64url")), user: "local" }))
+const makeKey = Effect.sync(() => ({
+  // Of this form because some of E2B's clients take no other.
+  key: Redacted.make(`e2b_${randomBytes(20).toString("hex")}`),
+  user: "local"
+}))
+
+/** What leads programs that are written for E2B here. */
+const variables = (url: string, key: string): string =>
+  `For programs that use E2B: E2B_API_URL=${url} E2B_SANDBOX_URL=${url} E2B_API_KEY=${key}`
 
 /**
  * The command.
  */
 export const command = Command.make(
   "serve",
-  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork, buildNetwork, portsUrl, pool },
+  { host, port, apiKey, apiKeysFile, data, templateDir, allowNetwork, buildNetwork, portsUrl, pool, e2b },
   (options) =>
     Effect.gen(function*() {
       const inFile = yield* Effect.transposeOption(Option.map(options.apiKeysFile, KeysFile.read))
@@ -235,13 +250,18 @@ export const command = Command.make(
               apiKeys,
               metricsKey,
               idempotency: { directory: Option.getOrUndefined(options.data) },
-              portsUrl: Option.getOrUndefined(options.portsUrl)
+              portsUrl: Option.getOrUndefined(options.portsUrl),
+              e2b: options.e2b
             }),
             Layer.succeed(SandboxSDK, service)
           )
         )
         if (Option.isSome(made)) {
           yield* Output.line("stdout", `API key: ${Redacted.value(made.value.key)}`)
+        }
+        if (options.e2b) {
+          const key = Option.match(made, { onNone: () => "YOUR_API_KEY", onSome: ({ key }) => Redacted.value(key) })
+          yield* Output.line("stdout", variables(Context.get(server, ServerAddress).url, key))
         }
         yield* Output.line("stdout", `Listening at ${Context.get(server, ServerAddress).url}`)
         return yield* Option.match(options.apiKeysFile, {

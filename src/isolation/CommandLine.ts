@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { posix } from "node:path"
 import * as Host from "./Host.js"
 import type { Layer } from "./Isolation.js"
 import type { Mount } from "./Runtimes.js"
@@ -27,6 +28,9 @@ export const AGENT_PATH = `${AGENT_FOLDER}/agent.py`
 
 /** Where what a template has installed is inside. */
 export const LAYER_PATH = "/opt/template"
+
+/** The workspace is found here as well: programs that are written for E2B know it by this path. */
+export const SECOND_PLACE = "/home/user"
 
 /** What commands are looked for in, inside. */
 export const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -133,6 +137,8 @@ export const make = (options: Options): ReadonlyArray<string> => [
   ...["--size", String(MIB), "--tmpfs", "/"],
   // Left to bubblewrap, the folders above a file would be open to their owner alone.
   ...["/etc", "/opt", "/run"].flatMap((path) => ["--perms", "0755", "--dir", path]),
+  // A way to what is below, and nothing to be read.
+  ...["--perms", "0111", "--dir", posix.dirname(SECOND_PLACE)],
   ...options.systemMounts,
   ...options.mounts.flatMap(({ source, target }) => ["--ro-bind", source, target]),
   ...Object.keys(FILES).flatMap((
@@ -145,6 +151,7 @@ export const make = (options: Options): ReadonlyArray<string> => [
   ...["--perms", "1777", "--size", String(options.tmpMb * MIB), "--tmpfs", "/tmp"],
   ...["--perms", "0700", "--size", String(MIB), "--tmpfs", "/run/sandbox"],
   ...["--bind", options.workspace, "/workspace"],
+  ...["--bind", options.workspace, SECOND_PLACE],
   ...["--ro-bind", options.agentDirectory, AGENT_FOLDER],
   ...layerMounts(options.layer),
   ...["--remount-ro", "/dev", "--remount-ro", "/"],

@@ -21,6 +21,7 @@ import { Active } from "./Active.js"
 import { answerCause, answerProblem, encodeError } from "./Answer.js"
 import { ApiKeys } from "./ApiKeys.js"
 import * as Body from "./Body.js"
+import { E2b } from "./e2b/E2b.js"
 import { PortProxy } from "./PortProxy.js"
 import { routeOf } from "./PortRoutes.js"
 import { problem } from "./Problem.js"
@@ -152,6 +153,7 @@ export const layer = HttpApiBuilder.middleware(
     const keys = yield* ApiKeys
     const repeats = yield* Repeats.make
     const ports = yield* PortProxy
+    const e2b = yield* E2b
 
     const tooLong = ({ url }: Request): Response | undefined =>
       url.length > settings.maxUrlLength
@@ -179,11 +181,16 @@ export const layer = HttpApiBuilder.middleware(
         const route = routeOf({ host: request.headers["host"], url: request.url }, settings.portsUrl)
         const answered = Effect.catchAllCause(app, (cause) =>
           Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause))
+        const speaksE2b = route === undefined && e2b.speaks(request)
         const served = route === undefined
-          ? Effect.flatMap(refusal(request), (refused) =>
-            refused === undefined
-              ? repeats.answer(Body.limited(request, settings.bodies), answered)
-              : Effect.succeed(refused))
+          ? Effect.flatMap(refusal(request), (refused) => {
+            const limited = Body.limited(request, settings.bodies)
+            return refused !== undefined
+              ? Effect.succeed(refused)
+              : speaksE2b
+              ? Effect.provideService(e2b.answer, HttpServerRequest.HttpServerRequest, limited.request)
+              : repeats.answer(limited, answered)
+          })
           : ports.serve(request, route, !isForeign(request, settings))
         const refused = tooLong(request)
         const response = yield* (refused === undefined ? served : Effect.succeed(refused)).pipe(
@@ -196,7 +203,7 @@ export const layer = HttpApiBuilder.middleware(
         yield* tell(request, response, start)
         return HttpServerResponse.setHeaders(abandonable(response), {
           "x-content-type-options": "nosniff",
-          ...(route === undefined ? { [Headers.IDEMPOTENCY]: "honoured" } : {}),
+          ...(route === undefined && !speaksE2b ? { [Headers.IDEMPOTENCY]: "honoured" } : {}),
           ...originHeaders(request, settings),
           ...(active.isEnding() ? { connection: "close" } : {})
         })

@@ -20,6 +20,7 @@ import * as Quotas from "../Quotas.js"
 import type { SandboxSDK } from "../SandboxSDK.js"
 import * as Active from "./Active.js"
 import * as ApiKeys from "./ApiKeys.js"
+import * as E2b from "./e2b/E2b.js"
 import * as Edge from "./Edge.js"
 import * as Code from "./handlers/Code.js"
 import * as Contexts from "./handlers/Contexts.js"
@@ -89,6 +90,7 @@ const routes = HttpApiBuilder.serve().pipe(
   Layer.provide(Edge.layer),
   Layer.provide(HttpApiBuilder.api(Api)),
   Layer.provide(handlers),
+  Layer.provide(E2b.layer),
   Layer.provide(PortProxy.layer),
   Layer.provide(Security.layer),
   // Ids that are too long for the router would be paths that do not exist.
@@ -175,10 +177,12 @@ export const layerServer = (
       OpenStreams.layer(settings.openStreams)
     )
     return address(server).pipe(
-      // The URL of a port holds its token, which is for no trace; what passes to it has a span of its own.
+      // The URL of a port holds its token, a signed one its signature, which are for no trace; what passes to a port has
+      // a span of its own.
       Layer.provide(HttpMiddleware.withTracerDisabledWhen(
         routes,
-        ({ headers, url }) => routeOf({ host: headers["host"], url }, settings.portsUrl) !== undefined
+        ({ headers, url }) =>
+          E2b.isSigned(url) || routeOf({ host: headers["host"], url }, settings.portsUrl) !== undefined
       )),
       Layer.provide(
         Layer.mapError(

@@ -109,6 +109,12 @@ export interface ServerOptions {
    * comment (server-sent events), a blank line (NDJSON).
    */
   readonly heartbeatMs?: number | undefined
+  /**
+   * Whether E2B's protocol is spoken too, so that programs that are written for E2B's own clients run here: `false` by
+   * default, `true` in `sandbox serve`. They are led here by `E2B_API_URL` and `E2B_SANDBOX_URL`, both the URL of the server,
+   * and `E2B_API_KEY`, one of its keys; those of some versions take none but `e2b_` and hexadecimal digits.
+   */
+  readonly e2b?: boolean | undefined
 }
 
 /**
@@ -143,6 +149,7 @@ export interface Complete {
   readonly idempotency: IdempotencyLimits & { readonly directory: string | undefined }
   readonly detachGraceMs: number
   readonly heartbeatMs: number
+  readonly e2b: boolean
 }
 
 /**

@@ -41,6 +41,7 @@ const Checked = Schema.Struct({
   })),
   detachGraceMs: whole(0, MAX_MS, "milliseconds"),
   heartbeatMs: whole(10, MAX_MS, "milliseconds"),
+  e2b: Schema.optional(Schema.Boolean),
   portsUrl: Schema.optional(
     Schema.String.pipe(Schema.pattern(/^https?:\/\/[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5})?\/?$/, {
       description: "the URL of a domain in lower case, such as \"https://sandboxes.example.org\""
@@ -68,6 +69,7 @@ export const complete = (options: ServerOptions): Effect.Effect<Complete, Sandbo
     const {
       cors,
       detachGraceMs = 30_000,
+      e2b = false,
       graceMs = 5_000,
       heartbeatMs = 5_000,
       host = "127.0.0.1",
@@ -96,6 +98,7 @@ export const complete = (options: ServerOptions): Effect.Effect<Complete, Sandbo
       graceMs,
       detachGraceMs,
       heartbeatMs,
+      e2b,
       idempotency: {
         directory: idempotency.directory,
         maxKeys: idempotency.maxKeys ?? 100_000,

@@ -64,7 +64,10 @@ describe("serve", () => {
   it("prints a key that it made and its address, and ends with 0 when it is told to", async () => {
     const started = cli.start(["serve", "--port", "0"])
     const { said } = await listening(started)
-    assert.match(said, /^API key: [\w-]{32}\nListening at http:\/\/127\.0\.0\.1:\d+\n$/)
+    assert.match(
+      said,
+      /^API key: (e2b_[0-9a-f]{40})\n[^\n]* E2B_API_URL=(\S+) E2B_SANDBOX_URL=\2 E2B_API_KEY=\1\nListening at \2\n$/
+    )
     started.child.kill("SIGINT")
     const { status, stderr } = await started.ended
     assert.deepStrictEqual([status, stderr], [0, ""])
@@ -155,7 +158,7 @@ describe("serve", () => {
     const hash = createHash("sha256").update("key-hashed").digest("hex")
     await writeFile(path("keys"), `# of the team\nkey-plain carol\n\n  sha256:${hash}\n`, { mode: 0o644 })
     const serving = ["serve", "--port", "0", "--api-keys-file", "keys", "--template-dir", "templates"]
-    const started = cli.start([...serving, "--api-key", "key-given"], { SANDBOX_API_KEY: "key-unused" })
+    const started = cli.start([...serving, "--no-e2b", "--api-key", "key-given"], { SANDBOX_API_KEY: "key-unused" })
     const { env, said } = await listening(started)
     assert.match(said, /^Listening at [^\n]*\n$/)
     const as = (key: string, ...args: ReadonlyArray<string>) => cli.run(args, { env: { ...env, SANDBOX_API_KEY: key } })

@@ -36,7 +36,7 @@ layer(Bubblewrap.layer(), { excludeTestServices: true })("Bubblewrap", (it) => {
       expect(yield* evaluate("[os.getuid(), os.getgid(), os.getcwd(), socket.gethostname()]"))
         .toEqual([1000, 1000, "/workspace", "sandbox"])
       expect(yield* evaluate("__import__('pwd').getpwuid(os.getuid()).pw_name")).toBe("user")
-      expect(yield* evaluate("sorted(os.listdir('/'))")).not.toContain("home")
+      expect(yield* evaluate("sorted(os.listdir('/'))")).not.toContain("root")
       expect(yield* evaluate("dict(os.environ)")).toEqual({
         HOME: "/workspace",
         LANG: "C.UTF-8",
@@ -59,9 +59,20 @@ layer(Bubblewrap.layer(), { excludeTestServices: true })("Bubblewrap", (it) => {
       const secret = Path.join(folder, "secret")
       Fs.writeFileSync(secret, "s3cret", { mode: 0o644 })
       const { evaluate } = yield* makeSandbox()
-      const paths = [secret, "/etc/shadow", "/etc/hostname", "/root", "/home", "/var", "/sys", `/proc/1/root${secret}`]
+      const paths = [
+        secret,
+        "/etc/shadow",
+        "/etc/hostname",
+        "/root",
+        "/home/root",
+        "/var",
+        "/sys",
+        `/proc/1/root${secret}`
+      ]
       expect(yield* evaluate(`[os.path.exists(path) for path in ${JSON.stringify(paths)}]`))
         .toEqual(paths.map(() => false))
+      // It leads to the second place of the workspace, and shows nothing.
+      expect(yield* evaluate("os.access('/home', os.R_OK)")).toBe(false)
       // A link out of the workspace leads nowhere, for it is followed inside.
       yield* evaluate("1", `os.symlink(${JSON.stringify(secret)}, '/workspace/link')`)
       expect(yield* evaluate("os.path.exists('/workspace/link')")).toBe(false)

@@ -43,7 +43,8 @@ const processesOf = async (engine: number): Promise<ReadonlyArray<string>> => {
 export const run = async (
   command: string,
   args: ReadonlyArray<string>,
-  reaction?: Reaction
+  reaction?: Reaction,
+  env: Readonly<Record<string, string>> = {}
 ): Promise<Ended> => {
   const folder = await mkdtemp(Path.join(tmpdir(), "sandbox-sdk-program-"))
   // The users of sandboxes have to pass through.
@@ -51,7 +52,7 @@ export const run = async (
   const child = spawn(command, args, {
     cwd: root,
     // Where an example draws, it draws there.
-    env: { ...process.env, TMPDIR: folder, NO_COLOR: "1", CHART: Path.join(folder, "chart.png") }
+    env: { ...process.env, TMPDIR: folder, NO_COLOR: "1", CHART: Path.join(folder, "chart.png"), ...env }
   })
   try {
     const pieces: Array<string> = []

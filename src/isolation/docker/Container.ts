@@ -3,7 +3,7 @@
  */
 import type Dockerode from "dockerode"
 import * as Effect from "effect/Effect"
-import { AGENT_FOLDER, LAYER_PATH, SEARCH_PATH, sharedMemoryMb } from "../CommandLine.js"
+import { AGENT_FOLDER, LAYER_PATH, SEARCH_PATH, SECOND_PLACE, sharedMemoryMb } from "../CommandLine.js"
 import * as Host from "../Host.js"
 import type { LaunchResources, Layer } from "../Isolation.js"
 import type { Mount } from "../Runtimes.js"
@@ -145,6 +145,7 @@ export const createOptions = (options: ContainerOptions): Dockerode.ContainerCre
  */
 export const agentMounts = (workspace: string, agentDirectory: string): ReadonlyArray<ContainerMount> => [
   { source: workspace, target: "/workspace", writable: true },
+  { source: workspace, target: SECOND_PLACE, writable: true },
   { source: agentDirectory, target: AGENT_FOLDER }
 ]
 

@@ -1,0 +1,130 @@
+/**
+ * Sandboxes as a whole.
+ */
+import { randomUUID } from "node:crypto"
+import { describe, expect, it } from "vitest"
+import type { Given } from "./operations.js"
+
+export const control = (given: () => Given): void => {
+  describe("sandboxes", () => {
+    it("getInfo", async () => {
+      const { sandbox } = given()
+      const info = await sandbox.getInfo()
+      expect(info).toMatchObject({ sandboxId: sandbox.sandboxId, state: "running" })
+      expect(info.endAt.getTime()).toBeGreaterThan(info.startedAt.getTime())
+    })
+
+    it("isRunning, kill: yes, then no", async () => {
+      const { client } = given()
+      const other = await client.Sandbox.create()
+      expect(await other.isRunning()).toBe(true)
+      expect(await client.Sandbox.kill(other.sandboxId)).toBe(true)
+      expect(await other.isRunning()).toBe(false)
+      expect(await client.Sandbox.kill(other.sandboxId)).toBe(false)
+    })
+
+    it("a sandbox that is gone: commands and files fail as their own error", async () => {
+      const { client } = given()
+      const other = await client.Sandbox.create()
+      await other.kill()
+      // Older ones say so by the one, newer ones by the other.
+      const isGone = (error: unknown) => error instanceof client.TimeoutError || error instanceof client.NotFoundError
+      for (const call of [() => other.commands.run("true"), () => other.files.read("x")]) {
+        expect(isGone(await call().then(() => undefined, (error: unknown) => error))).toBe(true)
+      }
+    })
+
+    it("connect: the same sandbox; and one that is not there", async () => {
+      const { client, sandbox } = given()
+      const again = await client.Sandbox.connect(sandbox.sandboxId)
+      expect((await again.commands.run("echo $COLOUR")).stdout).toBe("blue\n")
+      await expect(client.Sandbox.connect("sbx_nowhere")).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("a wrong key is an AuthenticationError", async () => {
+      const { client } = given()
+      const apiKey = `e2b_${"99".repeat(20)}`
+      await expect(client.Sandbox.create({ apiKey })).rejects.toBeInstanceOf(client.AuthenticationError)
+    })
+
+    it("another user sees nothing of it", async () => {
+      const { client, sandbox } = given()
+      const apiKey = `e2b_${"0b".repeat(20)}`
+      expect(await client.Sandbox.kill(sandbox.sandboxId, { apiKey })).toBe(false)
+      await expect(client.Sandbox.getInfo(sandbox.sandboxId, { apiKey })).rejects.toBeInstanceOf(client.NotFoundError)
+      await expect(client.Sandbox.connect(sandbox.sandboxId, { apiKey })).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("list: by metadata, in pages", async () => {
+      const { client } = given()
+      const group = `g & ${randomUUID()}`
+      const made = await Promise.all([1, 2, 3].map(() => client.Sandbox.create({ metadata: { group } })))
+      const paginator = client.Sandbox.list({ query: { metadata: { group } }, limit: 2 })
+      const first = await paginator.nextItems()
+      expect([first.length, paginator.hasNext]).toEqual([2, true])
+      const second = await paginator.nextItems()
+      expect([second.length, paginator.hasNext]).toEqual([1, false])
+      expect([...first, ...second].map(({ sandboxId }) => sandboxId).sort()).toEqual(
+        made.map(({ sandboxId }) => sandboxId).sort()
+      )
+      expect(first[0]?.metadata).toEqual({ group })
+      await Promise.all(made.map((one) => one.kill()))
+      expect(await client.Sandbox.list({ query: { metadata: { group } } }).nextItems()).toEqual([])
+    })
+
+    it("setTimeout: moves the end; a sandbox that is not there", async () => {
+      const { client, sandbox } = given()
+      await sandbox.setTimeout(3_600_000)
+      const left = (await sandbox.getInfo()).endAt.getTime() - Date.now()
+      expect(left).toBeGreaterThan(3_000_000)
+      await expect(client.Sandbox.setTimeout("sbx_nowhere", 1_000)).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("pause and connect: goes on with all that ran", async () => {
+      const { client } = given()
+      const other = await client.Sandbox.create({ metadata: { paused: "yes" } })
+      await other.commands.run("echo kept > /tmp/memory")
+      expect(await client.Sandbox.pause(other.sandboxId)).toBe(true)
+      expect(await client.Sandbox.pause(other.sandboxId)).toBe(false)
+      expect((await client.Sandbox.getInfo(other.sandboxId)).state).toBe("paused")
+      const listed = await client.Sandbox.list({ query: { state: ["paused"] } }).nextItems()
+      expect(listed.map(({ sandboxId }) => sandboxId)).toContain(other.sandboxId)
+      const again = await client.Sandbox.connect(other.sandboxId)
+      expect((await again.commands.run("cat /tmp/memory")).stdout).toBe("kept\n")
+      expect((await again.getInfo()).state).toBe("running")
+      await again.kill()
+    })
+
+    it("pause: one that is not there", async () => {
+      const { client } = given()
+      await expect(client.Sandbox.pause("sbx_nowhere")).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("createSnapshot: a sandbox is made of it; listed, deleted", async () => {
+      const { client, sandbox } = given()
+      await sandbox.files.write("snapped", "then")
+      const { snapshotId } = await sandbox.createSnapshot()
+      await sandbox.files.write("snapped", "now")
+      const copy = await client.Sandbox.create(snapshotId)
+      expect(await copy.files.read("snapped")).toBe("then")
+      await copy.kill()
+      const listed = await sandbox.listSnapshots().nextItems()
+      expect(listed.map((one) => one.snapshotId)).toContain(snapshotId)
+      expect(await client.Sandbox.deleteSnapshot(snapshotId)).toBe(true)
+      expect(await client.Sandbox.deleteSnapshot(snapshotId)).toBe(false)
+    })
+
+    it("what is not here is told by its name", async () => {
+      const { client, sandbox } = given()
+      await expect(sandbox.getMetrics()).rejects.toThrow(/getMetrics.*does not have this feature/)
+      await expect(client.Sandbox.create({ network: { denyOut: ["10.0.0.0/8"] } })).rejects.toThrow(/network\.denyOut/)
+      await expect(client.Sandbox.create({ mcp: {} })).rejects.toThrow(/mcp/)
+      await expect(client.Volume.create("v")).rejects.toThrow(/volumes/)
+    })
+
+    it("an unknown template", async () => {
+      const { client } = given()
+      await expect(client.Sandbox.create("no-such-template")).rejects.toThrow(/no-such-template/)
+    })
+  })
+}

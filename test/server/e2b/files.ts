@@ -1,0 +1,197 @@
+/**
+ * Files and folders.
+ */
+import { describe, expect, it } from "vitest"
+import { eventually } from "../support.js"
+import type { Given } from "./operations.js"
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
+
+export const files = (given: () => Given): void => {
+  describe("files", () => {
+    it("write and read: text", async () => {
+      const { sandbox } = given()
+      const info = await sandbox.files.write("/home/user/a.txt", "grün\n")
+      expect(info).toMatchObject({ name: "a.txt", path: "/home/user/a.txt", type: "file" })
+      expect(await sandbox.files.read("/home/user/a.txt")).toBe("grün\n")
+      expect((await sandbox.commands.run("cat /home/user/a.txt /workspace/a.txt")).stdout).toBe("grün\ngrün\n")
+    })
+
+    it("write and read: a relative path starts at home", async () => {
+      const { sandbox } = given()
+      expect(await sandbox.files.write("deep/er/b.txt", "b")).toMatchObject({ path: "/home/user/deep/er/b.txt" })
+      expect(await sandbox.files.read("/home/user/deep/er/b.txt")).toBe("b")
+    })
+
+    it("write and read: an empty file", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("empty", "")
+      expect(await sandbox.files.read("empty")).toBe("")
+    })
+
+    it("write and read: bytes, as all their formats", async () => {
+      const { sandbox } = given()
+      const bytes = Uint8Array.from({ length: 300_000 }, (_, at) => (at * 31) % 256)
+      await sandbox.files.write("bytes", bytes.buffer)
+      expect(await sandbox.files.read("bytes", { format: "bytes" })).toEqual(bytes)
+      expect(new Uint8Array(await (await sandbox.files.read("bytes", { format: "blob" })).arrayBuffer())).toEqual(bytes)
+      const pieces: Array<Uint8Array> = []
+      const stream = await sandbox.files.read("bytes", { format: "stream" })
+      const reader = stream.getReader()
+      for (let piece = await reader.read(); !piece.done; piece = await reader.read()) pieces.push(piece.value)
+      expect(new Uint8Array(Buffer.concat(pieces))).toEqual(bytes)
+    })
+
+    it("write: a Blob and a stream", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("blob", new Blob(["from a blob"]))
+      await sandbox.files.write("stream", new Blob(["from a stream"]).stream())
+      expect([await sandbox.files.read("blob"), await sandbox.files.read("stream")]).toEqual([
+        "from a blob",
+        "from a stream"
+      ])
+    })
+
+    it("write: many at once", async () => {
+      const { sandbox } = given()
+      const infos = await sandbox.files.write([{ path: "many/1", data: "one" }, { path: "many/2", data: "two" }])
+      expect(infos.map(({ path }) => path).sort()).toEqual(["/home/user/many/1", "/home/user/many/2"])
+      expect([await sandbox.files.read("many/1"), await sandbox.files.read("many/2")]).toEqual(["one", "two"])
+    })
+
+    it("read: what is not there", async () => {
+      const { client, sandbox } = given()
+      await expect(sandbox.files.read("nowhere")).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("list: a folder, and deeper", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("tree/branch/leaf", "leaf")
+      const near = await sandbox.files.list("tree")
+      expect(near.map(({ name, path, type }) => ({ name, path, type }))).toEqual([
+        { name: "branch", path: "/home/user/tree/branch", type: "dir" }
+      ])
+      const deep = await sandbox.files.list("tree", { depth: 2 })
+      expect(deep.map(({ path }) => path).sort()).toEqual(["/home/user/tree/branch", "/home/user/tree/branch/leaf"])
+    })
+
+    it("list: what is not there", async () => {
+      const { client, sandbox } = given()
+      await expect(sandbox.files.list("nowhere")).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("exists", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("here", "")
+      expect([await sandbox.files.exists("here"), await sandbox.files.exists("nowhere")]).toEqual([true, false])
+    })
+
+    it("getInfo", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("info", "12345")
+      const info = await sandbox.files.getInfo("info")
+      expect(info).toMatchObject({ name: "info", path: "/home/user/info", type: "file", size: 5 })
+      expect(Math.abs(Date.now() - (info.modifiedTime?.getTime() ?? 0))).toBeLessThan(600_000)
+    })
+
+    it("getInfo: a link", async () => {
+      const { sandbox } = given()
+      await sandbox.commands.run("echo x > aim && ln -sf aim link")
+      expect(await sandbox.files.getInfo("link")).toMatchObject({
+        name: "link",
+        symlinkTarget: expect.stringMatching(/aim$/)
+      })
+    })
+
+    it("makeDir: one that is new, and one that is there", async () => {
+      const { sandbox } = given()
+      expect(await sandbox.files.makeDir("new/folder")).toBe(true)
+      expect(await sandbox.files.makeDir("new/folder")).toBe(false)
+      expect((await sandbox.files.getInfo("new/folder")).type).toBe("dir")
+    })
+
+    it("rename", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("old-name", "same")
+      expect(await sandbox.files.rename("old-name", "new-name")).toMatchObject({ path: "/home/user/new-name" })
+      expect([await sandbox.files.exists("old-name"), await sandbox.files.read("new-name")]).toEqual([false, "same"])
+    })
+
+    it("rename: what is not there", async () => {
+      const { client, sandbox } = given()
+      await expect(sandbox.files.rename("nowhere", "x")).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("remove: a file and a folder that is full", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("full/file", "")
+      await sandbox.files.remove("full/file")
+      expect(await sandbox.files.exists("full/file")).toBe(false)
+      await sandbox.files.write("full/file", "")
+      await sandbox.files.remove("full")
+      expect(await sandbox.files.exists("full")).toBe(false)
+    })
+
+    it("watchDir: what happens in a folder", async () => {
+      const { client, sandbox } = given()
+      await sandbox.files.makeDir("watched")
+      const seen: Array<string> = []
+      const handle = await sandbox.files.watchDir("watched", (event) => {
+        seen.push(`${event.type} ${event.name}`)
+      })
+      await sandbox.commands.run("echo x > watched/one && rm watched/one")
+      const { CREATE, REMOVE } = client.FilesystemEventType
+      await eventually(async () => seen.includes(`${CREATE} one`) && seen.includes(`${REMOVE} one`))
+      await handle.stop()
+    })
+
+    it("watchDir: folders below", async () => {
+      const { client, sandbox } = given()
+      await sandbox.files.makeDir("watched-deep/below")
+      const seen: Array<string> = []
+      const handle = await sandbox.files.watchDir("watched-deep", (event) => {
+        seen.push(`${event.type} ${event.name}`)
+      }, { recursive: true })
+      await sandbox.files.write("watched-deep/below/two", "x")
+      await eventually(async () =>
+        seen.includes(`${client.FilesystemEventType.CREATE} below/two`) ||
+        seen.includes(`${client.FilesystemEventType.WRITE} below/two`)
+      )
+      await handle.stop()
+    })
+
+    it("watchDir: what is not there", async () => {
+      const { client, sandbox } = given()
+      await expect(sandbox.files.watchDir("nowhere", () => {})).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("signed URLs: down and up, and not for another file", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("signed", "by a URL")
+      const down = await sandbox.downloadUrl("signed", { useSignatureExpiration: 60_000 })
+      expect(await (await fetch(down)).text()).toBe("by a URL")
+      const other = new URL(down)
+      other.searchParams.set("path", "a.txt")
+      expect((await fetch(other)).status).toBe(401)
+      const form = new FormData()
+      form.append("file", new Blob(["uploaded"]), "uploaded")
+      const up = await fetch(await sandbox.uploadUrl("uploaded"), { method: "POST", body: form })
+      expect(up.status).toBe(200)
+      expect(await sandbox.files.read("uploaded")).toBe("uploaded")
+    })
+
+    it("a folder is no file", async () => {
+      const { client, sandbox } = given()
+      await sandbox.files.makeDir("folder")
+      await expect(sandbox.files.read("folder")).rejects.toBeInstanceOf(client.InvalidArgumentError)
+    })
+
+    it("bytes that the code writes are those that are read", async () => {
+      const { sandbox } = given()
+      await sandbox.commands.run("python3 -c \"open('/home/user/raw', 'wb').write(bytes(range(256)))\"")
+      expect(text(await sandbox.files.read("raw", { format: "bytes" }))).toBe(
+        text(Uint8Array.from({ length: 256 }, (_, at) => at))
+      )
+    })
+  })
+}
