@@ -132,9 +132,10 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
     const profilePath = connection.facts.name === "Podman"
       ? yield* Scope.extend(temporaryFile(temporaryDirectory, "seccomp.json", profile), scope)
       : undefined
+    const hasIpv6 = yield* Host.exists("/proc/sys/net/ipv6")
     const start = (
       what: string,
-      wanted: Omit<ContainerOptions, "labels" | "profilePath" | "runtime" | "hostUsers" | "podman">
+      wanted: Omit<ContainerOptions, "labels" | "profilePath" | "runtime" | "hostUsers" | "podman" | "hasIpv6">
     ) =>
       Effect.gen(function*() {
         const { labels, name } = yield* Names.next(what)
@@ -147,7 +148,8 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
             profilePath,
             runtime: options.runtime,
             hostUsers: connection.facts.remapsUsers,
-            podman: connection.facts.name === "Podman"
+            podman: connection.facts.name === "Podman",
+            hasIpv6
           })
         )
       })

@@ -34,6 +34,8 @@ export interface ContainerOptions {
   readonly hostUsers: boolean
   /** Whether the engine is Podman, which is told some things in other words. */
   readonly podman: boolean
+  /** Whether the host knows IPv6. */
+  readonly hasIpv6: boolean
 }
 
 /**
@@ -99,6 +101,10 @@ export const createOptions = (options: ContainerOptions): Dockerode.ContainerCre
       AutoRemove: true,
       LogConfig: { Type: "none", Config: {} },
       NetworkMode: "none",
+      // Without a network the engine leaves out ::1 as well, at which many servers listen. Other runtimes have no such switch.
+      ...(options.hasIpv6 && options.runtime === undefined
+        ? { Sysctls: { "net.ipv6.conf.all.disable_ipv6": "0", "net.ipv6.conf.lo.disable_ipv6": "0" } }
+        : {}),
       IpcMode: "private",
       ...(options.hostUsers ? { UsernsMode: "host" } : {}),
       ...(options.runtime === undefined ? {} : { Runtime: options.runtime }),
