@@ -5,25 +5,26 @@ import { Effect, Schema } from "effect"
 import { spawn } from "node:child_process"
 import { accessSync, constants } from "node:fs"
 import { createInterface } from "node:readline"
-import { Missing } from "./Row.js"
+import { Failed, Missing } from "./Row.js"
 
 /** The interpreter that sandboxes use as well. */
 export const PYTHON = "/usr/bin/python3"
 
-const failed = (what: string) => (cause: unknown) => new Error(`${what}: ${String(cause)}`)
+const failed = (what: string) => (cause: unknown) => new Failed({ message: `${what}: ${String(cause)}` })
 
 /**
  * Starts a program and waits for its end; its output is read and thrown away.
  */
-export const program = (command: string, args: ReadonlyArray<string>): Effect.Effect<void, Error> =>
-  Effect.async<void, Error>((resume) => {
+export const program = (command: string, args: ReadonlyArray<string>): Effect.Effect<void, Failed> =>
+  Effect.async<void, Failed>((resume) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env["PATH"] ?? "" } })
     child.stdout.resume()
     child.stderr.resume()
-    child.once("error", (error) => resume(Effect.fail(error)))
+    child.once("error", (error) => resume(Effect.fail(failed(command)(error))))
     child.once(
       "close",
-      (code) => resume(code === 0 ? Effect.void : Effect.fail(new Error(`${command} ended with ${String(code)}`)))
+      (code) =>
+        resume(code === 0 ? Effect.void : Effect.fail(new Failed({ message: `${command} ended with ${String(code)}` })))
     )
     return Effect.sync(() => child.kill("SIGKILL"))
   })
@@ -64,7 +65,7 @@ export const conversation = (command: string, args: ReadonlyArray<string>) =>
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
     const next = Effect.tryPromise({ try: () => lines.next(), catch: failed(command) }).pipe(
       Effect.flatMap(({ done, value }) =>
-        done === true ? Effect.fail(new Error(`${command} has ended`)) : Effect.succeed(String(value))
+        done === true ? Effect.fail(new Failed({ message: `${command} has ended` })) : Effect.succeed(String(value))
       )
     )
     return {

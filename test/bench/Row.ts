@@ -1,7 +1,7 @@
 /**
  * A row of the benchmark: something of ours beside what a user would have instead, measured in turns in one run.
  */
-import { Effect } from "effect"
+import { Data, Effect } from "effect"
 import type { Point } from "./Statistics.js"
 import { median, quantile } from "./Statistics.js"
 
@@ -12,6 +12,11 @@ export class Missing {
   readonly _tag = "Missing"
   constructor(readonly what: string) {}
 }
+
+/**
+ * A measurement went wrong.
+ */
+export class Failed extends Data.TaggedError("Failed")<{ readonly message: string; readonly cause?: unknown }> {}
 
 /**
  * Measurements of one thing, in the unit of the row.

@@ -4,7 +4,7 @@
 import { Effect } from "effect"
 import type { SandboxSDK } from "sandbox-sdk"
 import { bubblewrap } from "../References.js"
-import { inTurns, rounds, type Row, timed, times } from "../Row.js"
+import { Failed, inTurns, rounds, type Row, timed, times } from "../Row.js"
 import { local } from "../Subjects.js"
 
 /**
@@ -32,6 +32,6 @@ export const rows: ReadonlyArray<Row> = [
       Effect.scoped(Effect.gen(function*() {
         const sdk = yield* local()
         return [times(yield* inTurns(rounds(effort, 40), firstResult(sdk, "python"), timed(bubblewrap)), 1.5)]
-      })).pipe(Effect.mapError((error) => new Error(error.message, { cause: error })))
+      })).pipe(Effect.mapError((error) => new Failed({ message: error.message, cause: error })))
   }
 ]

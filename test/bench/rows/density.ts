@@ -5,11 +5,11 @@ import { Effect, Exit, Scope, Stream } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import type { SandboxSDK } from "sandbox-sdk"
 import type { Finding, Row } from "../Row.js"
-import { rounds, series, timed } from "../Row.js"
+import { Failed, rounds, series, timed } from "../Row.js"
 import { exponent, type Point } from "../Statistics.js"
 import { local, sandboxOf } from "../Subjects.js"
 
-const failed = (cause: unknown) => new Error(String(cause), { cause })
+const failed = (cause: unknown) => new Failed({ message: String(cause), cause })
 
 const KIB = 1024
 

@@ -8,13 +8,13 @@ import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import type { SandboxSDK } from "sandbox-sdk"
 import { server } from "../References.js"
-import { inTurns, rates, rounds, type Row, timed, times } from "../Row.js"
+import { Failed, inTurns, rates, rounds, type Row, timed, times } from "../Row.js"
 import { folder, local, sandboxOf, served } from "../Subjects.js"
 
 const MB = 1024 * 1024
 const SIZE = 256
 
-const failed = (cause: unknown) => new Error(String(cause), { cause })
+const failed = (cause: unknown) => new Failed({ message: String(cause), cause })
 
 const promised = (work: () => Promise<unknown>) => Effect.tryPromise({ try: work, catch: failed })
 

@@ -3,9 +3,9 @@
  */
 import { Effect } from "effect"
 import { conversation, program } from "../References.js"
-import { inTurns, rounds, type Row, timed, times } from "../Row.js"
+import { Failed, inTurns, rounds, type Row, timed, times } from "../Row.js"
 
-const failed = (cause: unknown) => new Error(String(cause), { cause })
+const failed = (cause: unknown) => new Failed({ message: String(cause), cause })
 
 const ROOT = new URL("../../../", import.meta.url).pathname
 

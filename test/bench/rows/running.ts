@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import { bubblewrap, conversation, needs, program, PYTHON, python, server } from "../References.js"
-import { inTurns, Missing, rates, rounds, type Row, timed, times } from "../Row.js"
+import { Failed, inTurns, Missing, rates, rounds, type Row, timed, times } from "../Row.js"
 import { local, sandboxOf, served } from "../Subjects.js"
 
 const ipykernel = Effect.gen(function*() {
@@ -29,7 +29,10 @@ const e2b = Effect.gen(function*() {
 })
 
 const explained = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.mapError(effect, (error) => error instanceof Missing ? error : new Error(String(error), { cause: error }))
+  Effect.mapError(
+    effect,
+    (error) => error instanceof Missing ? error : new Failed({ message: String(error), cause: error })
+  )
 
 const AT_ONCE = 32
 

@@ -5,12 +5,12 @@ import { Effect, Stream } from "effect"
 import { spawn } from "node:child_process"
 import type { SandboxSDK } from "sandbox-sdk"
 import { PYTHON } from "../References.js"
-import { inTurns, rates, rounds, type Row, series, timed } from "../Row.js"
+import { Failed, inTurns, rates, rounds, type Row, series, timed } from "../Row.js"
 import { local, sandboxOf, served } from "../Subjects.js"
 
 const MB = 1_000_000
 
-const failed = (cause: unknown) => new Error(String(cause), { cause })
+const failed = (cause: unknown) => new Failed({ message: String(cause), cause })
 
 /** Lines of 100 bytes, as a program prints that knows of no sandbox. */
 const printing = (bytes: number) => `line = "x" * 99\nfor _ in range(${bytes / 100}): print(line)`
@@ -19,14 +19,14 @@ const oneLine = (bytes: number) => `print("x" * ${bytes - 1})`
 
 /** The same program, and a pipe to Node. */
 const bare = (code: string, bytes: number) =>
-  Effect.async<void, Error>((resume) => {
+  Effect.async<void, Failed>((resume) => {
     const child = spawn(PYTHON, ["-I", "-c", code], { stdio: ["ignore", "pipe", "inherit"] })
     let size = 0
     child.stdout.on("data", (piece: Buffer) => {
       size += piece.length
     })
     child.once("close", () =>
-      resume(size === bytes ? Effect.void : Effect.fail(new Error(`${size} bytes arrived of ${bytes}`))))
+      resume(size === bytes ? Effect.void : Effect.fail(new Failed({ message: `${size} bytes arrived of ${bytes}` }))))
   })
 
 const ours = (sdk: typeof SandboxSDK.Service, id: string, code: string, bytes: number) =>
@@ -34,7 +34,7 @@ const ours = (sdk: typeof SandboxSDK.Service, id: string, code: string, bytes: n
     Stream.runFold(0, (size, event) => event._tag === "Stdout" ? size + event.text.length : size),
     Effect.filterOrFail(
       (size) => size === bytes,
-      (size) => new Error(`${size} bytes arrived of ${bytes}`)
+      (size) => new Failed({ message: `${size} bytes arrived of ${bytes}` })
     )
   )
 
