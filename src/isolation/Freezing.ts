@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { SandboxError, SandboxSDKError } from "../Errors.js"
 import type { Group } from "./Cgroup.js"
+import * as Host from "./Host.js"
 import * as ProcessTree from "./ProcessTree.js"
 
 /**
@@ -28,6 +29,17 @@ const isStopped = ({ state }: ProcessTree.Entry): boolean => state === "T" || st
 
 /** Some four seconds in all. */
 const looks = Schedule.intersect(Schedule.exponential(1, 1.5), Schedule.recurs(18))
+
+/** Waits until a process has stopped: one that hears of its child first would find it stopped later on. */
+const settle = (pid: number): Effect.Effect<void> =>
+  Host.readText(`/proc/${pid}/stat`).pipe(
+    Effect.filterOrFail(Option.match({
+      onNone: () => true,
+      onSome: (stat) => /^[TtZXD]/.test(stat.slice(stat.lastIndexOf(")") + 2))
+    })),
+    Effect.retry(Schedule.intersect(Schedule.spaced("1 millis"), Schedule.recurs(20))),
+    Effect.ignore
+  )
 
 /**
  * By SIGSTOP to each process, parents before their children, so that no shell finds its job stopped; SIGCONT in the other
@@ -55,6 +67,7 @@ export const bySignals = (members: Effect.Effect<ReadonlyArray<ProcessTree.Entry
     for (const { pid } of running) {
       stoppedByUs.add(pid)
       yield* signal(pid, "SIGSTOP")
+      yield* settle(pid)
     }
     if (running.length > 0) return yield* Effect.fail(running.length)
   })
