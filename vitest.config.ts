@@ -9,9 +9,6 @@ export default defineConfig({
     // thread that started it ends (PR_SET_PDEATHSIG).
     pool: "forks",
     poolOptions: { forks: { minForks: 1, maxForks: 2 } },
-    // A shared machine stands still now and then, and these tests are of real processes: there, what fails twice is broken.
-    // The report names what was tried again.
-    retry: process.env["CI"] === "true" ? 1 : 0,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000
