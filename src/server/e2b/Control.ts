@@ -115,14 +115,18 @@ const states = (status: SandboxInfo["status"]): "running" | "paused" | undefined
 /** A sandbox that never expires ends so far away. */
 const NEVER_MS = 365 * 24 * 3_600_000
 
+const identify = ({ id, templateId }: SandboxInfo) => ({
+  sandboxID: id,
+  templateID: templateId,
+  alias: templateId,
+  clientID: "sandbox-sdk",
+  envdVersion: ENVD_VERSION
+})
+
 const describe = (info: SandboxInfo) => {
   const { resources } = info.templateConfig
   return {
-    sandboxID: info.id,
-    templateID: info.templateId,
-    alias: info.templateId,
-    clientID: "sandbox-sdk",
-    envdVersion: ENVD_VERSION,
+    ...identify(info),
     startedAt: new Date(info.createdAt).toISOString(),
     endAt: new Date(info.expiresAt ?? info.createdAt + NEVER_MS).toISOString(),
     state: states(info.status) ?? "running",
@@ -163,11 +167,7 @@ export const routes = (sdk: Service, caller: Caller) =>
     const credentials = ({ id: keyId }: KnownKey, info: SandboxInfo) => {
       const token = tokens.make(keyId, info.id)
       return {
-        sandboxID: info.id,
-        templateID: info.templateId,
-        alias: info.templateId,
-        clientID: "sandbox-sdk",
-        envdVersion: ENVD_VERSION,
+        ...identify(info),
         envdAccessToken: token,
         trafficAccessToken: token
       }
