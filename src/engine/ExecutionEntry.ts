@@ -7,7 +7,7 @@ import type { Language } from "../CodeContext.js"
 import type { RequestError, SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import type { ExecutionInfo, ExecutionKind } from "../ExecutionInfo.js"
-import type { EventLog } from "./EventLog.js"
+import type { EventLog } from "../internal/eventLog.js"
 
 /**
  * What is run, for whom, and what becomes of it when nobody reads its events.

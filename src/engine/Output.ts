@@ -3,7 +3,7 @@
  */
 import { Buffer } from "node:buffer"
 import type { ExecutionEvent } from "../Execution.js"
-import { EVENT_COST, type EventLog } from "./EventLog.js"
+import { EVENT_COST, type EventLog } from "../internal/eventLog.js"
 import { makeUtf8Decoder } from "./Utf8.js"
 
 /**

@@ -21,7 +21,10 @@ const DEFAULT_RETRY_AFTER = 1_000
 
 const decodeError = Schema.decodeOption(Schema.parseJson(RequestError))
 
-const readText = (
+/**
+ * The text of an answer that is an error, as far as one is that long.
+ */
+export const readText = (
   response: HttpClientResponse.HttpClientResponse,
   peer: Peer
 ): Effect.Effect<string, ConnectionError> =>

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 import { BYTES } from "../api/Streams.js"
 import type { RequestError } from "../Errors.js"
 import type { Client, Unary } from "./Client.js"
-import { tooSlow, type Trouble } from "./Failures.js"
+import { type Peer, tooSlow, type Trouble } from "./Failures.js"
 
 /** How many chunks of the source are read ahead of what is sent. */
 const AHEAD = 2
@@ -75,7 +75,7 @@ const withoutCopy = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, 
 /**
  * Limits the time in which the server takes nothing: a large file may take long, and so may where it comes from.
  */
-const makeWatch = ({ peer }: Client) => {
+const makeWatch = (peer: Peer) => {
   let waitingSince: number | undefined
   const begin = Effect.map(Clock.currentTimeMillis, (now) => {
     waitingSince = now
@@ -98,26 +98,25 @@ const makeWatch = ({ peer }: Client) => {
 }
 
 /**
- * Makes a request with this body. It is made once: nobody knows whether the stream can be read again.
+ * Makes a request with this body, once: nobody knows whether the stream can be read again. `send` gets the body, and what
+ * limits the time in which nothing of it is taken.
  *
  * Fails with what the stream fails with, also when the connection breaks because of that.
  */
-export const upload = <A, E>(
-  client: Client,
-  operation: string,
+export const sendBody = <A, E>(
+  peer: Peer,
   content: Stream.Stream<Uint8Array, E>,
-  send: (api: Unary) => Effect.Effect<A, Trouble>
+  send: (
+    body: HttpBody.HttpBody,
+    limitTime?: <B>(request: Effect.Effect<B, RequestError>) => Effect.Effect<B, RequestError>
+  ) => Effect.Effect<A, RequestError>
 ): Effect.Effect<A, RequestError | E> =>
   Effect.suspend(() => {
-    const kind = { operation, effect: "once", onlyOnce: true } as const
     if (isBrowser()) {
-      return Effect.flatMap(
-        gather(content),
-        (blob) => client.request({ ...kind, body: HttpBody.raw(blob, { contentType: BYTES }) }, send)
-      )
+      return Effect.flatMap(gather(content), (blob) => send(HttpBody.raw(blob, { contentType: BYTES })))
     }
     let failed: Option.Option<Cause.Cause<E>> = Option.none()
-    const { limitTime, measured } = makeWatch(client)
+    const { limitTime, measured } = makeWatch(peer)
     return Effect.scoped(Effect.gen(function*() {
       // A fiber of its own reads the source, so that it ends with the request: who sends a body stops reading it when
       // the connection breaks, and never says so.
@@ -129,7 +128,7 @@ export const upload = <A, E>(
         { capacity: AHEAD }
       )
       const body = measured(Stream.flattenTake(Stream.fromQueue(takes)))
-      return yield* withoutCopy(client.request({ ...kind, body: HttpBody.stream(body, BYTES), limitTime }, send))
+      return yield* withoutCopy(send(HttpBody.stream(body, BYTES), limitTime))
     })).pipe(
       Effect.catchAllCause((cause): Effect.Effect<A, RequestError | E> =>
         Option.isSome(failed) && !Cause.isInterruptedOnly(cause)
@@ -138,3 +137,18 @@ export const upload = <A, E>(
       )
     )
   })
+
+/**
+ * The same as a request of the interface.
+ */
+export const upload = <A, E>(
+  client: Client,
+  operation: string,
+  content: Stream.Stream<Uint8Array, E>,
+  send: (api: Unary) => Effect.Effect<A, Trouble>
+): Effect.Effect<A, RequestError | E> =>
+  sendBody(
+    client.peer,
+    content,
+    (body, limitTime) => client.request({ operation, effect: "once", onlyOnce: true, body, limitTime }, send)
+  )

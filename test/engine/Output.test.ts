@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Stream } from "effect"
-import { EVENT_COST, makeEventLog } from "../../src/engine/EventLog.js"
+import { EVENT_COST, makeEventLog } from "../../src/internal/eventLog.js"
 import { type Fd, makeOutput } from "../../src/engine/Output.js"
 import type { ExecutionEvent } from "../../src/Execution.js"
 

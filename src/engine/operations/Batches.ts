@@ -10,7 +10,7 @@ import type { Execution } from "../../Execution.js"
 import { type BatchRunner, collectBatch, decodeBatch, type EmitBatchEvent, runBatch } from "../../internal/batch.js"
 import type { BatchOperations } from "../../internal/groups.js"
 import type { ExecuteBatchOptions } from "../../Options.js"
-import { EVENT_COST } from "../EventLog.js"
+import { EVENT_COST } from "../../internal/eventLog.js"
 import type { Journal, Outcome } from "../Executions.js"
 import type { Parts } from "./Parts.js"
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Effect, Exit, FastCheck as fc, Fiber, Stream } from "effect"
-import { type EventLog, makeEventLog, type Reader } from "../../src/engine/EventLog.js"
+import { type EventLog, makeEventLog, type Reader } from "../../src/internal/eventLog.js"
 
 interface Numbered {
   readonly seq: number
