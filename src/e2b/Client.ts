@@ -83,7 +83,7 @@ export interface Client {
   /** Remembers how a sandbox is reached. */
   readonly remember: (
     connected: typeof Connected.Type,
-    metadata?: Readonly<Record<string, string>> | null | undefined
+    metadata?: Readonly<Record<string, string>> | null
   ) => Effect.Effect<void>
   readonly forget: (id: string) => Effect.Effect<void>
   /** Makes a sandbox go on that is paused. */
@@ -169,8 +169,10 @@ export const make = (settings: Settings): Effect.Effect<Client, never, HttpClien
       Effect.flatMap(
         Effect.mapError(response.text, fold(peer)),
         (text) =>
-          Effect.mapError(Schema.decode(Schema.parseJson(schema))(text), ({ issue }) =>
-            misshapen(peer, issue, "answer"))
+          Effect.mapError(
+            Schema.decode(Schema.parseJson(schema))(text),
+            ({ issue }) => misshapen(peer, issue, "answer")
+          )
       )
 
     const controlled = <A>(
@@ -270,11 +272,14 @@ export const make = (settings: Settings): Effect.Effect<Client, never, HttpClien
         execute(sandboxes, addressed(id, service, request, access), refusal(call, request))
       return Effect.suspend(() => {
         const isNew = !accesses.has(id)
-        return Effect.flatMap(accessTo(operation, id), (access) =>
-          Effect.catchIf(once(access), (error) => !isNew && isStale(error), () => {
-            accesses.delete(id)
-            return Effect.flatMap(ask(operation, id), once)
-          }))
+        return Effect.flatMap(
+          accessTo(operation, id),
+          (access) =>
+            Effect.catchIf(once(access), (error) => !isNew && isStale(error), () => {
+              accesses.delete(id)
+              return Effect.flatMap(ask(operation, id), once)
+            })
+        )
       })
     }
 
