@@ -6,7 +6,7 @@ import { conformance } from "./suite.js"
 
 const apiKey = "e2b_0123456789abcdef0123456789abcdef01234567"
 
-const server = layerServer({ port: 0, apiKeys: [Redacted.make(apiKey)] }).pipe(
+const server = layerServer({ port: 0, apiKeys: [Redacted.make(apiKey)], e2b: true }).pipe(
   Layer.provide(layerLocal({ network: "any" }))
 )
 
