@@ -27,7 +27,7 @@ export const make = (
   Effect.gen(function*() {
     const client = yield* Client.make(settings)
     const programs = yield* Programs.make(client.peer.url)
-    const runs = runOperations(client)
+    const { runJob, ...runs } = runOperations(client)
     const sandboxes = sandboxOperations(client)
     const contexts = contextOperations(client)
     return {
@@ -38,8 +38,7 @@ export const make = (
         getSandbox: sandboxes.getSandbox,
         createCodeContext: contexts.createCodeContext,
         deleteCodeContext: contexts.deleteCodeContext,
-        // Nobody could read it by its id.
-        runJob: (id, code, options) => runs.runCode(id, code, options)
+        runJob
       }),
       ...executionOperations,
       ...processOperations(client, programs),

@@ -14,5 +14,32 @@ conformance(
   "E2B's protocol over the embedded engine",
   Layer.unwrapEffect(
     Effect.map(ServerAddress, ({ url }) => layerE2B({ apiKey, apiUrl: url, sandboxUrl: url, home: "/workspace" }))
-  ).pipe(Layer.provide(server))
+  ).pipe(Layer.provide(server)),
+  {
+    unsupported: {
+      operations: [
+        "startSandbox",
+        "stopSandbox",
+        "getUsage",
+        "listSnapshots",
+        "attachBatch",
+        "listExecutions",
+        "getExecution",
+        "cancelExecution",
+        "getTemplates",
+        "getTemplate",
+        "createTemplate",
+        "getTemplateBuilds",
+        "streamTemplateBuild",
+        "deleteTemplate",
+        // With one URL for all sandboxes.
+        "getPort",
+        "getHost",
+        "waitForPort",
+        "closePort"
+      ],
+      fields: ["attach", "autoStart", "detached", "detachGraceMs", "envVars", "network", "resources", "signal"],
+      untold: {}
+    }
+  }
 )

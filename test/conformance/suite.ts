@@ -28,6 +28,7 @@ import { snapshots } from "./snapshots.js"
 import { stopping } from "./stopping.js"
 import { templates } from "./templates.js"
 import { terminal } from "./terminal.js"
+import { says, skippingUnsupported, type Unsupported, watching } from "./unsupported.js"
 import { skippingPython, withoutPython } from "./withoutPython.js"
 
 /**
@@ -36,15 +37,29 @@ import { skippingPython, withoutPython } from "./withoutPython.js"
 export interface Lacks {
   /** Its sandboxes have no Python: tests that need it are skipped, and say so. */
   readonly python?: boolean
+  /** What its protocol has no words for: tests that need it are skipped, and say so. */
+  readonly unsupported?: Unsupported
 }
 
 /**
  * Runs the whole suite against a layer, which is built once.
  */
 export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>, lacks: Lacks = {}): void => {
-  const tested = lacks.python === true ? withoutPython(layer) : layer
+  const { python: hasNoPython, unsupported } = lacks
+  const tested = hasNoPython === true
+    ? withoutPython(layer)
+    : unsupported === undefined
+    ? layer
+    : watching(layer, unsupported)
   describeLayer(tested, { timeout: "60 seconds", excludeTestServices: true })(name, (methods) => {
-    const it = lacks.python === true ? skippingPython(methods) : methods
+    if (unsupported !== undefined) {
+      says(unsupported)(methods)
+    }
+    const it = hasNoPython === true
+      ? skippingPython(methods)
+      : unsupported === undefined
+      ? methods
+      : skippingUnsupported(methods, unsupported)
     for (
       const part of [
         lifecycle,

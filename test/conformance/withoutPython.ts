@@ -4,22 +4,21 @@
  * Where a test only needs some sandbox, it gets one of JavaScript. Where it needs Python, the layer has to say so itself,
  * by its typed error; then the test is skipped, with that as the reason. Everything else has to hold.
  */
-import { Deferred, Effect, Layer, Option, Stream } from "effect"
-import type { TestContext } from "vitest"
+import { Effect, Layer, Stream } from "effect"
 import type { AnySandboxSDKError } from "../../src/Errors.js"
 import type { RunCodeOptions } from "../../src/Options.js"
 import { SandboxSDK, type Service } from "../../src/SandboxSDK.js"
+import { makeLacking } from "./lacking.js"
 import type { It } from "./support.js"
 
-/** Told that what is tested now needs Python; tests are made one after the other. */
-let lacking = Effect.runSync(Deferred.make<string>())
+const lacking = makeLacking()
 
 const saysThatPythonIsMissing = (error: AnySandboxSDKError): boolean =>
   error._tag === "SandboxError" && /python/i.test(error.message) &&
   (error.code === "template_unavailable" || error.code === "language_unavailable" || error.field === "pty")
 
 const note = (error: AnySandboxSDKError): Effect.Effect<void> =>
-  saysThatPythonIsMissing(error) ? Effect.asVoid(Deferred.succeed(lacking, error.message)) : Effect.void
+  saysThatPythonIsMissing(error) ? lacking.tell(error.message) : Effect.void
 
 const wrap = (sdk: Service): Service => {
   const standIns = new Set<string>()
@@ -64,22 +63,4 @@ export const withoutPython = <E>(layer: Layer.Layer<SandboxSDK, E>): Layer.Layer
   Layer.effect(SandboxSDK, Effect.map(SandboxSDK, wrap)).pipe(Layer.provide(layer))
 
 /** Skips what the layer says it has no Python for. */
-export const skippingPython = (it: It): It => {
-  const made = <A, E, R>(context: TestContext, test: Effect.Effect<A, E, R>): Effect.Effect<void, E, R> =>
-    Effect.gen(function*() {
-      lacking = yield* Deferred.make<string>()
-      // Whatever else the test makes of it: it has asked for what is not there.
-      const reason = yield* Effect.raceFirst(Effect.as(test, undefined), Deferred.await(lacking)).pipe(
-        Effect.catchAllCause((cause) =>
-          Effect.flatMap(Deferred.poll(lacking), (told) => Option.isSome(told) ? told.value : Effect.failCause(cause))
-        )
-      )
-      if (reason !== undefined) {
-        context.skip(reason)
-      }
-    })
-  return {
-    scoped: (name, test, timeout) => it.scoped(name, (context) => made(context, test(context)), timeout),
-    effect: (name, test, timeout) => it.effect(name, (context) => made(context, test(context)), timeout)
-  }
-}
+export const skippingPython = (it: It): It => lacking.skipping(it)

@@ -28,12 +28,20 @@ const isLanguage = Schema.is(Language)
  */
 export const contextOperations = (client: Client): ContextOperations => {
   const { metrics, peer, settings } = client
-  const seen = new Map<string, { readonly createdAt: number; restarts: number }>()
+  const seen = new Map<string, { readonly createdAt: number; readonly restarts: number; readonly cwd?: string }>()
 
-  const describe = (sandboxId: string, context: typeof Context.Type): Effect.Effect<CodeContext, RequestError> =>
+  const describe = (
+    sandboxId: string,
+    context: typeof Context.Type,
+    asked?: string
+  ): Effect.Effect<CodeContext, RequestError> =>
     Effect.gen(function*() {
       const id = Ids.join(sandboxId, context.id)
-      const known = seen.get(id) ?? { createdAt: yield* Clock.currentTimeMillis, restarts: 0 }
+      const known = seen.get(id) ?? {
+        createdAt: yield* Clock.currentTimeMillis,
+        restarts: 0,
+        ...asked === undefined ? {} : { cwd: asked }
+      }
       seen.set(id, known)
       const { language } = context
       if (!isLanguage(language)) {
@@ -43,7 +51,7 @@ export const contextOperations = (client: Client): ContextOperations => {
         id,
         sandboxId,
         language,
-        cwd: toCaller(settings.home, context.cwd ?? settings.home),
+        cwd: known.cwd ?? toCaller(settings.home, context.cwd ?? settings.home),
         createdAt: known.createdAt,
         restarts: known.restarts,
         ...known.restarts === 0 ? {} : { lastRestart: "requested" }
@@ -89,7 +97,7 @@ export const contextOperations = (client: Client): ContextOperations => {
         }),
         Context
       )
-      return yield* describe(sandboxId, context)
+      return yield* describe(sandboxId, context, cwd)
     }, metrics.track("createCodeContext")),
     listCodeContexts: Effect.fn("SandboxSDK.listCodeContexts")(function*(sandboxId) {
       yield* requireId("listCodeContexts", sandboxId)

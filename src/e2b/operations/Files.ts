@@ -19,7 +19,8 @@ import {
   pathField,
   requireFiles,
   requirePaths,
-  tooMuchToRead
+  tooMuchToRead,
+  type WantedFile
 } from "../../internal/manyFiles.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
 import { sendBody } from "../../remote/Upload.js"
@@ -68,6 +69,34 @@ const kinds: Readonly<Record<string, FileEvent["type"]>> = {
 }
 
 const isMissing = (error: RequestError): boolean => error._tag === "SandboxError" && error.code === "file_not_found"
+
+const concat = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
+  let offset = 0
+  for (const piece of pieces) {
+    whole.set(piece, offset)
+    offset += piece.length
+  }
+  return whole
+}
+
+/** How many files are read at a time. */
+const AT_ONCE = 8
+
+/** How much of many files goes in one request, in characters or bytes; and how many files. */
+const BATCH_SIZE = 8 * 1024 * 1024
+const BATCH_FILES = 1_000
+
+/** The files that go together, from the first on. */
+const takeBatch = (files: ReadonlyArray<WantedFile>, start: number): ReadonlyArray<WantedFile> => {
+  let size = 0
+  const beyond = files.findIndex((file, index) => {
+    if (index < start) return false
+    size += file.content.length
+    return index > start && (size > BATCH_SIZE || index >= start + BATCH_FILES)
+  })
+  return files.slice(start, beyond < 0 ? undefined : beyond)
+}
 
 /** An error about one of many. */
 const about = (field: string) => (error: RequestError): RequestError =>
@@ -155,12 +184,7 @@ export const fileOperations = (client: Client): FileOperations => {
   const readAll = Effect.fnUntraced(function*(operation: string, id: unknown, file: unknown) {
     const { path, sandboxId } = yield* at(operation, id, file)
     const pieces = yield* Stream.runCollect(read(operation, sandboxId, path))
-    const bytes = new Uint8Array([...pieces].reduce((sum, { length }) => sum + length, 0))
-    let offset = 0
-    for (const piece of pieces) {
-      bytes.set(piece, offset)
-      offset += piece.length
-    }
+    const bytes = concat([...pieces])
     yield* metrics.bytes("out", bytes.length)
     return bytes
   })
@@ -184,6 +208,34 @@ export const fileOperations = (client: Client): FileOperations => {
       Effect.map(([written]) => written === undefined ? path : toCaller(home, written.path)),
       Effect.catchAll(explained(operation, sandboxId, path))
     )
+
+  /** Several in one form, whose files have their paths as names. */
+  const putMany = (
+    sandboxId: string,
+    files: ReadonlyArray<WantedFile>
+  ): Effect.Effect<ReadonlyArray<string>, RequestError> =>
+    Effect.suspend(() => {
+      const form = new FormData()
+      for (const { content, path } of files) {
+        form.append(
+          "file",
+          new Blob([typeof content === "string" ? content : content.slice()]),
+          toServer(home, path)
+        )
+      }
+      return Effect.map(
+        client.json(
+          call("writeFiles", sandboxId, "repeatable"),
+          "envd",
+          HttpClientRequest.post("/files").pipe(
+            HttpClientRequest.setUrlParams({ username: "user" }),
+            HttpClientRequest.setBody(HttpBody.formData(form))
+          ),
+          Written
+        ),
+        (written) => written.map(({ path }) => toCaller(home, path))
+      )
+    })
 
   /** The folder of a path has to be there already, where it is not to be made. */
   const requireParent = (operation: string, sandboxId: string, path: string, create: boolean) =>
@@ -247,29 +299,46 @@ export const fileOperations = (client: Client): FileOperations => {
       const { createParents = true } = yield* decodeWriteMany(options)
       const wanted = yield* requireFiles(files)
       const sandboxId = yield* requireId("writeFiles", id)
-      // One after the other: the first that cannot be written is the last that was tried.
-      return yield* Effect.forEach(wanted, ({ content, path }, index) =>
+      const one = ({ content, path }: WantedFile, index: number) =>
         Effect.gen(function*() {
           yield* requireParent("writeFiles", sandboxId, path, createParents)
           const bytes = yield* contentBytes("writeFiles", content)
-          const written = yield* put("writeFiles", sandboxId, path, HttpBody.uint8Array(bytes, BYTES))
-          yield* metrics.bytes("in", bytes.length)
-          return written
-        }).pipe(Effect.mapError(about(fileField(index)))))
+          return yield* put("writeFiles", sandboxId, path, HttpBody.uint8Array(bytes, BYTES))
+        }).pipe(Effect.mapError(about(fileField(index))))
+      const written: Array<string> = []
+      while (written.length < wanted.length) {
+        const start = written.length
+        const batch = takeBatch(wanted, start)
+        const [first] = batch
+        const paths = first === undefined || batch.length === 1 || !createParents
+          ? yield* Effect.forEach(batch, (file, index) => one(file, start + index))
+          // Of several the answer does not say which it was: one by one they do, and those before it are as they would be.
+          : yield* Effect.catchTag(
+            putMany(sandboxId, batch),
+            "SandboxError",
+            () => Effect.forEach(batch, (file, index) => one(file, start + index))
+          )
+        yield* metrics.bytes("in", batch.reduce((sum, { content }) => sum + content.length, 0))
+        written.push(...paths)
+      }
+      return written
     }, metrics.track("writeFiles")),
     readFiles: Effect.fn("SandboxSDK.readFiles")(function*(id, wanted) {
       const paths = yield* requirePaths(wanted)
       yield* requireId("readFiles", id)
       let total = 0
-      const found: Array<FileContent> = []
-      for (const [index, path] of paths.entries()) {
-        const info = yield* Effect.mapError(stat("readFiles", id, path), about(pathField(index)))
-        total += info.size
-        if (total > MAX_READ_BYTES) return yield* tooMuchToRead(index, path)
-        const content = yield* Effect.mapError(readAll("readFiles", id, path), about(pathField(index)))
-        found.push({ path: wanted[index] ?? path, content })
-      }
-      return found
+      return yield* Effect.forEach(paths, (path, index) =>
+        Effect.gen(function*() {
+          const pieces: Array<Uint8Array> = []
+          yield* Stream.runForEach(read("readFiles", id, path), (piece) => {
+            pieces.push(piece)
+            total += piece.length
+            return total > MAX_READ_BYTES ? Effect.fail(tooMuchToRead(index, path)) : Effect.void
+          })
+          const content = concat(pieces)
+          yield* metrics.bytes("out", content.length)
+          return { path: wanted[index] ?? path, content } satisfies FileContent
+        }).pipe(Effect.mapError(about(pathField(index)))), { concurrency: AT_ONCE })
     }, metrics.track("readFiles")),
     deleteFile: Effect.fn("SandboxSDK.deleteFile")(function*(id, file) {
       const { path, sandboxId } = yield* at("deleteFile", id, file)

@@ -33,6 +33,9 @@ const PIECE_BYTES = 256 * 1024
 /** What ends the input of a terminal (termios(3), VEOF). */
 const END_OF_INPUT = "\u0004"
 
+/** The id of a run of code, which is made here. */
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-/
+
 const decodeSize = decodeArguments(TerminalSize, "resizeTerminal", "size")
 const decodeAttach = decodeArguments(AttachOptions, "attach")
 
@@ -188,6 +191,14 @@ export const processOperations = (
     attach: (input, options) =>
       Stream.unwrapScoped(Effect.gen(function*() {
         const { after = -1, hold } = yield* decodeAttach(options)
+        const of = yield* Effect.option(Ids.split("execution", "execution_not_found", String(input)))
+        if (of._tag === "Some" && UUID.test(of.value.id)) {
+          return yield* unsupported(
+            "attach",
+            "attach",
+            "in E2B's protocol the events of a run of code are told once, to who has started it."
+          )
+        }
         const { executionId, kept, pid, sandboxId } = yield* find("attach", input)
         if (kept === undefined) {
           // Started by others: what it wrote before is not told any more.

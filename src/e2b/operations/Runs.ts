@@ -17,6 +17,7 @@ import {
   requireId,
   WORKSPACE
 } from "../../internal/arguments.js"
+import type { BatchRunner } from "../../internal/batch.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
 import type { RunOperations } from "../../internal/groups.js"
 import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
@@ -79,7 +80,7 @@ const shell = (command: string, mergeOutput: boolean): ReadonlyArray<string> => 
 /**
  * Makes the operations.
  */
-export const runOperations = (client: Client): RunOperations => {
+export const runOperations = (client: Client): RunOperations & Pick<BatchRunner, "runJob"> => {
   const { metrics, peer, settings } = client
 
   const counted =
@@ -170,6 +171,15 @@ export const runOperations = (client: Client): RunOperations => {
     })).pipe(counted("bash"), withRequestTimeout(options.requestTimeoutMs, options.detached))
 
   return {
+    runJob: (id, code, input, begun) =>
+      Effect.flatMap(decodeRunCodeOptions("executeBatch", input), ({ collect, stream }) =>
+        collectExecution(
+          Stream.tap(
+            streamCode("executeBatch", id, code, stream, DEFAULT_CAPTURE_BYTES),
+            (event) => event._tag === "Started" ? begun(event.executionId) : Effect.void
+          ),
+          { ...collect, url: peer.url }
+        )),
     runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {
       const { collect, stream } = yield* decodeRunCodeOptions("runCode", input)
       yield* requireId("runCode", id)
