@@ -36,7 +36,13 @@ export default defineConfig([
   {
     ...common,
     name: "core",
-    entry: { index: "src/index.ts", local: "src/local.ts", server: "src/server.ts", telemetry: "src/Telemetry.ts" },
+    entry: {
+      index: "src/index.ts",
+      local: "src/local.ts",
+      e2b: "src/e2b.ts",
+      server: "src/server.ts",
+      telemetry: "src/Telemetry.ts"
+    },
     format: formats,
     platform: "node",
     target: "node20",
@@ -72,6 +78,7 @@ export default defineConfig([
     entry: {
       index: "src/index.ts",
       local: "src/local.ts",
+      e2b: "src/e2b.ts",
       promise: "src/promise.ts",
       server: "src/server.ts",
       telemetry: "src/Telemetry.ts"

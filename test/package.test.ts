@@ -44,6 +44,7 @@ const documented: Record<string, ReadonlyArray<string>> = {
   "sandbox-sdk": ["SandboxSDK", "Sandbox", "Execution", "Result", ...errors],
   "sandbox-sdk/promise": ["SandboxSDK", ...errors],
   "sandbox-sdk/local": ["layerLocal"],
+  "sandbox-sdk/e2b": ["layerE2B", "layerE2BClient"],
   "sandbox-sdk/server": ["layerServer", "serve"],
   "sandbox-sdk/telemetry": ["layerOtlp"]
 }

@@ -71,7 +71,9 @@ export const ofPlain = (peer: Peer, { body, retryAfter, status }: Refusal, meani
     case 401:
       return new SandboxSDKError({ code: "unauthorized", message: said })
     case 403:
-      return new SandboxSDKError({ code: "forbidden", message: said })
+      return meaning.missing === "file_not_found"
+        ? sandboxError("permission_denied", said, meaning)
+        : new SandboxSDKError({ code: "forbidden", message: said })
     case 404:
       return sandboxError(meaning.missing ?? "not_found", said, meaning)
     case 413:

@@ -4,13 +4,13 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { RequestError, SandboxErrorCode } from "../Errors.js"
+import { type RequestError, SandboxError, type SandboxErrorCode } from "../Errors.js"
 import type { TerminalEvent } from "../Execution.js"
 import type { DecodedText } from "../internal/utf8.js"
 import * as Calls from "./Calls.js"
 import type { Client } from "./Client.js"
 import * as Output from "./Output.js"
-import { Processes, ProcessMessage } from "./Protocol.js"
+import { OneEntry, Processes, ProcessMessage } from "./Protocol.js"
 
 /** The service of envd. */
 const SERVICE = "process.Process"
@@ -70,17 +70,44 @@ const about = (operation: string, sandboxId: string, missing?: SandboxErrorCode,
  */
 export const start = (client: Client, program: Program): Stream.Stream<ProcessMessage, RequestError> => {
   const [cmd = "", ...args] = program.args
-  return Calls.streaming(
-    client,
-    about(program.operation, program.sandboxId, "file_not_found", "start_failed"),
-    `${SERVICE}/Start`,
-    {
-      process: { cmd, args, cwd: program.cwd, envs: program.envs ?? {} },
-      stdin: program.stdin ?? false,
-      ...program.pty === undefined ? {} : { pty: { size: program.pty } },
-      ...program.tag === undefined ? {} : { tag: program.tag }
-    },
-    ProcessMessage
+  const { cwd, operation, sandboxId } = program
+  return Stream.catchAll(
+    Calls.streaming(
+      client,
+      about(operation, sandboxId, "file_not_found", "start_failed"),
+      `${SERVICE}/Start`,
+      {
+        process: { cmd, args, cwd, envs: program.envs ?? {} },
+        stdin: program.stdin ?? false,
+        ...program.pty === undefined ? {} : { pty: { size: program.pty } },
+        ...program.tag === undefined ? {} : { tag: program.tag }
+      },
+      ProcessMessage
+    ),
+    // There is no such program, or no such folder: a look at the folder says which.
+    (error) =>
+      error._tag !== "SandboxError" || (error.code !== "file_not_found" && error.code !== "permission_denied")
+        ? Stream.fail(error)
+        : Stream.fromEffect(Effect.flatMap(
+          Effect.either(
+            Calls.unary(
+              client,
+              { ...about(operation, sandboxId, "file_not_found"), effect: "none" },
+              "filesystem.Filesystem/Stat",
+              { path: cwd },
+              OneEntry
+            )
+          ),
+          (found) =>
+            Effect.fail(
+              new SandboxError({
+                code: error.code,
+                sandboxId,
+                message: error.message,
+                field: found._tag === "Left" ? "cwd" : "args"
+              })
+            )
+        ))
   )
 }
 

@@ -26,6 +26,8 @@ const lacking = makeLacking()
 
 const isStream = (u: unknown): u is Stream.Stream<unknown, unknown> => Predicate.hasProperty(u, Stream.StreamTypeId)
 
+const isEffect = (u: unknown): u is Effect.Effect<unknown, unknown> => Effect.isEffect(u)
+
 const told = ({ fields, operations }: Unsupported) => {
   const names = new Set<string | undefined>([...operations, ...fields])
   return (error: unknown): Effect.Effect<void> =>
@@ -38,7 +40,7 @@ const told = ({ fields, operations }: Unsupported) => {
 const watched = (note: (error: unknown) => Effect.Effect<void>) => (given: unknown): unknown =>
   isStream(given)
     ? Stream.tapError(given, note)
-    : Effect.isEffect(given)
+    : isEffect(given)
     ? Effect.tapError(given, note)
     : given
 
@@ -72,7 +74,7 @@ export const says = ({ operations }: Unsupported): Part => (it) => {
         const sdk = yield* SandboxSDK
         const given: unknown = Reflect.apply(Reflect.get(sdk, operation), sdk, ["some-id", 80])
         const error = yield* Effect.flip(
-          isStream(given) ? Stream.runDrain(given) : Effect.isEffect(given) ? given : Effect.die("it gives no effect")
+          isStream(given) ? Stream.runDrain(given) : isEffect(given) ? given : Effect.die("it gives no effect")
         )
         expect(error).toMatchObject({ _tag: "SandboxSDKError", code: "unsupported", field: operation })
       }))

@@ -89,14 +89,24 @@ export const contextOperations = (client: Client): ContextOperations => {
       }
       const language = options.language ?? (yield* client.languageOf("createCodeContext", sandboxId))
       const context = yield* client.json(
-        { operation: "createCodeContext", effect: "once", sandboxId, refused: "language_unavailable" },
+        {
+          operation: "createCodeContext",
+          effect: "once",
+          sandboxId,
+          missing: "file_not_found",
+          refused: "language_unavailable"
+        },
         "code",
         HttpClientRequest.bodyUnsafeJson(HttpClientRequest.post("/contexts"), {
           cwd: toServer(settings.home, cwd),
           ...language === undefined ? {} : { language }
         }),
         Context
-      )
+      ).pipe(Effect.mapError((error) =>
+        error._tag === "SandboxError" && error.code === "file_not_found"
+          ? new SandboxError({ ...error, message: error.message, field: "cwd" })
+          : error
+      ))
       return yield* describe(sandboxId, context, cwd)
     }, metrics.track("createCodeContext")),
     listCodeContexts: Effect.fn("SandboxSDK.listCodeContexts")(function*(sandboxId) {
