@@ -87,6 +87,10 @@ conformance(
           "says which of many files it could not write, and leaves that and those after it alone",
           "says which of many files it could not read"
         ),
+        ...named(
+          "each file is read by a request of its own: thousands take longer than a test may",
+          "writes thousands of small files at once, in many folders"
+        ),
         ...named("a move is told as an entry that goes and one that comes", "watches a directory"),
         ...named(
           "requests that are made at the same time have no order",

@@ -73,9 +73,12 @@ export const says = ({ operations }: Unsupported): Part => (it) => {
       Effect.gen(function*() {
         const sdk = yield* SandboxSDK
         const given: unknown = Reflect.apply(Reflect.get(sdk, operation), sdk, ["some-id", 80])
-        const error = yield* Effect.flip(
-          isStream(given) ? Stream.runDrain(given) : isEffect(given) ? given : Effect.die("it gives no effect")
-        )
+        const made: Effect.Effect<unknown, unknown> = isStream(given)
+          ? Stream.runDrain(given)
+          : isEffect(given)
+          ? given
+          : Effect.die("it gives no effect")
+        const error = yield* Effect.flip(made)
         expect(error).toMatchObject({ _tag: "SandboxSDKError", code: "unsupported", field: operation })
       }))
   }
