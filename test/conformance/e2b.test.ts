@@ -73,7 +73,8 @@ conformance(
           "kills code that does not heed the interrupt of its fiber, or of its stream",
           "stops the code when its fiber is interrupted, and the next run works",
           "stops what is interrupted while its interpreter is starting",
-          "stops JavaScript that never ends, and keeps its state"
+          "stops JavaScript that never ends, and keeps its state",
+          "stops JavaScript with the child processes that it waits for, and keeps its state"
         ),
         ...named(
           "of a context it is not told how often its interpreter was replaced",
