@@ -73,6 +73,13 @@ describe("a server that breaks off", () => {
           Effect.gen(function*() {
             const error = yield* failsWith(sdk.runCode("box", "1"), { _tag: "ConnectionError" })
             expect(error._tag === "ConnectionError" && error.execution?.logs.stdout).toEqual(["so far\n"])
+            // The stream itself has to fail: what collects its events would also notice that no end came.
+            const seen: Array<string> = []
+            yield* failsWith(
+              Stream.runForEach(sdk.runCodeStream("box", "1"), (event) => Effect.sync(() => seen.push(event._tag))),
+              { _tag: "ConnectionError" }
+            )
+            expect(seen).toEqual(["Started", "Stdout"])
           })
       )))
 

@@ -34,6 +34,24 @@ describe("output", () => {
     ))
   })
 
+  it("gives text as text alone, and the bytes beside it only where they are none", () => {
+    FastCheck.assert(FastCheck.property(
+      FastCheck.string({ unit: "grapheme", minLength: 1 }),
+      FastCheck.integer({ min: 1, max: 5 }),
+      (text, size) => {
+        const all = Buffer.from(text)
+        const output = Output.make()
+        const pieces = []
+        for (let at = 0; at < all.length; at += size) pieces.push(output.push("stdout", all.subarray(at, at + size)))
+        const told = pieces.filter((piece) => piece !== undefined)
+        expect(told.map((piece) => piece.text).join("")).toBe(all.toString())
+        expect(told.every((piece) => piece.base64 === undefined)).toBe(true)
+        expect(output.end("stdout")).toBeUndefined()
+      }
+    ))
+    expect(Output.make().push("stdout", new Uint8Array([65, 255, 66]))).toEqual({ text: "A\ufffdB", base64: "Qf9C" })
+  })
+
   it("lets through what there is room for, and counts the rest", () => {
     const output = Output.make(5)
     expect(output.pushText("stdout", "äöü")).toEqual({ text: "äö" })
