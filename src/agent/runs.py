@@ -234,7 +234,6 @@ def start_failure(error, what):
         code = "quota_exceeded"
         reason = "the sandbox has as many files and pipes open as it may have (resources.openFiles)"
     elif error.errno == errno.ENOMEM:
-        code = "out_of_memory"
         reason = "there is not enough memory (resources.memoryMb)"
     elif error.errno == errno.ENOSPC:
         reason = "the private folder of the agent is full"

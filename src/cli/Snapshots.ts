@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Arguments from "./Arguments.js"
 import * as Output from "./Output.js"
 import * as Progress from "./Progress.js"
+import { removing } from "./Remove.js"
 import * as Table from "./Table.js"
 import * as Target from "./Target.js"
 
@@ -34,22 +35,11 @@ const create = Command.make(
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("Keep the files of a sandbox as they are now; print the id of the snapshot"))
 
-const remove = Command.make(
-  "rm",
-  {
-    ids: Arguments.text("ID").pipe(Args.withDescription("The snapshots to delete, by their ids"), Args.atLeast(1)),
-    server: Target.server
-  },
-  ({ ids, server }) =>
-    Effect.gen(function*() {
-      const service = yield* Target.openServer(server)
-      yield* Effect.forEach(
-        ids,
-        (id) => Effect.zipRight(service.deleteSnapshot(id), Output.line("stdout", id)),
-        { discard: true }
-      )
-    }).pipe(Effect.scoped)
-).pipe(Command.withDescription("Delete snapshots of a server; print the id of each"))
+const remove = removing({
+  kind: "snapshots",
+  description: "Delete snapshots of a server; print the id of each",
+  remove: (service, id) => service.deleteSnapshot(id)
+})
 
 /**
  * The command.

@@ -19,6 +19,7 @@ import * as Durations from "./Durations.js"
 import * as Output from "./Output.js"
 import * as PlainText from "./PlainText.js"
 import * as Progress from "./Progress.js"
+import { removing } from "./Remove.js"
 import * as Table from "./Table.js"
 import * as Target from "./Target.js"
 import * as TemplateFiles from "./TemplateFiles.js"
@@ -100,24 +101,12 @@ const builds = Command.make(
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("List the builds of a template of a server"))
 
-const remove = Command.make(
-  "rm",
-  {
-    ids: Arguments.text("ID").pipe(Args.withDescription("The templates to delete, by their ids"), Args.atLeast(1)),
-    server: Target.server
-  },
-  ({ ids, server }) =>
-    Effect.gen(function*() {
-      const service = yield* Target.openServer(server)
-      yield* Effect.forEach(
-        ids,
-        (id) => Effect.zipRight(service.deleteTemplate(id), Output.line("stdout", id)),
-        { discard: true }
-      )
-    }).pipe(Effect.scoped)
-).pipe(Command.withDescription(
-  "Delete templates of one's own on a server; print the id of each. Sandboxes that were made from them stay"
-))
+const remove = removing({
+  kind: "templates",
+  description:
+    "Delete templates of one's own on a server; print the id of each. Sandboxes that were made from them stay",
+  remove: (service, id) => service.deleteTemplate(id)
+})
 
 /**
  * The command.
