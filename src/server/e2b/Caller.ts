@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import { CurrentUser } from "../../CurrentUser.js"
 import type { RequestError } from "../../Errors.js"
 import * as Quotas from "../../Quotas.js"
+import type { SandboxInfo } from "../../SandboxInfo.js"
 import type { Service } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
 import { ApiKeys, type KnownKey, wasRevoked } from "../ApiKeys.js"
@@ -70,7 +71,7 @@ export const make = Effect.gen(function*() {
     /** A request to a sandbox: by the token of that sandbox. One that is not there is answered as a gateway does. */
     byToken: <R>(
       sdk: Service,
-      handler: (id: string, request: Request) => Effect.Effect<Response, RequestError, R>,
+      handler: (id: string, request: Request, sandbox: SandboxInfo) => Effect.Effect<Response, RequestError, R>,
       answer: Answerer = (error) => answerPlain(error)
     ): Effect.Effect<Response, never, R | Scope.Scope | Request> =>
       Effect.gen(function*() {
@@ -78,7 +79,7 @@ export const make = Effect.gen(function*() {
         const { headers } = request
         const id = headers["e2b-sandbox-id"] ?? ""
         const caller = yield* tokens.ofToken(id, headers["x-access-token"] ?? headers["e2b-traffic-access-token"])
-        const found = Effect.zipRight(sdk.getSandbox(id), handler(id, request))
+        const found = Effect.flatMap(sdk.getSandbox(id), (sandbox) => handler(id, request, sandbox))
         return yield* goOn(caller, found).pipe(
           Effect.catchAll((error) => Effect.succeed(isGone(error) ? answerGone(id) : answer(error, request)))
         )

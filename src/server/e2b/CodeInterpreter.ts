@@ -3,21 +3,19 @@
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as Cache from "effect/Cache"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { RawResult } from "../../api/Wire.js"
 import type { CodeContext, Language } from "../../CodeContext.js"
-import { CurrentUser } from "../../CurrentUser.js"
 import { type RequestError, SandboxError } from "../../Errors.js"
 import type { ExecutionEvent } from "../../Execution.js"
+import type { SandboxInfo } from "../../SandboxInfo.js"
 import type { Service } from "../../SandboxSDK.js"
+import * as DefaultContexts from "./DefaultContexts.js"
 import { malformed, unsupported } from "./Failures.js"
 import { HOME, toCaller } from "./Paths.js"
 
@@ -122,48 +120,15 @@ const describe = (context: CodeContext) => ({
   cwd: toCaller(context.cwd, "")
 })
 
-const isForgotten = (error: RequestError): boolean =>
-  error._tag === "SandboxError" && error.code === "context_not_found"
-
 /**
  * Makes the answers.
  */
 export const make = (sdk: Service) =>
   Effect.gen(function*() {
-    // The default context of each language, made when it is first wanted: it starts at home.
-    const defaults = yield* Cache.makeWith({
-      capacity: 100_000,
-      lookup: (key: string) => {
-        const [user = "", id = "", language] = key.split("\n")
-        return Effect.flatMap(languageOf(language), (known) =>
-          sdk.createCodeContext(id, { cwd: HOME, ...known === undefined ? {} : { language: known } })).pipe(
-            Effect.map((context) =>
-              context.id
-            ),
-            Effect.provideService(CurrentUser, user)
-          )
-      },
-      timeToLive: (exit) => Exit.isSuccess(exit) ? Duration.infinity : Duration.zero
-    })
+    const defaults = yield* DefaultContexts.make(sdk)
 
     const events = (id: string, code: string, contextId: string, envs: Readonly<Record<string, string>> | undefined) =>
       sdk.runCodeStream(id, code, { contextId, timeoutMs: NO_LIMIT_MS, ...envs === undefined ? {} : { envs } })
-
-    /** In the default context; one that has gone with an earlier start of the sandbox is made again. */
-    const inDefault = (
-      id: string,
-      code: string,
-      language: Language | undefined,
-      envs: Readonly<Record<string, string>> | undefined
-    ): Stream.Stream<ExecutionEvent, RequestError> =>
-      Stream.unwrap(Effect.map(CurrentUser, (user) => {
-        const key = [user, id, language ?? ""].join("\n")
-        const run = Stream.unwrap(Effect.map(defaults.get(key), (context) => events(id, code, context, envs)))
-        return Stream.catchSome(run, (error) =>
-          isForgotten(error)
-            ? Option.some(Stream.unwrap(Effect.as(defaults.invalidate(key), run)))
-            : Option.none())
-      }))
 
     const json = (request: Request) => Effect.mapError(request.json, () => malformed("body", "it must be JSON."))
 
@@ -185,7 +150,7 @@ export const make = (sdk: Service) =>
             })
           ))
 
-    const execute = (id: string, request: Request): Answer =>
+    const execute = (id: string, request: Request, sandbox: SandboxInfo): Answer =>
       Effect.gen(function*() {
         const { code, context_id: contextId, env_vars: given, language: name } = yield* read(request, Execute)
         const language = yield* languageOf(name)
@@ -198,7 +163,11 @@ export const make = (sdk: Service) =>
         }
         const run = typeof contextId === "string"
           ? events(id, code, contextId, envs)
-          : inDefault(id, code, language, envs)
+          : defaults.run(
+            id,
+            language ?? sandbox.templateConfig.language,
+            (context) => events(id, code, context, envs)
+          )
         const records = run.pipe(
           Stream.mapChunks((chunk) => Chunk.of([...chunk].map(toLines).join(""))),
           Stream.catchAll((error) => Stream.succeed(toError(error)))

@@ -54,7 +54,7 @@ const parameter = (name: string) => Effect.map(HttpRouter.params, (params) => pa
 /**
  * Makes it.
  */
-export const layer = Layer.effect(
+export const layer = Layer.scoped(
   E2b,
   Effect.gen(function*() {
     const sdk = yield* SandboxSDK
@@ -128,10 +128,13 @@ export const layer = Layer.effect(
       HttpRouter.get("/envs", none("envd envs")),
       HttpRouter.post(
         "/execute",
-        caller.byToken(sdk, (id, request) =>
-          Effect.all([caller.streaming, caller.executing], { discard: true }).pipe(
-            Effect.zipRight(interpreter.execute(id, request))
-          ))
+        caller.byToken(
+          sdk,
+          (id, request, sandbox) =>
+            Effect.all([caller.streaming, caller.executing], { discard: true }).pipe(
+              Effect.zipRight(interpreter.execute(id, request, sandbox))
+            )
+        )
       ),
       HttpRouter.post("/contexts", caller.byToken(sdk, interpreter.createContext)),
       HttpRouter.get("/contexts", caller.byToken(sdk, interpreter.listContexts)),
