@@ -91,6 +91,7 @@ const handle = (service: Service, info: SandboxInfo): Sandbox => {
     fork: (count) => forkOf(service, info.id, count),
     getSandbox: bind(service.getSandbox),
     getSandboxStatus: bind(service.getSandboxStatus),
+    getSandboxMetrics: bind(service.getSandboxMetrics),
     startSandbox: bind(service.startSandbox),
     stopSandbox: bind(service.stopSandbox),
     pauseSandbox: bind(service.pauseSandbox),

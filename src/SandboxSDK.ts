@@ -39,6 +39,7 @@ import type { PortAddress, WaitForPortOptions } from "./Port.js"
 import type { ProcessInfo, Signal, TerminalSize } from "./Process.js"
 import type { SandboxConfig } from "./SandboxConfig.js"
 import type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
+import type { SandboxMetrics } from "./SandboxMetrics.js"
 import type { Snapshot } from "./Snapshot.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
 import type { BuildEvent, TemplateBuild } from "./TemplateBuild.js"
@@ -92,6 +93,14 @@ export interface Service {
   readonly getSandbox: (id: string) => Effect.Effect<SandboxInfo, RequestError>
   /** Only its status. Fails with `SandboxError` `not_found`. */
   readonly getSandboxStatus: (id: string) => Effect.Effect<SandboxStatus, RequestError>
+  /**
+   * What a sandbox uses at the moment of processor, memory and disk, and what it may use. It takes a fifth of a second for one
+   * that is up, and does not count as a use: one that is stopped or paused stays so.
+   *
+   * Fails with `SandboxError` `not_found`, and with `SandboxSDKError` `unsupported` where the isolation cannot tell (a
+   * container on another machine).
+   */
+  readonly getSandboxMetrics: (id: string) => Effect.Effect<SandboxMetrics, RequestError>
   /** The sandboxes of this caller, oldest first; filtered and paged as the options say. */
   readonly listSandboxes: (
     options?: ListSandboxesOptions

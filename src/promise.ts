@@ -78,6 +78,7 @@ export type { Resources } from "./Resources.js"
 export { type Format, Result } from "./Result.js"
 export type { LogLevel, SandboxConfigOptions } from "./SandboxConfig.js"
 export type { SandboxInfo, SandboxStatus } from "./SandboxInfo.js"
+export type { SandboxMetrics } from "./SandboxMetrics.js"
 export type { CreatedSandbox } from "./SandboxSDK.js"
 export type { SandboxTemplate, TemplateConfig, TemplatePage } from "./Template.js"
 

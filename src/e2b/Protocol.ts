@@ -37,6 +37,20 @@ export const Described = Schema.Struct({
 export const Listed = Schema.Array(Described)
 
 /**
+ * What a sandbox uses; at several times, the latest last.
+ */
+export const Measured = Schema.Array(Schema.Struct({
+  timestamp: Schema.DateFromString,
+  cpuCount: Schema.Finite,
+  cpuUsedPct: Schema.Finite,
+  memUsed: Schema.Finite,
+  memTotal: Schema.Finite,
+  memCache: Schema.Finite,
+  diskUsed: Schema.Finite,
+  diskTotal: Schema.Finite
+}))
+
+/**
  * A snapshot that was made.
  */
 export const Snapshotted = Schema.Struct({

@@ -15,6 +15,7 @@ import type { Language } from "../CodeContext.js"
 import type { RequestError } from "../Errors.js"
 import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
+import type { Measure } from "../isolation/Consumption.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
 import * as Metrics from "../Metrics.js"
@@ -45,6 +46,8 @@ export interface LiveSandbox {
   /** A connection to a port of it, which breaks when it ends. */
   readonly dial: AgentClient["dial"]
   readonly pausing: Pausing.Pausing
+  /** What it takes of processor and memory. */
+  readonly consumption: Measure
   /** Adds to the environment of all that starts in it from now on. */
   readonly addEnv: (env: Readonly<Record<string, string>>) => Effect.Effect<void>
   /** Waits for its turn in the context, and runs the code. */
@@ -258,6 +261,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     files: client.files,
     dial: client.dial,
     pausing,
+    consumption: agent.consumption,
     addEnv: (env) =>
       Effect.suspend(() => {
         common = { ...common, ...env }

@@ -63,6 +63,7 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
       createSandbox: one("createSandbox", operations.createSandbox),
       getSandbox: one("getSandbox", operations.getSandbox),
       getSandboxStatus: one("getSandboxStatus", operations.getSandboxStatus),
+      getSandboxMetrics: one("getSandboxMetrics", operations.getSandboxMetrics),
       listSandboxes: one("listSandboxes", operations.listSandboxes),
       startSandbox: one("startSandbox", operations.startSandbox),
       stopSandbox: one("stopSandbox", operations.stopSandbox),

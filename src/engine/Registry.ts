@@ -11,6 +11,7 @@ import { SandboxError, type SandboxSDKError } from "../Errors.js"
 import { Isolation, ofTemplate, type Service } from "../isolation/Isolation.js"
 import type { CreateSandboxOptions, EnvVars, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo } from "../SandboxInfo.js"
+import type { SandboxMetrics } from "../SandboxMetrics.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { UsageData } from "../Usage.js"
 import type { Builds } from "./Builds.js"
@@ -23,6 +24,7 @@ import * as Expiry from "./Expiry.js"
 import { makeId } from "./Ids.js"
 import type { Launcher } from "./Launcher.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
+import * as Measuring from "./Measuring.js"
 import type { Meter } from "./Meter.js"
 import { makeOwned } from "./Owned.js"
 import * as Pool from "./Pool.js"
@@ -77,6 +79,8 @@ export interface Registry {
   readonly get: (userId: string, id: string) => Effect.Effect<SandboxInfo, SandboxError>
   /** Oldest first. */
   readonly list: (userId: string, options: ListSandboxesOptions) => Effect.Effect<ReadonlyArray<SandboxInfo>>
+  /** What one uses at the moment, whether it is up or not. Fails with `unsupported` where the isolation cannot tell. */
+  readonly measure: (userId: string, id: string) => Effect.Effect<SandboxMetrics, SandboxError | SandboxSDKError>
   /** How many there are, and what their files take. */
   readonly usage: (userId: string) => Effect.Effect<UsageData>
   /** Starts it, unless it is up. */
@@ -667,6 +671,11 @@ export const make = Effect.fn("Registry.make")(function*(
         const first = ((page ?? 1) - 1) * size
         return all.slice(first, first + size).map(describe)
       }),
+    measure: (userId, id) =>
+      Effect.flatMap(
+        find(userId, id),
+        (entry) => Measuring.measure(id, folders.workspace(id), entry.limits, upIn(entry)?.live)
+      ),
     usage: Effect.fnUntraced(function*(userId) {
       const own = entries.of(userId)
       const sizes = yield* Effect.forEach(own, ({ record }) => diskUsage(folders.workspace(record.id)), {

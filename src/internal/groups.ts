@@ -9,6 +9,7 @@ export type SandboxOperations = Pick<
   | "createSandbox"
   | "getSandbox"
   | "getSandboxStatus"
+  | "getSandboxMetrics"
   | "listSandboxes"
   | "startSandbox"
   | "stopSandbox"

@@ -18,6 +18,7 @@ import type { PortAddress, WaitForPortOptions } from "../Port.js"
 import type { ProcessInfo, Signal, TerminalSize } from "../Process.js"
 import { Sandbox as Handle } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
+import type { SandboxMetrics } from "../SandboxMetrics.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
 import type { Snapshot } from "../Snapshot.js"
 import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.js"
@@ -122,6 +123,11 @@ export class PromiseClient {
   /** Only its status. */
   getSandboxStatus(id: string, options?: CallOptions): Promise<SandboxStatus> {
     return this.#call("getSandboxStatus", options, (service) => service.getSandboxStatus(id))
+  }
+
+  /** What it uses at the moment of processor, memory and disk, and what it may use. */
+  getSandboxMetrics(id: string, options?: CallOptions): Promise<SandboxMetrics> {
+    return this.#call("getSandboxMetrics", options, (service) => service.getSandboxMetrics(id))
   }
 
   /** The sandboxes of this caller, oldest first. */

@@ -10,6 +10,7 @@ import type { StandardSchema } from "./standardSchema.js"
 type OfOne =
   | "getSandbox"
   | "getSandboxStatus"
+  | "getSandboxMetrics"
   | "startSandbox"
   | "stopSandbox"
   | "extendSandbox"
@@ -94,6 +95,7 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     fork: bind(client.forks),
     getSandbox: bind(client.getSandbox),
     getSandboxStatus: bind(client.getSandboxStatus),
+    getSandboxMetrics: bind(client.getSandboxMetrics),
     startSandbox: bind(client.startSandbox),
     stopSandbox: bind(client.stopSandbox),
     pauseSandbox: bind(client.pauseSandbox),

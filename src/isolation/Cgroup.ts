@@ -16,6 +16,7 @@ import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { findPlain, findTrees, type Tree } from "./CgroupTree.js"
+import type { Counting } from "./Consumption.js"
 import * as Host from "./Host.js"
 import * as Owner from "./Owner.js"
 
@@ -62,6 +63,8 @@ export interface Group {
   readonly killAll: Effect.Effect<void>
   /** Stops what is in it where it is; none where no group of version 2 can be made. */
   readonly freezer: Option.Option<Freezer>
+  /** Where its use of memory and processor is counted. */
+  readonly counting: Counting
   /** The numbers of the processes in it, as this process sees them. */
   readonly processes: Effect.Effect<ReadonlyArray<number>>
   /** The path that `/proc/<pid>/cgroup` ends with for what is in it. */
@@ -254,6 +257,11 @@ const makeGroup = Effect.fn("Cgroup.make")(
     const memory = opened.find(({ tree }) => tree.controllers.includes("memory"))
     const cpu = opened.find(({ tree }) => tree.controllers.includes("cpu"))
     const kills = yield* Ref.make(0)
+    const folderOf = (one: (typeof opened)[number] | undefined) =>
+      Option.map(
+        Option.fromNullable(one),
+        ({ directory, tree }) => ({ version: tree.version, path: directory })
+      )
     const freezer = yield* openFreezer(opened, Option.map(plain, ({ parent }) => Path.join(parent, engine, name)))
     const group: Group = {
       name: `/${engine}/${name}`,
@@ -275,6 +283,8 @@ const makeGroup = Effect.fn("Cgroup.make")(
             : write(Path.join(cpu.directory, "cpu.max"), `max ${CPU_PERIOD}`)
         ),
       freezer,
+      // Version 2 counts in every group (cgroup-v2.rst, `cpu.stat`).
+      counting: { memory: folderOf(memory), cpu: folderOf(cpu ?? opened.find(({ tree }) => tree.version === 2)) },
       killAll: Effect.forEach(opened, ({ directory, tree }) => killIn(directory, tree), { discard: true }),
       processes: Effect.map(
         Effect.forEach(opened, ({ directory }) => processesOf(directory)),

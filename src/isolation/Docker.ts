@@ -13,6 +13,7 @@ import { SandboxError } from "../Errors.js"
 import * as AgentProgram from "./AgentProgram.js"
 import * as Check from "./Check.js"
 import { AGENT_FOLDER, AGENT_PATH, FILES, LAYER_PATH } from "./CommandLine.js"
+import * as Consumption from "./Consumption.js"
 import * as Diagnosis from "./Diagnosis.js"
 import * as Disk from "./Disk.js"
 import * as Connection from "./docker/Connection.js"
@@ -25,7 +26,7 @@ import {
 } from "./docker/Container.js"
 import * as HostRuntime from "./docker/HostRuntime.js"
 import * as Images from "./docker/Images.js"
-import * as MemoryEvents from "./docker/MemoryEvents.js"
+import * as MemoryGroup from "./docker/MemoryGroup.js"
 import * as Names from "./docker/Names.js"
 import { profile } from "./docker/SeccompProfile.js"
 import * as Start from "./docker/Start.js"
@@ -112,12 +113,11 @@ const madeUpFiles = Effect.fnUntraced(function*(options: LaunchOptions, user: Us
   })
 })
 
-/** On another machine the number of the first process is somebody else's. */
-const freezingOf = (pid: number, containerId: string): Effect.Effect<Freezing.Freezing> =>
-  Effect.map(
-    Host.readText(`/proc/${pid}/cgroup`),
-    (groups) =>
-      Option.exists(groups, (text) => text.includes(containerId)) ? Freezing.belowFirst(pid) : Freezing.unsupported
+/** A first process, if it is one of this machine: on another one its number is somebody else's. */
+const ofThisMachine = (containerId: string) => (pid: Option.Option<number>): Effect.Effect<Option.Option<number>> =>
+  Option.isNone(pid) ? Effect.succeed(pid) : Effect.map(
+    Host.readText(`/proc/${pid.value}/cgroup`),
+    (groups) => Option.exists(groups, (text) => text.includes(containerId)) ? pid : Option.none()
   )
 
 const make = Effect.fnUntraced(function*(options: DockerOptions) {
@@ -219,12 +219,19 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
             : startFailed(launching, `${connection.facts.name} did not start the sandbox: ${message}.`)
         )
       )
-      const pid = yield* Start.firstProcess(connection, started.id)
+      const pid = yield* Effect.flatMap(Start.firstProcess(connection, started.id), ofThisMachine(started.id))
+      const group = Option.isSome(pid) ? yield* MemoryGroup.groupOf(pid.value) : Option.none()
       return {
         stream: started.stream,
         exited: started.exited,
-        outOfMemoryKills: Option.isSome(pid) ? yield* MemoryEvents.kills(pid.value, started.id) : Effect.succeed(0),
-        freezing: Option.isSome(pid) ? yield* freezingOf(pid.value, started.id) : Freezing.unsupported,
+        outOfMemoryKills: yield* MemoryGroup.kills(group),
+        freezing: Option.match(pid, { onNone: () => Freezing.unsupported, onSome: Freezing.belowFirst }),
+        consumption: Option.match(pid, {
+          onNone: () => Consumption.unsupported,
+          // The group of version 2 counts both.
+          onSome: (first) =>
+            Consumption.make(first, { memory: group, cpu: Option.filter(group, ({ version }) => version === 2) })
+        }),
         memoryLimited: connection.facts.limits.memory,
         sharesUser: user.uid === Host.userId(),
         diagnostics: started.diagnostics

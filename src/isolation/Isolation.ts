@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
+import type { Measure } from "./Consumption.js"
 import type { Freezing } from "./Freezing.js"
 import type { Guarantee } from "./Guarantee.js"
 import type { Runtimes } from "./Runtimes.js"
@@ -73,6 +74,8 @@ export interface AgentProcess {
   readonly sharesUser?: boolean
   /** Stops all of it where it is; closing the scope ends it then as well. */
   readonly freezing: Freezing
+  /** What all of it takes of processor and memory. Fails with `unsupported` where nobody can tell. */
+  readonly consumption: Measure
   /** The end of what the agent and the isolation wrote to standard error: for the message of a failed start. */
   readonly diagnostics: Effect.Effect<string>
 }

@@ -13,6 +13,7 @@ import type { Program } from "./BubblewrapProgram.js"
 import type { Cgroups, Group } from "./Cgroup.js"
 import * as CommandLine from "./CommandLine.js"
 import { DESCRIPTORS } from "./CommandLine.js"
+import * as Consumption from "./Consumption.js"
 import * as Diagnosis from "./Diagnosis.js"
 import * as Freezing from "./Freezing.js"
 import type { AgentProcess, LaunchOptions } from "./Isolation.js"
@@ -184,6 +185,7 @@ export const launch = Effect.fnUntraced(function*(
     exited: Effect.map(child.exited, statusOf),
     outOfMemoryKills: group.outOfMemoryKills,
     freezing: Freezing.make(group, pid),
+    consumption: Consumption.make(pid, group.counting),
     memoryLimited: Option.isSome(cgroups.support.memory),
     diagnostics
   }

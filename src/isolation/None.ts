@@ -11,6 +11,7 @@ import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
 import * as AgentProgram from "./AgentProgram.js"
 import * as Cgroup from "./Cgroup.js"
+import * as Consumption from "./Consumption.js"
 import * as Freezing from "./Freezing.js"
 import type { Guarantee } from "./Guarantee.js"
 import * as Host from "./Host.js"
@@ -128,6 +129,7 @@ const make = Effect.gen(function*() {
       exited: child.exited,
       outOfMemoryKills: group.outOfMemoryKills,
       freezing: Freezing.belowFirst(child.pid),
+      consumption: Consumption.make(child.pid, group.counting),
       memoryLimited: Option.isSome(support.memory),
       diagnostics: Spawn.keepTail(yield* Effect.orDie(child.pipe(2)), DIAGNOSTICS_BYTES)
     }

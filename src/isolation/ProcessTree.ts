@@ -16,37 +16,59 @@ export interface Entry {
   readonly pid: number
   readonly parent: number
   readonly state: string
+  /** Processor time that it has taken, and those of its children whose end it has heard of, in {@link TICK_MICROS}. */
+  readonly ticks: number
 }
+
+/** The unit of times in /proc: a hundredth of a second on all machines that matter here (proc(5), time(7)). */
+const TICK_MICROS = 10_000
 
 const pids: Effect.Effect<ReadonlyArray<number>> = Effect.map(
   Host.readFolder("/proc"),
   (names) => names.filter((name) => /^\d+$/.test(name)).map(Number)
 )
 
-/** State and parent: the third and fourth field of `/proc/<pid>/stat` (proc(5)), behind a name that may hold anything. */
+/**
+ * State and parent are the third and fourth field of `/proc/<pid>/stat` (proc(5)), behind a name that may hold anything; the
+ * four times are the fourteenth and those after it.
+ */
 const table: Effect.Effect<ReadonlyArray<Entry>> = Effect.gen(function*() {
   const entries: Array<Entry> = []
   for (const pid of yield* pids) {
     const text = yield* Host.readText(`/proc/${pid}/stat`)
     if (Option.isNone(text)) continue
-    const [state, parent] = text.value.slice(text.value.lastIndexOf(")") + 2).split(" ")
-    if (state !== undefined && parent !== undefined) entries.push({ pid, parent: Number(parent), state })
+    const fields = text.value.slice(text.value.lastIndexOf(")") + 2).split(" ")
+    const [state, parent] = fields
+    if (state === undefined || parent === undefined) continue
+    const ticks = fields.slice(11, 15).reduce((sum, time) => sum + Number(time), 0)
+    entries.push({ pid, parent: Number(parent), state, ticks })
   }
   return entries
 })
 
-/**
- * A process and all that descends from it and still runs, parents before their children.
- */
-export const family = (root: number): Effect.Effect<ReadonlyArray<Entry>> =>
+/** A process and all that descends from it, also what has ended and nobody has asked for yet. */
+const everyOne = (root: number): Effect.Effect<ReadonlyArray<Entry>> =>
   Effect.map(table, (entries) => {
     const children = new Map<number, Array<Entry>>()
     for (const entry of entries) children.set(entry.parent, [...children.get(entry.parent) ?? [], entry])
     const found = entries.filter(({ pid }) => pid === root)
     // Those that are added are looked at as well.
     for (const { pid } of found) found.push(...children.get(pid) ?? [])
-    return found.filter(({ state }) => state !== "Z" && state !== "X")
+    return found
   })
+
+/**
+ * A process and all that descends from it and still runs, parents before their children.
+ */
+export const family = (root: number): Effect.Effect<ReadonlyArray<Entry>> =>
+  Effect.map(everyOne(root), (entries) => entries.filter(({ state }) => state !== "Z" && state !== "X"))
+
+/**
+ * Processor time that a process and its descendants have taken, in microseconds. Of those that have ended too, for their
+ * parents count it when they hear of it.
+ */
+export const cpuMicros = (root: number): Effect.Effect<number> =>
+  Effect.map(everyOne(root), (entries) => entries.reduce((sum, { ticks }) => sum + ticks, 0) * TICK_MICROS)
 
 /**
  * All that descends from a process and still runs, without itself.

@@ -163,6 +163,44 @@ export const lifecycle: Part = (it) => {
       expect(after.storageBytes - before.storageBytes).toBeLessThan(3_200_000)
     }))
 
+  it.scoped("measures what a sandbox uses", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* Sandbox.make({ templateId: "python" })
+      yield* sandbox.runCode("import time")
+      const before = yield* sandbox.getSandboxMetrics()
+      expect(before).toMatchObject({ sandboxId: sandbox.id, cpuCount: 1, memoryLimitBytes: 1024 * 2 ** 20 })
+      expect(before.diskLimitBytes).toBe(4096 * 2 ** 20)
+      expect(before.memoryUsedBytes).toBeGreaterThan(1_000_000)
+      yield* sandbox.runCode(
+        "kept = b'x' * 100_000_000\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
+      )
+      yield* sandbox.writeFile("d/big", new Uint8Array(3_000_000).fill(7))
+      const after = yield* sandbox.getSandboxMetrics()
+      expect(after.memoryUsedBytes - before.memoryUsedBytes).toBeGreaterThan(90_000_000)
+      expect(after.memoryUsedBytes - before.memoryUsedBytes).toBeLessThan(200_000_000)
+      expect(after.diskUsedBytes - before.diskUsedBytes).toBeGreaterThanOrEqual(3_000_000)
+      expect(after.diskUsedBytes - before.diskUsedBytes).toBeLessThan(3_200_000)
+      expect(after.timestamp).toBeGreaterThanOrEqual(before.timestamp)
+      if (after.cpuTimeMicros !== undefined && before.cpuTimeMicros !== undefined) {
+        expect(after.cpuTimeMicros - before.cpuTimeMicros).toBeGreaterThanOrEqual(390_000)
+      }
+      yield* sandbox.runTerminal("while :; do :; done").pipe(Effect.forkScoped)
+      yield* eventually(Effect.map(sandbox.getSandboxMetrics(), ({ cpuUsedPercent }) => cpuUsedPercent > 5))
+      const sdk = yield* SandboxSDK
+      yield* failsWith(sdk.getSandboxMetrics("sbx_nowhere"), { _tag: "SandboxError", code: "not_found" })
+    }))
+
+  it.scoped("measures a sandbox that is stopped, and leaves it so", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* Sandbox.make({ templateId: "bash" })
+      yield* sandbox.writeFile("big", new Uint8Array(3_000_000).fill(7))
+      yield* sandbox.stopSandbox()
+      const { cpuTimeMicros, cpuUsedPercent, diskUsedBytes, memoryUsedBytes } = yield* sandbox.getSandboxMetrics()
+      expect([cpuTimeMicros, cpuUsedPercent, memoryUsedBytes]).toEqual([0, 0, 0])
+      expect(diskUsedBytes).toBeGreaterThanOrEqual(3_000_000)
+      expect(yield* sandbox.getSandboxStatus()).toBe("stopped")
+    }))
+
   it.scoped("counts what it has done", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK

@@ -80,6 +80,7 @@ export const overPromises = (sdk: SandboxSDK): Service => ({
   listSandboxes: (options) => call((signal) => sdk.listSandboxes({ ...options, signal })),
   startSandbox: (id) => call((signal) => sdk.startSandbox(id, { signal })),
   stopSandbox: (id) => call((signal) => sdk.stopSandbox(id, { signal })),
+  getSandboxMetrics: (id) => call((signal) => sdk.getSandboxMetrics(id, { signal })),
   pauseSandbox: (id) => call((signal) => sdk.pauseSandbox(id, { signal })),
   resumeSandbox: (id) => call((signal) => sdk.resumeSandbox(id, { signal })),
   extendSandbox: (id, ms) => call((signal) => sdk.extendSandbox(id, ms, { signal })),

@@ -37,6 +37,18 @@ describe("sandboxes", () => {
     )
     expect(await ok("GET", `/api/sandboxes/${sandbox.id}`)).toEqual(sandbox)
     expect(await ok("GET", `/api/sandboxes/${sandbox.id}/status`)).toEqual({ status: "ready" })
+    expect(await ok("GET", `/api/sandboxes/${sandbox.id}/metrics`)).toEqual({
+      sandboxId: sandbox.id,
+      timestamp: expect.any(Number),
+      cpuCount: 1,
+      cpuUsedPercent: expect.any(Number),
+      cpuTimeMicros: expect.any(Number),
+      memoryUsedBytes: expect.any(Number),
+      memoryCacheBytes: expect.any(Number),
+      memoryLimitBytes: 2 ** 30,
+      diskUsedBytes: expect.any(Number),
+      diskLimitBytes: 2 ** 32
+    })
     expect(await ok("DELETE", `/api/sandboxes/${sandbox.id}`)).toEqual({ success: true })
     expect(await ok("DELETE", `/api/sandboxes/${sandbox.id}`)).toEqual({ success: true })
     expectError(await request("GET", `/api/sandboxes/${sandbox.id}`), 404, "not_found")

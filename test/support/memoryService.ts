@@ -187,6 +187,18 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
       getSandbox: get,
       getSandboxStatus: (id) => Effect.map(get(id), ({ status }) => status),
       listSandboxes: () => Effect.map(Ref.get(alive), (all) => [...all.values()]),
+      getSandboxMetrics: (id) =>
+        Effect.map(get(id), () => ({
+          sandboxId: id,
+          timestamp: 0,
+          cpuCount: 1,
+          cpuUsedPercent: 0,
+          memoryUsedBytes: 0,
+          memoryCacheBytes: 0,
+          memoryLimitBytes: 1,
+          diskUsedBytes: 0,
+          diskLimitBytes: 1
+        })),
       getUsage: () => Effect.sync(() => ({ sandboxes: 0, storageBytes: 0 })),
       deleteSandbox: (id) =>
         options.deleteFails === true

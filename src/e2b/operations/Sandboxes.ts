@@ -20,7 +20,7 @@ import * as Segment from "../../remote/Segment.js"
 import type { SandboxInfo } from "../../SandboxInfo.js"
 import { type Client, LANGUAGE_LABEL } from "../Client.js"
 import { unsupported } from "../Failures.js"
-import { Connected, Described, Forked, Listed, Snapshotted } from "../Protocol.js"
+import { Connected, Described, Forked, Listed, Measured, Snapshotted } from "../Protocol.js"
 import { none } from "./Unsupported.js"
 
 const { bodyUnsafeJson, del, get, post } = HttpClientRequest
@@ -180,6 +180,29 @@ export const sandboxOperations = (client: Client): SandboxOperations & SnapshotO
       yield* requireId("getSandboxStatus", id)
       return (yield* describe("getSandboxStatus", id)).status
     }, metrics.track("getSandboxStatus")),
+    getSandboxMetrics: Effect.fn("SandboxSDK.getSandboxMetrics")(function*(id) {
+      const path = yield* segment("getSandboxMetrics", id)
+      const measured = yield* control(
+        { operation: "getSandboxMetrics", effect: "none", sandboxId: id },
+        get(`/sandboxes/${path}/metrics`),
+        Measured
+      )
+      const now = measured.at(-1)
+      if (now === undefined) {
+        return yield* unsupported("getSandboxMetrics", "id", "the server has not measured this sandbox yet.")
+      }
+      return {
+        sandboxId: id,
+        timestamp: now.timestamp.getTime(),
+        cpuCount: now.cpuCount,
+        cpuUsedPercent: now.cpuUsedPct,
+        memoryUsedBytes: now.memUsed,
+        memoryCacheBytes: now.memCache,
+        memoryLimitBytes: now.memTotal,
+        diskUsedBytes: now.diskUsed,
+        diskLimitBytes: now.diskTotal
+      }
+    }, metrics.track("getSandboxMetrics")),
     listSandboxes: Effect.fn("SandboxSDK.listSandboxes")(function*(input) {
       const { metadata = {}, page, pageSize, status } = yield* decodeList(input)
       // A query inside of a query: each side is percent-encoded by itself first.

@@ -90,6 +90,10 @@ export const sandboxOperations = (
     const { status } = yield* registry.get(yield* CurrentUser, known)
     return status
   }),
+  getSandboxMetrics: Effect.fn("SandboxSDK.getSandboxMetrics")(function*(id) {
+    const known = yield* requireId("getSandboxMetrics", id)
+    return yield* registry.measure(yield* CurrentUser, known)
+  }),
   listSandboxes: Effect.fn("SandboxSDK.listSandboxes")(function*(input) {
     const options = yield* decodeList(input)
     return yield* registry.list(yield* CurrentUser, options)

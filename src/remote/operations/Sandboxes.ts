@@ -44,6 +44,13 @@ export const sandboxOperations = ({ metrics, request }: Client): SandboxOperatio
     )
     return status
   }, metrics.track("getSandboxStatus")),
+  getSandboxMetrics: Effect.fn("SandboxSDK.getSandboxMetrics")(function*(input) {
+    const id = yield* requireSandbox("getSandboxMetrics", input)
+    return yield* request(
+      { operation: "getSandboxMetrics", effect: "none" },
+      (api) => api.sandboxes.metrics({ path: { id } })
+    )
+  }, metrics.track("getSandboxMetrics")),
   listSandboxes: Effect.fn("SandboxSDK.listSandboxes")(function*(input) {
     const urlParams = yield* decodeList(input)
     return yield* request(

@@ -15,6 +15,7 @@ import type { Service } from "../../SandboxSDK.js"
 import type { KnownKey } from "../ApiKeys.js"
 import type { Caller } from "./Caller.js"
 import { answerPlain, malformed, unsupported } from "./Failures.js"
+import * as Metrics from "./Metrics.js"
 import { HOME } from "./Paths.js"
 import { Tokens } from "./Tokens.js"
 
@@ -369,7 +370,7 @@ export const routes = (sdk: Service, caller: Caller) =>
       HttpRouter.get("/snapshots", snapshots.list),
       HttpRouter.del("/templates/:id", snapshots.remove),
       HttpRouter.put("/sandboxes/:id/network", none("updateNetwork")),
-      HttpRouter.get("/sandboxes/:id/metrics", none("getMetrics")),
+      HttpRouter.concat(Metrics.routes(sdk, caller)),
       HttpRouter.all("/templates", none("templates")),
       HttpRouter.all("/templates/*", none("templates")),
       HttpRouter.all("/v2/templates/*", none("templates")),

@@ -21,6 +21,7 @@ import * as Control from "./Control.js"
 import { answerGone, answerPlain, unsupported } from "./Failures.js"
 import * as Filesystem from "./Filesystem.js"
 import * as FileTransfer from "./FileTransfer.js"
+import * as Metrics from "./Metrics.js"
 import * as Processes from "./Processes.js"
 import { layer as tokens, Tokens } from "./Tokens.js"
 
@@ -124,7 +125,7 @@ export const layer = Layer.scoped(
         )
       ),
       HttpRouter.post("/files/compose", none("files/compose")),
-      HttpRouter.get("/metrics", none("envd metrics")),
+      HttpRouter.get("/metrics", caller.byToken(sdk, (id) => Metrics.ofEnvd(sdk, id))),
       HttpRouter.get("/envs", none("envd envs")),
       HttpRouter.post(
         "/execute",

@@ -26,6 +26,7 @@ export const layer = HttpApiBuilder.group(Api, "sandboxes", (handlers) =>
         about(path.id)(sdk.getSandbox(path.id)))
       .handle("status", ({ path }) =>
         about(path.id)(Effect.map(sdk.getSandboxStatus(path.id), (status) => ({ status }))))
+      .handle("metrics", ({ path }) => about(path.id)(sdk.getSandboxMetrics(path.id)))
       .handle("start", ({ path }) => about(path.id)(sdk.startSandbox(path.id)))
       .handle("stop", ({ path }) => about(path.id)(sdk.stopSandbox(path.id)))
       .handle("pause", ({ path }) => about(path.id)(sdk.pauseSandbox(path.id)))

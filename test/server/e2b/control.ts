@@ -114,9 +114,33 @@ export const control = (given: () => Given): void => {
       expect(await client.Sandbox.deleteSnapshot(snapshotId)).toBe(false)
     })
 
-    it("what is not here is told by its name", async () => {
+    it("getMetrics: what it uses now, and what it may use", async () => {
       const { client, sandbox } = given()
-      await expect(sandbox.getMetrics()).rejects.toThrow(/getMetrics.*does not have this feature/)
+      await sandbox.files.write("metrics", "x".repeat(1_000_000))
+      const [now, ...others] = await sandbox.getMetrics()
+      expect(others).toEqual([])
+      expect(now).toMatchObject({ cpuCount: 1, memTotal: 2 ** 30, diskTotal: 2 ** 32 })
+      expect(now?.memUsed).toBeGreaterThan(1_000_000)
+      expect(now?.memUsed).toBeLessThan(2 ** 30)
+      expect(now?.diskUsed).toBeGreaterThanOrEqual(1_000_000)
+      expect(now?.cpuUsedPct).toBeGreaterThanOrEqual(0)
+      expect(Math.abs(Date.now() - (now?.timestamp.getTime() ?? 0))).toBeLessThan(600_000)
+      const start = new Date(Date.now() - 3_600_000)
+      expect(await client.Sandbox.getMetrics(sandbox.sandboxId, { start, end: new Date() })).toHaveLength(1)
+      await expect(client.Sandbox.getMetrics("sbx_nowhere")).rejects.toThrow(/sbx_nowhere/)
+    })
+
+    it("getMetrics: of one that is paused, which stays so", async () => {
+      const { client } = given()
+      const other = await client.Sandbox.create()
+      await client.Sandbox.pause(other.sandboxId)
+      expect((await other.getMetrics())[0]).toMatchObject({ cpuUsedPct: 0, cpuCount: 1 })
+      expect((await client.Sandbox.getInfo(other.sandboxId)).state).toBe("paused")
+      await other.kill()
+    })
+
+    it("what is not here is told by its name", async () => {
+      const { client } = given()
       await expect(client.Sandbox.create({ network: { denyOut: ["10.0.0.0/8"] } })).rejects.toThrow(/network\.denyOut/)
       await expect(client.Sandbox.create({ mcp: {} })).rejects.toThrow(/mcp/)
       await expect(client.Volume.create("v")).rejects.toThrow(/volumes/)

@@ -1,11 +1,13 @@
 /**
- * How often the kernel has killed something in a container for want of memory: in the files of its control group, where it
- * is on this machine and these can be read. The engine tells of it too late, or not at all.
+ * What the control group of a container counts of its memory, where it is on this machine and these files can be read: how
+ * much there is, and how often the kernel has killed something for want of it. The engine tells of that too late, or not at
+ * all.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Path from "node:path"
+import type { GroupFolder } from "../Consumption.js"
 import * as Host from "../Host.js"
 import * as Mounts from "../Mounts.js"
 
@@ -35,16 +37,21 @@ const folderOf = Effect.fnUntraced(function*({ path, version }: Member) {
 })
 
 /**
- * Finds the count of a container by the number of its first process. Gives 0 where there is none.
+ * The group of a container by the number of its first process on this machine; none where it is not to be seen.
  */
-export const kills = Effect.fnUntraced(function*(pid: number, containerId: string) {
-  const groups = Option.getOrElse(yield* Host.readText(`/proc/${pid}/cgroup`), () => "")
-  const member = memberOf(groups)
-  // On another machine the number is somebody else's.
-  if (Option.isNone(member) || !groups.includes(containerId)) return Effect.succeed(0)
-  const folder = yield* folderOf(member.value)
-  if (Option.isNone(folder)) return Effect.succeed(0)
-  const file = Path.join(folder.value, member.value.version === 1 ? "memory.oom_control" : "memory.events")
+export const groupOf = Effect.fnUntraced(function*(pid: number) {
+  const member = memberOf(Option.getOrElse(yield* Host.readText(`/proc/${pid}/cgroup`), () => ""))
+  if (Option.isNone(member)) return Option.none<GroupFolder>()
+  const { version } = member.value
+  return Option.map(yield* folderOf(member.value), (path): GroupFolder => ({ version, path }))
+})
+
+/**
+ * Finds the count of kills in a group. Gives 0 where there is none.
+ */
+export const kills = Effect.fnUntraced(function*(group: Option.Option<GroupFolder>) {
+  if (Option.isNone(group)) return Effect.succeed(0)
+  const file = Path.join(group.value.path, group.value.version === 1 ? "memory.oom_control" : "memory.events")
   const last = yield* Ref.make(0)
   return Effect.flatMap(Host.readText(file), (text) => {
     const count = Option.flatMap(text, (found) => Option.fromNullable(/^oom_kill (\d+)$/m.exec(found)?.[1]))
