@@ -18,6 +18,8 @@ export interface AgentProgram {
   readonly args: ReadonlyArray<string>
   /** How many tasks are its own, and so not the sandbox's user's. */
   readonly tasks: number
+  /** Whether what is started is a shell, whose first child is the agent. */
+  readonly isBehindShell: boolean
 }
 
 /**
@@ -57,7 +59,8 @@ const inPython = (python: Runtime, start: Start): AgentProgram => ({
   kind: "python",
   command: python.path,
   args: ["-I", `${start.folder}/agent.py`, ...options(start)],
-  tasks: 1
+  tasks: 1,
+  isBehindShell: false
 })
 
 const inNode = (node: Runtime, start: Start): AgentProgram => {
@@ -68,7 +71,8 @@ const inNode = (node: Runtime, start: Start): AgentProgram => {
     ...(start.first
       ? { command: "/bin/sh", args: ["-c", script, "sh", node.path, ...args] }
       : { command: node.path, args }),
-    tasks: NODE_TASKS
+    tasks: NODE_TASKS,
+    isBehindShell: start.first
   }
 }
 

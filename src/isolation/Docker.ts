@@ -173,7 +173,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       first: true,
       stdio: true
     })
-    if (own !== undefined) return { command: [own.command, ...own.args], mounts: [], tasks: own.tasks }
+    if (own !== undefined) return { ...own, command: [own.command, ...own.args], mounts: [] }
     if (kind === "node" || image.runtimes.python.length > 0) {
       return yield* startFailed(
         launching,
@@ -188,7 +188,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       hostRuntime,
       (error) => error.toSandboxError(launching.sandboxId)
     )
-    return { command: [...command, "-I", AGENT_PATH, "--stdio", "--no-python"], mounts, tasks: 1 }
+    return { command: [...command, "-I", AGENT_PATH, "--stdio", "--no-python"], mounts, tasks: 1, isBehindShell: false }
   })
 
   const launch = (imageOf: Effect.Effect<Images.Image, SandboxError>, kind = options.agent) =>
@@ -215,7 +215,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       }).pipe(
         Effect.mapError(({ message }) =>
           /bind source path does not exist|statfs .*: no such file/.test(message)
-            ? elsewhere(connection).toSandboxError(launching.sandboxId)
+            ? Connection.elsewhere(connection.address, connection.facts.name).toSandboxError(launching.sandboxId)
             : startFailed(launching, `${connection.facts.name} did not start the sandbox: ${message}.`)
         )
       )
@@ -225,7 +225,10 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
         stream: started.stream,
         exited: started.exited,
         outOfMemoryKills: yield* MemoryGroup.kills(group),
-        freezing: Option.match(pid, { onNone: () => Freezing.unsupported, onSome: Freezing.belowFirst }),
+        freezing: Option.match(pid, {
+          onNone: () => Freezing.unsupported,
+          onSome: (first) => Freezing.belowAgent(first, agent.isBehindShell)
+        }),
         consumption: Option.match(pid, {
           onNone: () => Consumption.unsupported,
           // The group of version 2 counts both.
@@ -286,14 +289,6 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
   }
   return ofImage
 })
-
-/** Workspaces are folders of this machine, and so is what the agent is made of. */
-const elsewhere = ({ address, facts }: Connection.Connection) =>
-  new Diagnosis.Unavailable({
-    reason:
-      `${facts.name} at ${address} is on another machine, or in one of its own, and does not see the files of this one`,
-    fix: "run the engine of this SDK there, and reach it over HTTP (sandbox serve)"
-  })
 
 /** What the engine says that it enforces; the check tries it. */
 const supportOf = ({ facts }: Connection.Connection) => {

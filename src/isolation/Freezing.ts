@@ -86,14 +86,25 @@ export const bySignals = (members: Effect.Effect<ReadonlyArray<ProcessTree.Entry
   }
 }
 
+/** Processes without the first one, and without its eldest child where that is the agent. */
+const withoutAgent = (entries: ReadonlyArray<ProcessTree.Entry>, root: number, isBehindShell: boolean) => {
+  // All others descend from the agent, so that what the shell has adopted is younger.
+  const [agent] = isBehindShell
+    ? entries.filter(({ parent }) => parent === root).sort((one, other) => one.started - other.started)
+    : []
+  return entries.filter(({ pid }) => pid !== root && pid !== agent?.pid)
+}
+
 /**
- * By signals to all but the first process, which ends the others when this program is killed: for sandboxes that the
- * kernel does not end then.
+ * By signals to all but the agent, which ends the others when this program is killed: for sandboxes that the kernel does
+ * not end then.
  *
- * @param root the process that all others descend from.
+ * @param root the process that all others descend from: the agent.
+ * @param isBehindShell whether it is a shell, whose eldest child is the agent. That shell hears of a child that is stopped,
+ *   and has the agent go on.
  */
-export const belowFirst = (root: number): Freezing =>
-  bySignals(Effect.map(ProcessTree.family(root), (entries) => entries.filter(({ pid }) => pid !== root)))
+export const belowAgent = (root: number, isBehindShell = false): Freezing =>
+  bySignals(Effect.map(ProcessTree.family(root), (entries) => withoutAgent(entries, root, isBehindShell)))
 
 /**
  * For sandboxes whose processes cannot be reached from here.

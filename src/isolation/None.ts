@@ -128,7 +128,7 @@ const make = Effect.gen(function*() {
       stream: yield* Effect.orDie(child.pipe(3)),
       exited: child.exited,
       outOfMemoryKills: group.outOfMemoryKills,
-      freezing: Freezing.belowFirst(child.pid),
+      freezing: Freezing.belowAgent(child.pid),
       consumption: Consumption.make(child.pid, group.counting),
       memoryLimited: Option.isSome(support.memory),
       diagnostics: Spawn.keepTail(yield* Effect.orDie(child.pipe(2)), DIAGNOSTICS_BYTES)

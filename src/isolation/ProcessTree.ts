@@ -18,6 +18,8 @@ export interface Entry {
   readonly state: string
   /** Processor time that it has taken, and those of its children whose end it has heard of, in {@link TICK_MICROS}. */
   readonly ticks: number
+  /** When it started, in the same unit. */
+  readonly started: number
 }
 
 /** The unit of times in /proc: a hundredth of a second on all machines that matter here (proc(5), time(7)). */
@@ -30,7 +32,7 @@ const pids: Effect.Effect<ReadonlyArray<number>> = Effect.map(
 
 /**
  * State and parent are the third and fourth field of `/proc/<pid>/stat` (proc(5)), behind a name that may hold anything; the
- * four times are the fourteenth and those after it.
+ * four times are the fourteenth and those after it, the start is the 22nd.
  */
 const table: Effect.Effect<ReadonlyArray<Entry>> = Effect.gen(function*() {
   const entries: Array<Entry> = []
@@ -41,7 +43,7 @@ const table: Effect.Effect<ReadonlyArray<Entry>> = Effect.gen(function*() {
     const [state, parent] = fields
     if (state === undefined || parent === undefined) continue
     const ticks = fields.slice(11, 15).reduce((sum, time) => sum + Number(time), 0)
-    entries.push({ pid, parent: Number(parent), state, ticks })
+    entries.push({ pid, parent: Number(parent), state, ticks, started: Number(fields[19]) })
   }
   return entries
 })

@@ -7,17 +7,17 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 
 /**
- * By name, what is in each.
+ * By name, what is in each. Docker and Podman both know them by these names.
  */
 export const IMAGES = {
   /** Debian with Python and the packages that the conformance suite shows, Node, bash, curl. */
-  full: "sandbox-sdk-test:full",
+  full: "localhost/sandbox-sdk-test:full",
   /** Debian with bash and Node, and without Python. */
-  node: "sandbox-sdk-test:node",
+  node: "localhost/sandbox-sdk-test:node",
   /** busybox and nothing else: no C library, no interpreter but sh. */
-  busybox: "sandbox-sdk-test:busybox",
+  busybox: "localhost/sandbox-sdk-test:busybox",
   /** For a machine that this is not. */
-  foreign: "sandbox-sdk-test:foreign"
+  foreign: "localhost/sandbox-sdk-test:foreign"
 } as const
 
 const BASE = [
@@ -52,8 +52,16 @@ const BASE = [
 
 const PYTHON = ["python3", "python3-pandas", "python3-matplotlib", "python3-pil", "curl"]
 
+/** However slow the machine: what takes longer does not come to an end. */
+const STEP_MS = 300_000
+
 const output = (command: string, args: ReadonlyArray<string>): string =>
-  execFileSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "pipe"] })
+  execFileSync(command, args, {
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: STEP_MS
+  })
 
 /** What some of them depend on and nothing here runs: half of the whole. */
 const TO_BUILD_WITH = /-dev$|^gcc-|^g\+\+|^cpp|^unicode-data$/
@@ -102,14 +110,26 @@ const MADE_LATER = ["/etc/ld.so.cache", "/bin", "/sbin", "/lib", "/lib64", "/etc
 
 const docker = (args: ReadonlyArray<string>): string => output("docker", args).trim()
 
+/** One program into another: fails when one of them does, or takes too long. */
+const pipe = async (
+  [from, ...fromArgs]: readonly [string, ...Array<string>],
+  [to, ...toArgs]: readonly [string, ...Array<string>]
+): Promise<void> => {
+  const writer = spawn(from, fromArgs, { stdio: ["ignore", "pipe", "inherit"], timeout: STEP_MS })
+  const reader = spawn(to, toArgs, { stdio: [writer.stdout, "ignore", "inherit"], timeout: STEP_MS })
+  const ends = [[from, writer], [to, reader]] as const
+  await Promise.all(ends.map(([name, child]) =>
+    new Promise<void>((resolve, reject) => {
+      child.once("error", reject)
+      child.once("exit", (code, signal) =>
+        code === 0 ? resolve() : reject(new Error(`${name} ended with ${code ?? signal}`)))
+    })
+  ))
+}
+
 /** Imports what tar writes. */
 const importTar = (name: string, tar: ReadonlyArray<string>, options: ReadonlyArray<string>): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const writer = spawn("tar", [...tar], { stdio: ["ignore", "pipe", "inherit"] })
-    const reader = spawn("docker", ["import", ...options, "-", name], { stdio: [writer.stdout, "ignore", "inherit"] })
-    reader.once("error", reject)
-    reader.once("exit", (code) => code === 0 ? resolve() : reject(new Error(`docker import ended with ${code}`)))
-  })
+  pipe(["tar", ...tar], ["docker", "import", ...options, "-", name])
 
 const importPackages = async (name: string, packages: ReadonlyArray<string>, changes: ReadonlyArray<string>) => {
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sandbox-sdk-image-"))
@@ -187,4 +207,14 @@ export const makeImages = async (): Promise<void> => {
   if (!there.includes(IMAGES.full)) await importPackages(IMAGES.full, [...BASE, ...PYTHON], [])
   if (!there.includes(IMAGES.node)) await importPackages(IMAGES.node, BASE, ["VOLUME /var/data"])
   if (!there.includes(IMAGES.busybox) || !there.includes(IMAGES.foreign)) await importBusybox()
+}
+
+/**
+ * Gives an image to another engine, unless it has it.
+ */
+export const copyImage = async (name: string, address: string): Promise<void> => {
+  const idAt = (...host: ReadonlyArray<string>) => docker([...host, "images", "--quiet", "--no-trunc", name])
+  if (idAt() !== idAt("--host", address)) {
+    await pipe(["docker", "save", name], ["docker", "--host", address, "load"])
+  }
 }

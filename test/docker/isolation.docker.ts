@@ -1,18 +1,16 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Schedule } from "effect"
-import { type ChildProcess, fork, spawn } from "node:child_process"
-import { once } from "node:events"
+import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { Docker, doctor, layerLocal } from "../../src/local.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
 import type { TemplateConfig } from "../../src/Template.js"
-import { eventually, failsWith } from "../conformance/support.js"
-import { processesWith } from "../support/processes.js"
-import { containersOf, docker } from "./docker.js"
-import { IMAGES } from "./images.js"
+import { failsWith } from "../conformance/support.js"
+import { bytes, endings } from "./containers.js"
+import { containersOf, docker, dockerAt } from "./docker.js"
+import { copyImage, IMAGES } from "./images.js"
 
 const base = { name: "in an image", language: "python" as const, version: "3" }
 
@@ -165,21 +163,33 @@ describe("a container", () => {
       expect(yield* sdk.readFile(sandbox.id, "kept")).toBe("kept")
     }).pipe(Effect.provide(inDocker)))
 
-  it.live("carries every byte of a large output, in both directions", () =>
-    Effect.gen(function*() {
-      const sdk = yield* SandboxSDK
-      const { sandbox } = yield* sdk.createSandbox({ templateId: "python" })
-      const bytes = new Uint8Array(20_000_003).map((_, index) => (index * 7919) >> 3)
-      yield* sdk.writeFile(sandbox.id, "big", bytes)
-      const back = yield* sdk.readFileBytes(sandbox.id, "big")
-      expect(Buffer.compare(back, bytes)).toBe(0)
-      const { execution } = yield* sdk.runCode(
-        sandbox.id,
-        "import sys\nfor i in range(300000): print(i)\nprint('end', file=sys.stderr)"
-      )
-      expect(execution.logs.stdout.join("")).toBe(Array.from({ length: 300_000 }, (_, i) => `${i}\n`).join(""))
-      expect(execution.logs.stderr.join("")).toBe("end\n")
-    }).pipe(Effect.provide(inDocker)))
+  bytes(inDocker)
+})
+
+/** An engine that sees other files than this program, as one on another machine does; its address. */
+const elsewhere = Effect.gen(function*() {
+  const port = 6000 + (process.pid % 1000)
+  const address = `tcp://127.0.0.1:${port}`
+  const script =
+    "mount -t tmpfs none /tmp && mount -t tmpfs none /run && mkdir /tmp/data && exec dockerd --bridge none " +
+    `--iptables=false --ip6tables=false --data-root /tmp/data --pidfile /tmp/pid --host ${address} --tls=false`
+  yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", script], { stdio: "ignore" })
+    ),
+    (child) =>
+      Effect.async<void>((resume) => {
+        child.once("exit", () => resume(Effect.void))
+        child.kill("SIGTERM")
+      })
+  )
+  const there = dockerAt(address)
+  yield* Effect.retry(
+    Effect.sandbox(there("version")),
+    Schedule.intersect(Schedule.spaced(200), Schedule.recurs(100))
+  ).pipe(Effect.orDie)
+  yield* Effect.promise(() => copyImage(IMAGES.busybox, address))
+  return address
 })
 
 describe("a host", () => {
@@ -201,6 +211,26 @@ describe("a host", () => {
       Effect.provide(layerLocal({ isolation: "docker", docker: { address: "unix:///nowhere/docker.sock" } }))
     ))
 
+  it.scopedLive("is not served by an engine on another machine, and says what to do", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const error = yield* failsWith(sdk.createSandbox({ templateId: "bash" }), { code: "isolation_unavailable" })
+      expect(error.message).toMatch(/Docker at tcp:\/\/127\.0\.0\.1:\d+ is on another machine.* does not see the files/)
+      expect(error.message).toMatch(/run this SDK there \(sandbox serve\)/)
+    }).pipe(
+      Effect.provide(Layer.unwrapScoped(Effect.map(elsewhere, (address) =>
+        layerLocal({ isolation: "docker", docker: { address, image: IMAGES.busybox } }))))
+    ))
+
+  it.live("is not served by an engine that is reached by SSH, and says what to do", () =>
+    Effect.gen(function*() {
+      const sdk = yield* SandboxSDK
+      const error = yield* failsWith(sdk.createSandbox({ templateId: "bash" }), { code: "isolation_unavailable" })
+      expect(error.message).toMatch(
+        /at ssh:\/\/me@example\.org is on another machine.*run this SDK there \(sandbox serve\)/
+      )
+    }).pipe(Effect.provide(layerLocal({ isolation: "docker", docker: { address: "ssh://me@example.org" } }))))
+
   it.live("is told what a container guarantees", () =>
     Effect.gen(function*() {
       const found = yield* doctor
@@ -210,34 +240,7 @@ describe("a host", () => {
 })
 
 describe("an engine whose process", () => {
-  const program = fileURLToPath(new URL("../support/abandoned.mjs", import.meta.url))
-  const endings: ReadonlyArray<readonly [string, (child: ChildProcess) => void]> = [
-    ["is killed", (child) => child.kill("SIGKILL")],
-    ["is ended by SIGTERM", (child) => child.kill("SIGTERM")]
-  ]
-  for (const [what, end] of endings) {
-    it.scopedLive(`${what} leaves no container and no process`, () =>
-      Effect.gen(function*() {
-        const mark = `contained-${process.pid}-${what.replace(/\W/g, "")}`
-        const child = yield* Effect.acquireRelease(
-          Effect.sync(() => fork(program, [mark, "wait", "docker", IMAGES.full], { stdio: "ignore" })),
-          (child) => Effect.sync(() => child.kill("SIGKILL"))
-        )
-        yield* Effect.promise(() => once(child, "message"))
-        yield* eventually(Effect.map(processesWith(mark), (pids) => pids.length >= 4))
-        const owner = `sandbox-sdk-${child.pid}-`
-        const left = Effect.map(
-          docker("ps", "--all", "--format", "{{.Label \"sandbox-sdk.owner\"}}"),
-          (text) => text.split("\n").filter((label) => label.startsWith(owner))
-        )
-        expect(yield* left).toHaveLength(2)
-        const exit = once(child, "exit")
-        end(child)
-        yield* Effect.promise(() => exit)
-        yield* eventually(Effect.map(processesWith(mark), (pids) => pids.length === 0))
-        yield* eventually(Effect.map(left, (all) => all.length === 0))
-      }))
-  }
+  endings()
 
   it.live("is gone has what it left behind removed by the next one, and nobody else's", () =>
     Effect.gen(function*() {

@@ -1,70 +1,76 @@
 /**
- * `npm run test:docker`: the suites that every isolation must pass, in containers of the Docker Engine of this machine. One
- * that is installed and does not run is started, where this is root, and ended afterwards. The images are made here, of what
- * is installed. Where there is no engine it says so in one line and ends with 1.
+ * `npm run test:docker`: the suites that every isolation must pass, in containers of the Docker Engine of this machine, and
+ * of Podman where it is installed. What does not run is started, where this is root, and ended afterwards. The images are
+ * made here, of what is installed. What is missing is said in one line: without an engine of Docker it ends with 1 then,
+ * without Podman it goes on.
  *
  * What follows `--` goes to vitest: `npm run test:docker -- conformance`.
  */
-import { spawn, spawnSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
+import { spawn } from "node:child_process"
 import * as Path from "node:path"
-import { makeImages } from "./images.js"
-
-const answers = (): boolean => spawnSync("docker", ["version"], { stdio: "ignore" }).status === 0
-
-const find = (name: string): string | undefined =>
-  [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin"].map((folder) => Path.join(folder, name)).find((path) =>
-    Fs.existsSync(path)
-  )
-
-const START_MS = 30_000
-
-/** Starts an engine and gives how to end it; or why that cannot be. */
-const startEngine = async (): Promise<(() => Promise<void>) | string> => {
-  const dockerd = find("dockerd")
-  if (find("docker") === undefined || dockerd === undefined) {
-    return "Docker is not installed (apt-get install docker.io)"
-  }
-  if (answers()) return () => Promise.resolve()
-  if (process.getuid?.() !== 0) return "no Docker Engine answers this user (docker version tells why)"
-  const log = Path.join(Os.tmpdir(), `sandbox-sdk-dockerd-${process.pid}.log`)
-  const output = Fs.openSync(log, "w")
-  const engine = spawn(dockerd, [], { stdio: ["ignore", output, output], detached: true })
-  const ended = new Promise<void>((resolve) => engine.once("exit", () => resolve()))
-  for (const end = Date.now() + START_MS; Date.now() < end && engine.exitCode === null;) {
-    if (answers()) {
-      return () => {
-        engine.kill("SIGTERM")
-        return ended
-      }
-    }
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
-  engine.kill("SIGKILL")
-  return `dockerd does not start: ${Fs.readFileSync(log, "utf8").trim().split("\n").at(-1) ?? "it says nothing"}`
-}
+import * as Engines from "./engines.js"
+import { copyImage, IMAGES, makeImages } from "./images.js"
+import { PODMAN } from "./podman.js"
 
 const TOOLS = [["busybox", "busybox-static"], ["docker-registry", "docker-registry"], ["dpkg-query", "dpkg"]] as const
 
+/** All tests together. */
+const TESTS_MS = 20 * 60_000
+
+const root = Path.resolve(import.meta.dirname, "../..")
+
+/** Runs them, and gives the status that they end with. */
+const runTests = (env: NodeJS.ProcessEnv): Promise<number> =>
+  new Promise((resolve) => {
+    const vitest = spawn(
+      process.execPath,
+      [
+        Path.join(root, "node_modules/vitest/vitest.mjs"),
+        ...["run", "--config", "test/docker/vitest.config.ts", ...process.argv.slice(2)]
+      ],
+      { cwd: root, stdio: "inherit", env: { ...process.env, ...env } }
+    )
+    const late = setTimeout(() => {
+      console.error(`test:docker: the tests are not done after ${TESTS_MS / 60_000} minutes, and are ended`)
+      vitest.kill("SIGKILL")
+    }, TESTS_MS)
+    vitest.once("exit", (code) => {
+      clearTimeout(late)
+      resolve(code ?? 1)
+    })
+  })
+
+const notRun = (why: string): number => {
+  console.error(`test:docker: not run: ${why}`)
+  return 1
+}
+
 const main = async (): Promise<number> => {
-  const missing = TOOLS.find(([name]) => find(name) === undefined)
-  if (missing !== undefined) {
-    console.error(`test:docker: not run: ${missing[0]} is not installed (apt-get install ${missing[1]})`)
-    return 1
-  }
-  const stop = await startEngine()
-  if (typeof stop === "string") {
-    console.error(`test:docker: not run: ${stop}`)
-    return 1
-  }
+  const missing = TOOLS.find(([name]) => Engines.find(name) === undefined)
+  if (missing !== undefined) return notRun(`${missing[0]} is not installed (apt-get install ${missing[1]})`)
+  const docker = await Engines.docker()
+  if (typeof docker === "string") return notRun(docker)
   try {
     await makeImages()
-    const args = ["vitest", "run", "--config", "test/docker/vitest.config.ts", ...process.argv.slice(2)]
-    return spawnSync("npx", args, { stdio: "inherit" }).status ?? 1
+    const podman = await Engines.podman()
+    if (typeof podman === "string") {
+      console.error(`test:docker: without the tests on Podman: ${podman}`)
+      return await runTests({})
+    }
+    try {
+      for (const name of [IMAGES.full, IMAGES.node]) await copyImage(name, podman.address)
+      return await runTests({ [PODMAN]: podman.address })
+    } finally {
+      await podman.stop()
+    }
+  } catch (cause) {
+    return notRun(cause instanceof Error ? cause.message : String(cause))
   } finally {
-    await stop()
+    await docker.stop()
   }
 }
+
+// Who presses Ctrl-C ends the tests; the engines are then ended here.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {})
 
 process.exitCode = await main()

@@ -7,7 +7,8 @@ export default defineConfig({
   test: {
     include: ["test/docker/**/*.docker.ts"],
     pool: "forks",
-    poolOptions: { forks: { minForks: 1, maxForks: 2 } },
+    // They wait for their engine for most of the time.
+    poolOptions: { forks: { minForks: 1, maxForks: 3 } },
     testTimeout: 180_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000

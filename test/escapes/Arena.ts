@@ -27,6 +27,8 @@ export interface Arena {
   readonly run: (language: Language, code: string, timeoutMs?: number) => Effect.Effect<string, AnySandboxSDKError>
   /** The same, judged by what it said. */
   readonly judged: (language: Language, code: string, timeoutMs?: number) => Effect.Effect<Verdict, AnySandboxSDKError>
+  /** A program as it is run, with all that stands before it: to be started as one that goes on by itself. */
+  readonly program: (language: Language, code: string) => string
   /** The same place, with another sandbox to get out of. */
   readonly in: (sandboxId: string) => Arena
   /** The command line, as one file. */
@@ -158,7 +160,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
         const stolen = secrets.find((secret) => said.includes(secret))
         return stolen === undefined ? judge(said) : escaped(`it printed a secret: ${said.slice(0, 200)}`)
       })
-    return { sdk, host, neighbour, sandboxId, run, judged, cli, another, in: arena }
+    const program: Arena["program"] = (language, code) => withPrelude(language, told, code)
+    return { sdk, host, neighbour, sandboxId, run, program, judged, cli, another, in: arena }
   }
 
   const shared = yield* Ref.make("")

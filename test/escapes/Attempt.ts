@@ -16,9 +16,17 @@ export interface Verdict {
 }
 
 /**
- * The limits that a host may lack the means to enforce; the names are those of the guarantees of `sandbox doctor`.
+ * The limits that a host may lack the means to enforce; the names are those of the guarantees of `sandbox doctor`, and
+ * `pausing` is that of a freezer.
  */
-export type Limit = "memory" | "process-count" | "processor-time" | "disk" | "user-allowances" | "crash-handler"
+export type Limit =
+  | "memory"
+  | "process-count"
+  | "processor-time"
+  | "disk"
+  | "user-allowances"
+  | "crash-handler"
+  | "pausing"
 
 /**
  * What a sandbox may use.

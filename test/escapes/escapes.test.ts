@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { layerLocal } from "../../src/local.js"
-import { guarantees, softLimits } from "./soft.js"
+import { guarantees, softHere } from "./soft.js"
 import { escapes } from "./suite.js"
 
-escapes("out of the embedded engine", layerLocal(), { soft: Effect.map(guarantees, softLimits) })
+escapes("out of the embedded engine", layerLocal(), { soft: Effect.flatMap(guarantees, softHere) })

@@ -133,6 +133,23 @@ def in_child(action):
     return said.decode("utf-8", "replace"), os.waitpid(pid, 0)[1]
 
 
+def denied_or_killed(what, action):
+    """The same in a child: a wall may also end whoever asks, which is one thread, and nobody would speak any more."""
+    _, status = in_child(lambda: denied(what, action))
+    if os.WIFSIGNALED(status):
+        held(signal.Signals(os.WTERMSIG(status)).name)
+
+
+def deny_ioctls(descriptors, requests):
+    for descriptor in descriptors:
+        for request in requests:
+            def ask():
+                ctypes.set_errno(0)
+                if libc.ioctl(descriptor, ctypes.c_ulong(request), b"x") < 0:
+                    raise OSError(ctypes.get_errno(), "ioctl")
+            denied("ioctl %x" % request, ask)
+
+
 def numbers_in_proc():
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 

@@ -5,7 +5,7 @@ import { Console, Effect, Layer } from "effect"
 import { layerLocal } from "../../src/local.js"
 import { Arenas } from "./Arena.js"
 import { attempts, families } from "./attempts/index.js"
-import { guarantees, softLimits } from "./soft.js"
+import { guarantees, softHere } from "./soft.js"
 
 const [cli = "", ...ids] = process.argv.slice(2)
 
@@ -16,7 +16,7 @@ const program = Effect.gen(function*() {
     attempts: attempts.map(({ id, title, wall }) => ({ id, title, wall }))
   }))
   yield* Console.log(JSON.stringify({ guarantees: found, families: described }))
-  const layer = Arenas.layer({ cli: Effect.succeed(cli), soft: Effect.succeed(softLimits(found)) }).pipe(
+  const layer = Arenas.layer({ cli: Effect.succeed(cli), soft: softHere(found) }).pipe(
     Layer.provide(layerLocal())
   )
   yield* Effect.gen(function*() {

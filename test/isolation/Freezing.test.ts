@@ -9,7 +9,7 @@ import * as Path from "node:path"
 import * as Bubblewrap from "../../src/isolation/Bubblewrap.js"
 import * as Cgroup from "../../src/isolation/Cgroup.js"
 import type { Freezing } from "../../src/isolation/Freezing.js"
-import { bySignals } from "../../src/isolation/Freezing.js"
+import { belowAgent, bySignals } from "../../src/isolation/Freezing.js"
 import * as None from "../../src/isolation/None.js"
 import * as ProcessTree from "../../src/isolation/ProcessTree.js"
 import { eventually, isAlive, makeSandbox, processesIn, type Sandbox } from "./support.js"
@@ -108,6 +108,31 @@ describe("freezing by signals", () => {
       yield* freezing.thaw
       yield* eventually(() => /status=\d+ stopped=\d+/.test(shell.text()))
       expect(shell.text()).toContain("status=0 stopped=1")
+    }))
+})
+
+describe("freezing all but the agent", () => {
+  it.scopedLive("leaves out what the shell that is the first process has started, which would be woken by it", () =>
+    Effect.gen(function*() {
+      const { pid = 0 } = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          spawn("sh", [
+            "-c",
+            "sh -c 'sleep 1004 & sleep 1005 & wait' & agent=$!; trap 'kill -CONT $agent' CHLD; while :; do wait $agent; done"
+          ], { stdio: "ignore" })
+        ),
+        ({ pid = 0 }) => ProcessTree.killAll(Effect.map(ProcessTree.family(pid), (all) => all.map((one) => one.pid)))
+      )
+      const states = Effect.map(
+        ProcessTree.family(pid),
+        (all) => all.map(({ state }) => state === "T" ? "stopped" : "runs")
+      )
+      yield* Effect.repeat(states, { until: (all) => all.length === 4 })
+      const freezing = belowAgent(pid, true)
+      yield* freezing.freeze
+      expect(yield* states).toEqual(["runs", "runs", "stopped", "stopped"])
+      yield* freezing.thaw
+      expect(yield* states).toEqual(["runs", "runs", "runs", "runs"])
     }))
 })
 

@@ -106,6 +106,15 @@ const wrongAddress = (address: string) =>
     fix: "use one like unix:///var/run/docker.sock, tcp://host:2375 or https://host:2376"
   })
 
+/**
+ * Why an engine on another machine is refused: workspaces are folders of this one, and so is what the agent is made of.
+ */
+export const elsewhere = (address: string, name = "The engine"): Unavailable =>
+  new Unavailable({
+    reason: `${name} at ${address} is on another machine, or in one of its own, and does not see the files of this one`,
+    fix: "run this SDK there (sandbox serve), and reach it over HTTP from here"
+  })
+
 const text = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
 
 const failure = (what: string, cause: unknown): DockerFailure => {
@@ -154,8 +163,9 @@ export const make = Effect.fn("Docker.connect")(function*(
   address?: string
 ): Effect.fn.Return<Connection, Unavailable> {
   const Docker = yield* load
-  const options = yield* optionsOf(address)
   const shown = address ?? process.env["DOCKER_HOST"] ?? DEFAULT_ADDRESS
+  if (shown.startsWith("ssh:")) return yield* elsewhere(shown)
+  const options = yield* optionsOf(address)
   const docker = yield* Effect.try({ try: () => new Docker(options), catch: () => wrongAddress(shown) })
   const ask: Connection["ask"] = (what, question) =>
     Effect.tryPromise({ try: (signal) => question(docker, signal), catch: (cause) => failure(what, cause) })

@@ -72,14 +72,7 @@ for number in (0, 1, 2):
       raw`
 TIOCSTI, TIOCLINUX = 0x5412, 0x541c
 leader, follower = os.openpty()
-for number in (0, 1, 2, 3, leader, follower):
-    for request in (TIOCSTI, TIOCLINUX, TIOCSTI | 1 << 32, TIOCLINUX | 1 << 32):
-        def inject():
-            ctypes.set_errno(0)
-            if libc.ioctl(number, ctypes.c_ulong(request), b"x") < 0:
-                raise OSError(ctypes.get_errno(), "ioctl")
-            return "typed"
-        denied("ioctl %x" % request, inject)
+deny_ioctls((0, 1, 2, 3, leader, follower), (TIOCSTI, TIOCLINUX, TIOCSTI | 1 << 32, TIOCLINUX | 1 << 32))
 `
     ),
     python(

@@ -17,6 +17,7 @@ import { privileges } from "./privileges.js"
 import { processes } from "./processes.js"
 import { protocol } from "./protocol.js"
 import { siblings } from "./siblings.js"
+import { terminals } from "./terminals.js"
 
 export const families: ReadonlyArray<Family> = [
   files,
@@ -27,6 +28,7 @@ export const families: ReadonlyArray<Family> = [
   network,
   egress,
   descriptors,
+  terminals,
   fileApi,
   archives,
   environment,
