@@ -21,6 +21,7 @@ import javascriptProxy from "./kernels/proxy.ts?asset"
 import languages from "./languages.py?asset"
 import link from "./link.py?asset"
 import loop from "./loop.py?asset"
+import main from "./main.py?asset"
 import many from "./many.py?asset"
 import agentInNode from "./node/agent.ts?asset"
 import paths from "./paths.py?asset"
@@ -59,6 +60,7 @@ export const assets: Readonly<Record<string, string>> = {
   "languages.py": languages,
   "link.py": link,
   "loop.py": loop,
+  "main.py": main,
   "many.py": many,
   "paths.py": paths,
   "processes.py": processes,

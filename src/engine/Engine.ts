@@ -33,6 +33,7 @@ import { snapshotOperations } from "./operations/Snapshots.js"
 import { templateOperations } from "./operations/Templates.js"
 import type { Wanted } from "./Pool.js"
 import * as Ports from "./Ports.js"
+import * as Precompile from "./Precompile.js"
 import * as Processes from "./Processes.js"
 import * as Registry from "./Registry.js"
 import * as Resources from "./Resources.js"
@@ -119,6 +120,7 @@ export const make = Effect.fn("Engine.make")(function*(
     agentDirectory: directory.agent,
     meter,
     egress: (network) => Egress.make(network, policy, sockets),
+    precompile: yield* Precompile.make(directory.agent),
     interruptGrace: Duration.decode(options.interruptGrace ?? Duration.seconds(2))
   })
   const builds = yield* Builds.make({

@@ -16,6 +16,7 @@ import { environmentWith, proxyEnvironment, WORKSPACE } from "./Environment.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import * as Live from "./LiveSandbox.js"
 import type { Meter } from "./Meter.js"
+import type { Precompile } from "./Precompile.js"
 import type { Limits } from "./Resources.js"
 
 /**
@@ -64,6 +65,7 @@ export interface LauncherOptions {
   readonly meter: Meter
   /** The way out of what may have this network; none when there is none. */
   readonly egress: (network: Network | undefined) => Effect.Effect<Option.Option<Egress>>
+  readonly precompile: Precompile
 }
 
 /**
@@ -111,6 +113,8 @@ export const make = (options: LauncherOptions): Launcher =>
       recorder: Effect.suspend(() => options.meter.of(launching.userId())),
       onEnd: launching.onEnd
     }).pipe(Effect.provideService(Isolation, isolation))
+    // After the first one, so that it need not wait. The Python of an image is not on this host.
+    if (python !== undefined && isolation.name !== "docker") yield* options.precompile(python.path)
     const gauge = yield* launching.disks.watch({
       sandboxId,
       workspace,

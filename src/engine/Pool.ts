@@ -90,6 +90,12 @@ const STARTS = 2
 /** The time that one has to answer before it is handed out. */
 const ANSWER = Duration.seconds(1)
 
+/**
+ * How long is waited, as long as there are others, before the next is started after one was taken: who has taken it is about
+ * to use it, and to start a process holds this one up for milliseconds.
+ */
+const REFILL = Duration.millis(50)
+
 /** How long is waited after a start that has failed: at first, and at most. */
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 60_000
@@ -171,6 +177,7 @@ export const make = Effect.fn("Pool.make")(function*(
       yield* clear(shelf)
       if (shelf.waiting.length >= shelf.wanted.size) {
         yield* Queue.take(shelf.changed)
+        if (shelf.waiting.length > 0) yield* Effect.sleep(REFILL)
         continue
       }
       pause = yield* starts.withPermits(1)(add(shelf)).pipe(

@@ -154,7 +154,7 @@ export const make = Effect.fn("Registry.make")(function*(
   const clock = yield* Effect.clock
   const engine = yield* Effect.scope
   const disks = yield* DiskWatch.make(options.directory.sandboxes)
-  const folders = makeSandboxFolders(options.directory.sandboxes)
+  const folders = makeSandboxFolders(options.directory)
   const entries = makeOwned<Entry>()
 
   const add = (record: SandboxRecord): Entry => {

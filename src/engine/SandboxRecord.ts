@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import type { SandboxError } from "../Errors.js"
 import { CreateSandboxOptions } from "../Options.js"
 import { SandboxTemplate } from "../Template.js"
+import type { DataDirectory } from "./DataDirectory.js"
 import { makeRecordFolders, type RecordFolders } from "./RecordFolders.js"
 
 const Id = Schema.String.pipe(Schema.pattern(/^sbx_[a-z2-7]{20}$/))
@@ -47,11 +48,13 @@ export interface SandboxFolders extends Omit<RecordFolders<SandboxRecord>, "crea
 }
 
 /**
- * Folders below `directory`. They are loaded oldest first.
+ * The folders of an engine. They are loaded oldest first.
  */
-export const makeSandboxFolders = (directory: string): SandboxFolders => {
+export const makeSandboxFolders = ({ persistent, sandboxes }: DataDirectory): SandboxFolders => {
   const folders = makeRecordFolders({
-    directory,
+    directory: sandboxes,
+    // Those that end with their engine are of no use to anybody after a crash.
+    durable: persistent,
     what: "sandbox",
     file: "sandbox.json",
     schema: SandboxRecord,
