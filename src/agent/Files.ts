@@ -9,6 +9,7 @@ import { Buffer } from "node:buffer"
 import { SandboxError } from "../Errors.js"
 import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"
+import { FileReach } from "../internal/fileReach.js"
 import { makeInbox } from "../internal/inbox.js"
 import type { EngineMessage } from "./Protocol.js"
 import { FILE_WINDOW, WATCH_WINDOW } from "./Protocol.js"
@@ -55,8 +56,12 @@ export interface FileBytes {
  */
 export type FieldOf = (index: number) => string
 
+/** How far a request reaches, for its message. */
+const reach = Effect.map(FileReach, (reach) => reach === "sandbox" ? { whole: true } : {})
+
 /**
- * The operations. Paths are absolute. Each fails with the `SandboxError` that says what the file system said.
+ * The operations. Paths are absolute; those on one file reach as far as {@link FileReach} says, those on many to
+ * `/workspace`. Each fails with the `SandboxError` that says what the file system said.
  */
 export interface Files {
   readonly stat: (path: string) => Effect.Effect<FileInfo, SandboxError>
@@ -111,17 +116,18 @@ export const makeFiles = (port: RequestPort): Files => {
     })
   )
 
-  const ask = Effect.fnUntraced(function*(message: (id: number) => FileMessage) {
+  const ask = Effect.fnUntraced(function*(message: (id: number, whole: { readonly whole?: boolean }) => FileMessage) {
+    const whole = yield* reach
     const answer = yield* Deferred.make<unknown, SandboxError>()
     const id = yield* port.register({
       reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
       failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error))
     })
-    port.send(message(id))
+    port.send(message(id, whole))
     return yield* Deferred.await(answer).pipe(Effect.ensuring(Effect.sync(() => port.forget(id))))
   })
 
-  const askInfo = (message: (id: number) => FileMessage) =>
+  const askInfo = (message: Parameters<typeof ask>[0]) =>
     Effect.flatMap(ask(message), (value) => isFileInfo(value) ? Effect.succeed(value) : unexpected)
 
   const cancel = (id: number) =>
@@ -165,7 +171,7 @@ export const makeFiles = (port: RequestPort): Files => {
       }),
       cancel
     )
-    port.send({ op: "file.read", id, path, credit: FILE_WINDOW })
+    port.send({ op: "file.read", id, path, credit: FILE_WINDOW, ...yield* reach })
     return inbox.stream
   })
 
@@ -185,7 +191,7 @@ export const makeFiles = (port: RequestPort): Files => {
       }),
       cancel
     )
-    port.send({ op: "file.watch", id, path, recursive, credit: WATCH_WINDOW })
+    port.send({ op: "file.watch", id, path, recursive, credit: WATCH_WINDOW, ...yield* reach })
     return Stream.flattenIterables(inbox.stream)
   })
 
@@ -225,7 +231,7 @@ export const makeFiles = (port: RequestPort): Files => {
           port.send({ op: "file.data", id, last: false }, piece)
         }
       })
-    port.send({ op: "file.write", id, path, createParents: options.createParents })
+    port.send({ op: "file.write", id, path, createParents: options.createParents, ...yield* reach })
     const upload = Stream.runForEach(content, sendChunk).pipe(
       Effect.zipRight(Effect.sync(() => port.send({ op: "file.data", id, last: true }))),
       Effect.catchAllCause((cause) => Deferred.failCause(answer, cause))
@@ -304,15 +310,15 @@ export const makeFiles = (port: RequestPort): Files => {
   return {
     writeBatch,
     readBatch,
-    stat: (path) => askInfo((id) => ({ op: "file.stat", id, path })),
+    stat: (path) => askInfo((id, whole) => ({ op: "file.stat", id, path, ...whole })),
     list: (path) =>
       Effect.flatMap(
-        ask((id) => ({ op: "file.list", id, path })),
+        ask((id, whole) => ({ op: "file.list", id, path, ...whole })),
         (value) => isFileList(value) ? Effect.succeed(value) : unexpected
       ),
-    remove: (path) => Effect.asVoid(ask((id) => ({ op: "file.delete", id, path }))),
-    makeDirectory: (path, parents) => askInfo((id) => ({ op: "file.makeDirectory", id, path, parents })),
-    move: (path, to) => askInfo((id) => ({ op: "file.move", id, path, to })),
+    remove: (path) => Effect.asVoid(ask((id, whole) => ({ op: "file.delete", id, path, ...whole }))),
+    makeDirectory: (path, parents) => askInfo((id, whole) => ({ op: "file.makeDirectory", id, path, parents, ...whole })),
+    move: (path, to) => askInfo((id, whole) => ({ op: "file.move", id, path, to, ...whole })),
     read: (path) => Stream.unwrapScoped(openRead(path)),
     write,
     watch: (path, recursive) => Stream.unwrapScoped(openWatch(path, recursive))

@@ -53,6 +53,11 @@ export * from "./Limits.js"
 
 type Env = Readonly<Record<string, string>>
 
+/** Whether a request about a file may reach the whole sandbox; `/workspace` alone otherwise. */
+interface Reach {
+  readonly whole?: boolean | undefined
+}
+
 /** What makes a command a process that is spoken to. */
 export interface ProcessRequest {
   readonly args?: ReadonlyArray<string>
@@ -86,7 +91,8 @@ export interface ProcessRequest {
  *   character).
  * - `credit`: allow `bytes` more of output of a run.
  * - `file.*`: one request each, answered by `reply` or `failed` with the same `id`. Paths are absolute; what resolves to
- *   a place outside `/workspace` is refused (`path_outside_workspace`).
+ *   a place outside `/workspace` is refused (`path_outside_workspace`), unless it has `whole`: then any place of the sandbox
+ *   is meant but those in `/proc`, where the agent itself is to be seen (`permission_denied`).
  *   `file.read` is answered by `reply` (the `FileInfo` of what was opened), then `file.data` under credit, the last one
  *   with `last`. `file.write` is answered by `file.credit` as data is written, and by `reply` (a `FileInfo`) when the
  *   `file.data` with `last` has been renamed into place; `file.cancel` ends either early, and leaves no trace.
@@ -145,13 +151,13 @@ export type EngineMessage =
   | { readonly op: "stdin.data"; readonly run: number }
   | { readonly op: "stdin.end"; readonly run: number }
   | { readonly op: "credit"; readonly run: number; readonly bytes: number }
-  | { readonly op: "file.stat"; readonly id: number; readonly path: string }
-  | { readonly op: "file.list"; readonly id: number; readonly path: string }
-  | { readonly op: "file.delete"; readonly id: number; readonly path: string }
-  | { readonly op: "file.makeDirectory"; readonly id: number; readonly path: string; readonly parents: boolean }
-  | { readonly op: "file.move"; readonly id: number; readonly path: string; readonly to: string }
-  | { readonly op: "file.read"; readonly id: number; readonly path: string; readonly credit: number }
-  | { readonly op: "file.write"; readonly id: number; readonly path: string; readonly createParents: boolean }
+  | ({ readonly op: "file.stat"; readonly id: number; readonly path: string } & Reach)
+  | ({ readonly op: "file.list"; readonly id: number; readonly path: string } & Reach)
+  | ({ readonly op: "file.delete"; readonly id: number; readonly path: string } & Reach)
+  | ({ readonly op: "file.makeDirectory"; readonly id: number; readonly path: string; readonly parents: boolean } & Reach)
+  | ({ readonly op: "file.move"; readonly id: number; readonly path: string; readonly to: string } & Reach)
+  | ({ readonly op: "file.read"; readonly id: number; readonly path: string; readonly credit: number } & Reach)
+  | ({ readonly op: "file.write"; readonly id: number; readonly path: string; readonly createParents: boolean } & Reach)
   | {
     readonly op: "file.writeMany"
     readonly id: number
@@ -163,13 +169,13 @@ export type EngineMessage =
   | { readonly op: "file.data"; readonly id: number; readonly last: boolean }
   | { readonly op: "file.credit"; readonly id: number; readonly bytes: number }
   | { readonly op: "file.cancel"; readonly id: number }
-  | {
+  | ({
     readonly op: "file.watch"
     readonly id: number
     readonly path: string
     readonly recursive: boolean
     readonly credit: number
-  }
+  } & Reach)
   | { readonly op: "net.opened"; readonly net: number }
   | { readonly op: "net.refused"; readonly net: number; readonly status: number; readonly message: string }
   | { readonly op: "net.dial"; readonly net: number; readonly port: number }

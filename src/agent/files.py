@@ -121,12 +121,21 @@ class Files:
 
     # The operations
 
+    def place(self, header, follow=True, make=False):
+        """The place that a request is about."""
+        return self.workspace.open(header["path"], follow=follow, make=make, whole=header.get("whole", False))
+
+    def refuse_top(self, what, *places):
+        for place in places:
+            if place.path in (self.workspace.root, b"/"):
+                raise FileFailure("permission_denied", "%s itself cannot be %s." % (self.workspace.public(place.path), what))
+
     def stat(self, header):
-        with self.workspace.open(header["path"], follow=False) as place:
+        with self.place(header, follow=False) as place:
             self.reply(header["id"], self.describe(place))
 
     def list(self, header):
-        with self.workspace.open(header["path"]) as place:
+        with self.place(header) as place:
             folder = place.open(os.O_RDONLY | os.O_DIRECTORY)
         self.loop.spawn(self.steps(header, self.listing(header["id"], place.path, folder)))
 
@@ -163,9 +172,8 @@ class Files:
             yield
 
     def delete(self, header):
-        with self.workspace.open(header["path"], follow=False) as place:
-            if place.path == self.workspace.root:
-                raise FileFailure("permission_denied", "/workspace itself cannot be deleted.")
+        with self.place(header, follow=False) as place:
+            self.refuse_top("deleted", place)
             if stat.S_ISDIR(place.status().st_mode):
                 tree = remove_tree(os.dup(place.folder), place.name)
                 self.loop.spawn(self.steps(header, self.deletion(header["id"], tree)))
@@ -182,8 +190,8 @@ class Files:
         self.reply(number, None)
 
     def make_directory(self, header):
-        with self.workspace.open(header["path"], make=header["parents"]) as place:
-            if place.path != self.workspace.root:
+        with self.place(header, make=header["parents"]) as place:
+            if place.name != b".":
                 try:
                     os.mkdir(place.name, dir_fd=place.folder)
                 except FileExistsError:
@@ -194,10 +202,9 @@ class Files:
             self.reply(header["id"], self.describe(place))
 
     def move(self, header):
-        with self.workspace.open(header["path"], follow=False) as place:
-            with self.workspace.open(header["to"], "to", follow=False) as to:
-                if self.workspace.root in (place.path, to.path):
-                    raise FileFailure("permission_denied", "/workspace itself cannot be moved or replaced.")
+        with self.place(header, follow=False) as place:
+            with self.workspace.open(header["to"], "to", follow=False, whole=header.get("whole", False)) as to:
+                self.refuse_top("moved or replaced", place, to)
                 place.status()
                 try:
                     os.rename(place.name, to.name, src_dir_fd=place.folder, dst_dir_fd=to.folder)
@@ -206,7 +213,7 @@ class Files:
                 self.reply(header["id"], self.describe(to))
 
     def read(self, header):
-        with self.workspace.open(header["path"]) as place:
+        with self.place(header) as place:
             reading = Reading(self, header, place)
             self.transfers[header["id"]] = reading
             self.reply(
@@ -216,7 +223,7 @@ class Files:
         reading.pump()
 
     def write(self, header):
-        place = self.workspace.open(header["path"], make=header["createParents"])
+        place = self.place(header, make=header["createParents"])
         try:
             self.transfers[header["id"]] = Writing(self, header, place)
         except BaseException:
@@ -224,7 +231,8 @@ class Files:
             raise
 
     def watch(self, header):
-        path = self.workspace.locate(header["path"])
+        with self.place(header) as place:
+            path = place.path
         watching = Watching(self, header, path)
         self.transfers[header["id"]] = watching
         self.loop.spawn(self.steps(header, watching.start()))

@@ -1,6 +1,6 @@
 """Paths of a workspace: where they lead, whether that is inside, and how names that are no UTF-8 are shown.
 
-On the wire a path starts with `/workspace`. Inside, paths are bytes, for a name on Linux is bytes. A byte that is not
+On the wire a path starts with `/workspace`, unless a request may reach the whole sandbox. Inside, paths are bytes, for a name on Linux is bytes. A byte that is not
 part of valid UTF-8 is shown as U+FFFD; and a path with U+FFFD in it leads to the one entry that is shown like it.
 """
 import errno
@@ -53,8 +53,16 @@ def show(name):
 ENTER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def in_proc(status):
+    """Whether something is in /proc. The agent sees more there than the code does: itself."""
+    try:
+        return status.st_dev == os.lstat(b"/proc").st_dev
+    except OSError:
+        return False
+
+
 class Place:
-    """A name in a folder that is open and inside of the workspace; `close` it.
+    """A name in a folder that is open, and inside of the workspace unless more was asked for; `close` it.
 
     What is done by the two cannot be led elsewhere: code may turn any part of a path into a link once it has been looked
     at, but a folder that is open stays the one that it is, and cannot be moved out of the file system of the workspace.
@@ -85,14 +93,14 @@ class Place:
 
 
 class Workspace:
-    """The folder that the file operations are confined to."""
+    """The folder that the file operations are confined to, where a request does not reach the whole sandbox."""
 
     def __init__(self, root):
         self.root = os.path.realpath(os.fsencode(root))
 
     def public(self, path):
-        """A path inside, as it is called on the wire."""
-        return PUBLIC + show(path[len(self.root):])
+        """A path as it is called on the wire."""
+        return PUBLIC + show(path[len(self.root):]) if self.inside(path) else show(path)
 
     def inside(self, path):
         return path == self.root or path.startswith(self.root + b"/")
@@ -103,9 +111,10 @@ class Workspace:
         It goes one step at a time from the top and follows nothing, so that a part which has become a link since the path
         was resolved fails (`NotADirectoryError`) in place of leading out.
         """
-        here = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        top = self.root if self.inside(path) else b"/"
+        here = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for part in path[len(self.root):].split(b"/"):
+            for part in path[len(top):].split(b"/"):
                 if part:
                     below = self.step(here, part, make)
                     os.close(here)
@@ -128,19 +137,35 @@ class Workspace:
             pass
         return os.open(part, ENTER, dir_fd=here)
 
-    def open(self, path, field="path", follow=True, make=False):
+    def open(self, path, field="path", follow=True, make=False, whole=False):
         """The place that a path means, its folder open. Without `follow`, a symbolic link at its end is that place itself.
-        With `make`, the folders above it are made.
+        With `make`, the folders above it are made. With `whole`, it may be anywhere in the sandbox but in /proc.
 
         Fails with `path_outside_workspace`, also by way of a symbolic link, and when the path is not absolute.
         """
-        place = self.locate(path, field, follow)
-        if place == self.root:
+        place = self.locate(path, field, follow, whole)
+        if place in (self.root, b"/"):
             return Place(place, self.enter(place), b".")
         folder, name = os.path.split(place)
-        return Place(place, self.enter(folder, make), name)
+        opened = Place(place, self.enter(folder, make), name)
+        if whole:
+            try:
+                self.keep_out_of_proc(opened, path, field)
+            except BaseException:
+                opened.close()
+                raise
+        return opened
 
-    def locate(self, path, field="path", follow=True):
+    def keep_out_of_proc(self, place, path, field):
+        """By what is open: nobody inside can mount, so what has been looked at stays where it is."""
+        try:
+            barred = in_proc(os.fstat(place.folder)) or in_proc(place.status())
+        except FileNotFoundError:
+            return
+        if barred:
+            raise FileFailure("permission_denied", "%s is in /proc: use a command for that." % path, field)
+
+    def locate(self, path, field="path", follow=True, whole=False):
         """The bytes of the place that a path means, as things are at this moment."""
         if "\0" in path:
             raise FileFailure("file_error", "The path contains a NUL character.", field)
@@ -151,7 +176,7 @@ class Workspace:
         else:
             raise FileFailure("path_outside_workspace", "%s is not an absolute path." % path, field)
         place = self.resolve(raw, follow)
-        if not self.inside(place):
+        if not whole and not self.inside(place):
             raise FileFailure("path_outside_workspace", "%s leads outside of %s." % (path, PUBLIC), field)
         return place
 

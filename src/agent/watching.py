@@ -12,7 +12,7 @@ import struct
 
 from .framing import dump
 from .loop import READ
-from .paths import FileFailure, Place, explain
+from .paths import FileFailure, Place, explain, in_proc
 from .processes import libc
 from .transfers import NEW, REPLACING
 
@@ -50,6 +50,7 @@ class Watching:
         self.path = header["path"]
         self.root = path
         self.recursive = header["recursive"]
+        self.whole = header.get("whole", False)
         self.credit = header["credit"]
         self.paths = {}
         self.wds = {}
@@ -73,7 +74,7 @@ class Watching:
         if self.recursive:
             for _ in self.descend(self.root, False):
                 yield
-        with self.files.workspace.open(self.path) as place:
+        with self.files.workspace.open(self.path, whole=self.whole) as place:
             self.files.reply(self.id, self.files.describe(place))
         self.pump()
 
@@ -85,6 +86,9 @@ class Watching:
         except OSError:
             if must:
                 raise
+            return False
+        if in_proc(os.fstat(folder)):
+            os.close(folder)
             return False
         # By the open folder: any part of the path may be a link by now.
         wd = libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % folder, FLAGS)

@@ -18,6 +18,10 @@ const ask = (agent: Agent, request: Without<Request<EngineMessage["op"]>>) =>
     return agent.answer(id)
   })
 
+interface Reach {
+  readonly whole?: boolean
+}
+
 const stat = (agent: Agent, path: string) => Effect.map(ask(agent, { op: "file.stat", path }), ({ message }) => message)
 
 const list = (agent: Agent, path: string) =>
@@ -26,18 +30,18 @@ const list = (agent: Agent, path: string) =>
     return decodeList(blob.toString("utf8"))
   })
 
-const write = (agent: Agent, path: string, content: string | Uint8Array, createParents = false) =>
+const write = (agent: Agent, path: string, content: string | Uint8Array, createParents = false, reach: Reach = {}) =>
   Effect.suspend(() => {
     const id = agent.number()
-    agent.send({ op: "file.write", id, path, createParents })
+    agent.send({ op: "file.write", id, path, createParents, ...reach })
     agent.send({ op: "file.data", id, last: true }, content)
     return Effect.map(agent.answer(id), ({ message }) => message)
   })
 
-const read = (agent: Agent, path: string) =>
+const read = (agent: Agent, path: string, reach: Reach = {}) =>
   Effect.gen(function*() {
     const id = agent.number()
-    agent.send({ op: "file.read", id, path, credit: 1_000_000 })
+    agent.send({ op: "file.read", id, path, credit: 1_000_000, ...reach })
     const { message } = yield* agent.answer(id)
     const parts: Array<Buffer> = []
     let last = message.ev === "failed"
@@ -55,6 +59,68 @@ const code = (message: { readonly ev: string }) => ("code" in message ? message.
 const shell = (agent: Agent, command: string) => Effect.map(agent.command(command), ({ stdout }) => stdout.toString())
 
 describeAgents("files", (it, kind) => {
+  it.scoped("reach the whole sandbox where that is asked for", () =>
+    Effect.gen(function*() {
+      const agent = yield* startAgent()
+      const whole = { whole: true }
+      yield* shell(agent, "mkdir /tmp/there && ln -s /workspace /tmp/home && ln -s /tmp/there /workspace/out")
+      expect(yield* write(agent, "/tmp/there/new/f", "text", true, whole)).toMatchObject({
+        value: { path: "/tmp/there/new/f", name: "f", size: 4 }
+      })
+      expect((yield* read(agent, "/workspace/out/new/f", whole)).content.toString()).toBe("text")
+      expect(code((yield* read(agent, "/workspace/out/new/f")).message)).toBe("path_outside_workspace")
+      expect(yield* write(agent, "/tmp/home/g", "g", false, whole)).toMatchObject({ value: { path: "/workspace/g" } })
+      const move = { op: "file.move", path: "/tmp/there/new/f", to: "/tmp/there/moved", ...whole } as const
+      expect((yield* ask(agent, move)).message).toMatchObject({ value: { path: "/tmp/there/moved" } })
+      const made = yield* ask(agent, { op: "file.makeDirectory", path: "/tmp/a/b", parents: true, ...whole })
+      expect(made.message).toMatchObject({ value: { path: "/tmp/a/b", isDirectory: true } })
+      const listed = yield* ask(agent, { op: "file.list", path: "/tmp/there", ...whole })
+      expect(decodeList(listed.blob.toString("utf8")).map(({ path }) => path)).toEqual([
+        "/tmp/there/moved",
+        "/tmp/there/new"
+      ])
+      expect((yield* ask(agent, { op: "file.delete", path: "/tmp/there", ...whole })).message.ev).toBe("reply")
+      expect(yield* shell(agent, "ls /tmp")).toBe("a\nhome\n")
+      for (const path of ["/", "/workspace", "/tmp/home/."]) {
+        const deleted = yield* ask(agent, { op: "file.delete", path, ...whole })
+        expect([path, code(deleted.message)]).toEqual([path, "permission_denied"])
+      }
+      expect(code(yield* write(agent, "/usr/x", "x", false, whole))).toBe("permission_denied")
+    }))
+
+  it.scoped("never reach what only the agent sees", () =>
+    Effect.gen(function*() {
+      const agent = yield* startAgent()
+      const whole = { whole: true }
+      yield* shell(
+        agent,
+        "cd /workspace; ln -s /proc/self/environ env; ln -s /proc/1 agent; ln -s /proc/self/fd fds; ln -s /dev/fd dev; ln -s / top; " +
+          "ln -s /proc proc; ln -s /proc/self/cwd cwd"
+      )
+      const paths = [
+        ...["/proc/self/environ", "/proc/1/environ", "/proc/1/maps", "/proc/1/mem", "/proc/thread-self/environ"],
+        ...["/workspace/env", "/workspace/agent/maps", "/workspace/top/proc/1/maps", "/workspace/proc/self/maps"],
+        ...["/proc/cpuinfo", "/proc/1/fdinfo/0", "/workspace/fds", "/workspace/dev", "/proc"]
+      ]
+      for (const path of paths) {
+        const { content, message } = yield* read(agent, path, whole)
+        expect([path, code(message)]).toEqual([path, "permission_denied"])
+        expect(content.length).toBe(0)
+      }
+      for (const path of ["/proc/self/fd", "/workspace/agent/", "/workspace/proc", "/workspace/fds"]) {
+        const { message } = yield* ask(agent, { op: "file.list", path, ...whole })
+        expect([path, code(message)]).toEqual([path, "permission_denied"])
+      }
+      const watched = yield* ask(agent, { op: "file.watch", path: "/proc", recursive: true, credit: 1_000, ...whole })
+      expect(code(watched.message)).toBe("permission_denied")
+      // These lead to where they lead for the code.
+      for (const path of ["/proc/1/root/etc/passwd", "/workspace/top/etc/passwd", "/workspace/agent/root/etc/passwd"]) {
+        const { content } = yield* read(agent, path, whole)
+        expect([path, content.toString()]).toEqual([path, yield* shell(agent, "cat /etc/passwd")])
+      }
+      expect(code((yield* read(agent, "/etc/shadow", whole)).message)).not.toBe("reply")
+    }))
+
   it.scoped("are written and read exactly", () =>
     Effect.gen(function*() {
       const agent = yield* startAgent()

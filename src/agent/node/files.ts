@@ -154,7 +154,7 @@ export class Files {
       case "file.stat":
         return this.workspace.use(
           message.path,
-          { follow: false },
+          { follow: false, whole: message.whole },
           (place) => this.reply(message.id, this.describe(place))
         )
       case "file.list":
@@ -242,9 +242,17 @@ export class Files {
 
   // ---- the operations -----------------------------------------------------------------------------------------------
 
-  #list({ id, path }: Message<"file.list">): void {
+  #refuseTop(what: string, ...places: ReadonlyArray<Place>): void {
+    for (const { path } of places) {
+      if (path === this.workspace.root || path === "/") {
+        throw new FileFailure("permission_denied", `${this.workspace.public(path)} itself cannot be ${what}.`)
+      }
+    }
+  }
+
+  #list({ id, path, whole }: Message<"file.list">): void {
     const { O_DIRECTORY, O_RDONLY } = Fs.constants
-    this.workspace.use(path, {}, (place) => {
+    this.workspace.use(path, { whole }, (place) => {
       const folder = place.open(O_RDONLY | O_DIRECTORY)
       this.steps(id, path, this.#listing(id, place.path, folder))
     })
@@ -277,11 +285,9 @@ export class Files {
     this.link.send({ ev: "reply", id, value: null }, blob)
   }
 
-  #delete({ id, path }: Message<"file.delete">): void {
-    this.workspace.use(path, { follow: false }, (place) => {
-      if (place.path === this.workspace.root) {
-        throw new FileFailure("permission_denied", "/workspace itself cannot be deleted.")
-      }
+  #delete({ id, path, whole }: Message<"file.delete">): void {
+    this.workspace.use(path, { follow: false, whole }, (place) => {
+      this.#refuseTop("deleted", place)
       if (place.status().isDirectory()) {
         this.steps(id, path, this.#deletion(id, removeTree(place.openFolder(), place.name)))
       } else {
@@ -302,9 +308,9 @@ export class Files {
     this.changed(id, null)
   }
 
-  #makeDirectory({ id, parents, path }: Message<"file.makeDirectory">): void {
-    this.workspace.use(path, { make: parents }, (place) => {
-      if (place.path === this.workspace.root) {
+  #makeDirectory({ id, parents, path, whole }: Message<"file.makeDirectory">): void {
+    this.workspace.use(path, { make: parents, whole }, (place) => {
+      if (place.name === ".") {
         if (!parents) {
           throw new Errno("EEXIST")
         }
@@ -321,15 +327,13 @@ export class Files {
     })
   }
 
-  #move({ id, path, to }: Message<"file.move">): void {
+  #move({ id, path, to, whole }: Message<"file.move">): void {
     this.workspace.use(
       path,
-      { follow: false },
+      { follow: false, whole },
       (place) =>
-        this.workspace.use(to, { field: "to", follow: false }, (target) => {
-          if (place.path === this.workspace.root || target.path === this.workspace.root) {
-            throw new FileFailure("permission_denied", "/workspace itself cannot be moved or replaced.")
-          }
+        this.workspace.use(to, { field: "to", follow: false, whole }, (target) => {
+          this.#refuseTop("moved or replaced", place, target)
           place.status()
           try {
             Fs.renameSync(place.at, target.at)
@@ -342,8 +346,8 @@ export class Files {
   }
 
   #read(message: Message<"file.read">): void {
-    const { id, path } = message
-    const reading = this.workspace.use(path, {}, (place) => {
+    const { id, path, whole } = message
+    const reading = this.workspace.use(path, { whole }, (place) => {
       const reading = new Reading(this, message, place)
       this.#transfers.set(id, reading)
       this.reply(id, this.describe(place, reading.status))
@@ -353,7 +357,7 @@ export class Files {
   }
 
   #write(message: Message<"file.write">): void {
-    const place = this.workspace.open(message.path, { make: message.createParents })
+    const place = this.workspace.open(message.path, { make: message.createParents, whole: message.whole })
     try {
       this.#transfers.set(message.id, new Writing(this, message, place))
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * Paths of a workspace: where they lead, whether that is inside, and how names that are no UTF-8 are shown.
  *
- * On the wire a path starts with `/workspace`. Inside, a path is a string in which each character is one byte (`Raw`),
+ * On the wire a path starts with `/workspace`, unless a request may reach the whole sandbox. Inside, a path is a string in which each character is one byte (`Raw`),
  * for a name on Linux is bytes. A byte that is not part of valid UTF-8 is shown as U+FFFD; and a path with U+FFFD in it
  * leads to the one entry that is shown like it.
  *
@@ -102,8 +102,17 @@ const exists = (path: Raw): boolean => Fs.lstatSync(bytesOf(path), { throwIfNoEn
 /** What an open folder is called; with a name, what that name is in it. */
 export const within = (folder: number, name: Raw): Raw => `/proc/self/fd/${folder}/${name}`
 
+/** Whether something is in /proc. The agent sees more there than the code does: itself. */
+export const inProc = ({ dev }: Fs.BigIntStats): boolean => {
+  try {
+    return dev === Fs.lstatSync("/proc", { bigint: true }).dev
+  } catch {
+    return false
+  }
+}
+
 /**
- * A name in a folder that is open and inside of the workspace; `close` it.
+ * A name in a folder that is open, and inside of the workspace unless more was asked for; `close` it.
  *
  * What is done by the two cannot be led elsewhere: code may turn any part of a path into a link once it has been looked
  * at, but a folder that is open stays the one that it is, and cannot be moved out of the file system of the workspace.
@@ -156,10 +165,12 @@ export interface OpenOptions {
   readonly follow?: boolean
   /** Whether the folders above are made. */
   readonly make?: boolean
+  /** Whether it may be anywhere in the sandbox but in /proc. */
+  readonly whole?: boolean | undefined
 }
 
 /**
- * The folder that the file operations are confined to.
+ * The folder that the file operations are confined to, where a request does not reach the whole sandbox.
  */
 export class Workspace {
   readonly root: Raw
@@ -168,9 +179,13 @@ export class Workspace {
     this.root = realPath(rawOf(root))
   }
 
-  /** A path inside, as it is called on the wire. */
+  inside(path: Raw): boolean {
+    return path === this.root || path.startsWith(`${this.root}/`)
+  }
+
+  /** A path as it is called on the wire. */
   public(path: Raw): string {
-    return PUBLIC + show(path.slice(this.root.length))
+    return this.inside(path) ? PUBLIC + show(path.slice(this.root.length)) : show(path)
   }
 
   /**
@@ -180,9 +195,10 @@ export class Workspace {
    * was resolved fails (`ENOTDIR`) in place of leading out.
    */
   enter(path: Raw, make = false): number {
-    let here = Fs.openSync(bytesOf(this.root), O_PATH | O_DIRECTORY)
+    const top = this.inside(path) ? this.root : "/"
+    let here = Fs.openSync(bytesOf(top), O_PATH | O_DIRECTORY)
     try {
-      for (const part of path.slice(this.root.length).split("/")) {
+      for (const part of path.slice(top.length).split("/")) {
         if (part !== "") {
           const below = this.#step(here, part, make)
           Fs.closeSync(here)
@@ -221,13 +237,31 @@ export class Workspace {
    *
    * Fails with `path_outside_workspace`, also by way of a symbolic link, and when the path is not absolute.
    */
-  open(path: string, { field = "path", follow = true, make = false }: OpenOptions = {}): Place {
-    const place = this.locate(path, field, follow)
-    if (place === this.root) {
+  open(path: string, { field = "path", follow = true, make = false, whole = false }: OpenOptions = {}): Place {
+    const place = this.locate(path, field, follow, whole)
+    if (place === this.root || place === "/") {
       return new Place(place, this.enter(place), ".")
     }
     const cut = place.lastIndexOf("/")
-    return new Place(place, this.enter(place.slice(0, cut), make), place.slice(cut + 1))
+    const opened = new Place(place, this.enter(place.slice(0, cut), make), place.slice(cut + 1))
+    if (whole) {
+      this.#keepOutOfProc(opened, path, field)
+    }
+    return opened
+  }
+
+  /** By what is open: nobody inside can mount, so what has been looked at stays where it is. */
+  #keepOutOfProc(place: Place, path: string, field: Field): void {
+    try {
+      if (inProc(Fs.fstatSync(place.folder, { bigint: true })) || inProc(place.status())) {
+        throw new FileFailure("permission_denied", `${path} is in /proc: use a command for that.`, field)
+      }
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") {
+        place.close()
+        throw error
+      }
+    }
   }
 
   /** Does something with a place. */
@@ -241,7 +275,7 @@ export class Workspace {
   }
 
   /** The place that a path means, as things are at this moment. */
-  locate(path: string, field: Field = "path", follow = true): Raw {
+  locate(path: string, field: Field = "path", follow = true, whole = false): Raw {
     if (path.includes("\0")) {
       throw new FileFailure("file_error", "The path contains a NUL character.", field)
     }
@@ -252,7 +286,7 @@ export class Workspace {
       ? this.root + rawOf(path.slice(PUBLIC.length))
       : rawOf(path)
     const place = resolve(findShown(raw), follow)
-    if (place !== this.root && !place.startsWith(`${this.root}/`)) {
+    if (!whole && !this.inside(place)) {
       throw new FileFailure("path_outside_workspace", `${path} leads outside of ${PUBLIC}.`, field)
     }
     return place

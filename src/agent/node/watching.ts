@@ -10,9 +10,9 @@
 import * as Fs from "node:fs"
 import type { FileEvent } from "../../File.js"
 import type { EngineMessage } from "../Protocol.js"
-import { codeOf } from "./errors.js"
+import { codeOf, Errno } from "./errors.js"
 import type { Files } from "./files.js"
-import { explain, FileFailure, join, lstat, namesIn, type Raw, within } from "./paths.js"
+import { explain, FileFailure, inProc, join, lstat, namesIn, type Raw, within } from "./paths.js"
 import { inSteps, type Steps } from "./steps.js"
 import { NEW, REPLACING, type Transfer } from "./transfers.js"
 
@@ -126,6 +126,7 @@ export class Watching implements Transfer {
   readonly #id: number
   readonly #recursive: boolean
   readonly #root: Raw
+  readonly #whole: boolean | undefined
   readonly #most = mostEvents()
   readonly #folders = new Map<Raw, Folder>()
   /** Which the folder at the top is. */
@@ -140,12 +141,13 @@ export class Watching implements Transfer {
   #started = false
   #closed = false
 
-  constructor(private readonly files: Files, { credit, id, path, recursive }: Message) {
+  constructor(private readonly files: Files, { credit, id, path, recursive, whole }: Message) {
     this.path = path
     this.#id = id
     this.#credit = credit
     this.#recursive = recursive
-    this.#root = files.workspace.locate(path)
+    this.#whole = whole
+    this.#root = files.workspace.use(path, { whole }, (place) => place.path)
     inSteps(this.#start(), (error) => files.fail(id, explain(error, path)))
   }
 
@@ -161,7 +163,7 @@ export class Watching implements Transfer {
       }
     }
     if (!this.#closed) {
-      this.files.workspace.use(this.path, {}, (place) => this.files.reply(this.#id, this.files.describe(place)))
+      this.files.workspace.use(this.path, { whole: this.#whole }, (place) => this.files.reply(this.#id, this.files.describe(place)))
       this.#started = true
       this.pump()
     }
@@ -170,6 +172,9 @@ export class Watching implements Transfer {
   #add(path: Raw): Folder {
     const fd = this.files.workspace.enter(path)
     try {
+      if (inProc(Fs.fstatSync(fd, { bigint: true }))) {
+        throw new Errno("EACCES")
+      }
       // First the watch, then the look: what comes between is told twice, and not never.
       const watcher = Fs.watch(`/proc/self/fd/${fd}/.`, { encoding: "latin1" })
       const isTop = path === this.#root

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Buffer, isUtf8 } from "node:buffer"
 import type { RequestError, SandboxSDKError } from "../../Errors.js"
-import { decodeArguments, invalidArgument, normalizePath } from "../../internal/arguments.js"
+import { decodeArguments, invalidArgument, normalizeDirectory, normalizePath } from "../../internal/arguments.js"
+import { FileReach } from "../../internal/fileReach.js"
 import type { FileOperations } from "../../internal/groups.js"
 import { requireFiles, requirePaths } from "../../internal/manyFiles.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
@@ -30,6 +31,13 @@ const contentBytes = (content: unknown): Effect.Effect<Uint8Array, SandboxSDKErr
 const collectBytes = (stream: Stream.Stream<Uint8Array, RequestError>) =>
   Effect.map(Stream.runCollect(stream), (chunks) => Buffer.concat([...chunks]))
 
+/** The absolute path of a file, within what the caller reaches. */
+const locate = (operation: string, path: unknown, field: string) =>
+  Effect.flatMap(FileReach, (reach) =>
+    reach === "sandbox"
+      ? normalizeDirectory(operation, path, field)
+      : normalizePath(operation, path, field))
+
 /**
  * Makes the operations.
  */
@@ -37,7 +45,7 @@ export const fileOperations = ({ registry }: Parts): FileOperations => {
   /** The files of a sandbox, and a path in it, both checked: the path first, because that costs nothing. */
   const at = (operation: string, id: string, path: unknown, field = "path") =>
     Effect.gen(function*() {
-      const absolute = yield* normalizePath(operation, path, field)
+      const absolute = yield* locate(operation, path, field)
       const { files } = yield* runningSandbox(registry, operation, id)
       return { absolute, files }
     })
@@ -104,7 +112,7 @@ export const fileOperations = ({ registry }: Parts): FileOperations => {
       return yield* files.makeDirectory(absolute, parents)
     }),
     moveFile: Effect.fn("SandboxSDK.moveFile")(function*(id, path, to) {
-      const target = yield* normalizePath("moveFile", to, "to")
+      const target = yield* locate("moveFile", to, "to")
       const { absolute, files } = yield* at("moveFile", id, path)
       return yield* files.move(absolute, target)
     }),

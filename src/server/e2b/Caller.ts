@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CurrentUser } from "../../CurrentUser.js"
 import type { RequestError } from "../../Errors.js"
+import { FileReach } from "../../internal/fileReach.js"
 import * as Quotas from "../../Quotas.js"
 import type { SandboxInfo } from "../../SandboxInfo.js"
 import type { Service } from "../../SandboxSDK.js"
@@ -26,13 +27,16 @@ type Request = HttpServerRequest.HttpServerRequest
  */
 export type Answerer = (error: RequestError, request: Request) => Response
 
-/** A stream is run when the handler has long returned: on behalf of the same user. */
+/** What a stream is run with when the handler has long returned. */
 const asUser = (userId: string) => (response: Response): Response =>
   response.body._tag === "Stream"
     ? HttpServerResponse.setBody(
       response,
       HttpBody.stream(
-        Stream.provideService(response.body.stream, CurrentUser, userId),
+        response.body.stream.pipe(
+          Stream.provideService(CurrentUser, userId),
+          Stream.provideService(FileReach, "sandbox")
+        ),
         response.body.contentType,
         response.body.contentLength
       )
@@ -56,7 +60,13 @@ export const make = Effect.gen(function*() {
         yield* Effect.flatMap(active.cutOff, (cutOff) => keys.whileKnown(caller.id, cutOff(wasRevoked)))
       }
       yield* quotas.request(caller.user)
-      return asUser(caller.user)(yield* Effect.provideService(handler, CurrentUser, caller.user))
+      return asUser(caller.user)(
+        yield* handler.pipe(
+          Effect.provideService(CurrentUser, caller.user),
+          // E2B's programs use files anywhere, as their code does.
+          Effect.provideService(FileReach, "sandbox")
+        )
+      )
     })
 
   return {

@@ -49,6 +49,11 @@ const json = (body: unknown) => HttpServerResponse.unsafeJson(body)
 
 const isMissing = (error: RequestError): boolean => error._tag === "SandboxError" && error.code === "file_not_found"
 
+/** A folder below that went away meanwhile, or that the code could not look into either. */
+const isClosed = (error: RequestError): boolean =>
+  isMissing(error) ||
+  error._tag === "SandboxError" && (error.code === "permission_denied" || error.code === "not_a_directory")
+
 /**
  * Answers a call of the service; `undefined` when it has no such method.
  */
@@ -67,7 +72,11 @@ export const answer = (
       for (let left = depth; left > 0 && level.length > 0; left--) {
         const below: Array<string> = []
         for (const folder of level) {
-          const { files } = yield* sdk.listFiles(id, folder)
+          const { files } = yield* Effect.catchIf(
+            sdk.listFiles(id, folder),
+            (error) => folder !== path && isClosed(error),
+            () => Effect.succeed({ files: [] })
+          )
           found.push(...files)
           below.push(...files.filter(({ isDirectory }) => isDirectory).map((file) => file.path))
           if (found.length > MAX_ENTRIES) {

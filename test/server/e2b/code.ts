@@ -27,6 +27,12 @@ export const code = (given: () => Given): void => {
       expect((await given().sandbox.runCode("import os; os.getcwd()")).text).toBe("/home/user")
     })
 
+    it("runCode: finds files that were written outside of home", async () => {
+      const { sandbox } = given()
+      await sandbox.files.write("/tmp/for-the-code", "found")
+      expect((await sandbox.runCode("open('/tmp/for-the-code').read()")).text).toBe("found")
+    })
+
     it("runCode: what the code raises", async () => {
       const { error } = await given().sandbox.runCode("1 / 0")
       expect(error).toMatchObject({ name: "ZeroDivisionError", value: "division by zero" })

@@ -1,6 +1,10 @@
 /**
  * Files and folders.
  */
+import { randomUUID } from "node:crypto"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { eventually } from "../support.js"
 import type { Given } from "./operations.js"
@@ -163,6 +167,90 @@ export const files = (given: () => Given): void => {
     it("watchDir: what is not there", async () => {
       const { client, sandbox } = given()
       await expect(sandbox.files.watchDir("nowhere", () => {})).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("outside of home: written, read, listed, renamed, removed as the code sees it", async () => {
+      const { sandbox } = given()
+      const at = `/tmp/outside-${randomUUID()}`
+      expect(await sandbox.files.write(`${at}/deep/a.txt`, "grün")).toMatchObject({ path: `${at}/deep/a.txt` })
+      expect((await sandbox.commands.run(`cat ${at}/deep/a.txt && echo code > ${at}/b`)).stdout).toBe("grün")
+      expect(await sandbox.files.read(`${at}/b`)).toBe("code\n")
+      expect((await sandbox.files.list(at)).map(({ path, type }) => [path, type])).toEqual([
+        [`${at}/b`, "file"],
+        [`${at}/deep`, "dir"]
+      ])
+      expect((await sandbox.files.list(at, { depth: 2 })).map(({ path }) => path)).toContain(`${at}/deep/a.txt`)
+      expect(await sandbox.files.getInfo(`${at}/b`)).toMatchObject({ name: "b", path: `${at}/b`, size: 5 })
+      expect(await sandbox.files.rename(`${at}/b`, `${at}/new/c`)).toMatchObject({ path: `${at}/new/c` })
+      expect([await sandbox.files.exists(`${at}/b`), await sandbox.files.exists(`${at}/new/c`)]).toEqual([false, true])
+      expect(await sandbox.files.makeDir(`${at}/made`)).toBe(true)
+      await sandbox.files.remove(at)
+      expect(await sandbox.files.exists(at)).toBe(false)
+    })
+
+    it("outside of home: what happens in a folder is told", async () => {
+      const { client, sandbox } = given()
+      const at = `/tmp/watched-${randomUUID()}`
+      await sandbox.files.makeDir(at)
+      const seen: Array<string> = []
+      const handle = await sandbox.files.watchDir(at, (event) => {
+        seen.push(`${event.type} ${event.name}`)
+      })
+      await sandbox.commands.run(`echo x > ${at}/one`)
+      await eventually(async () => seen.includes(`${client.FilesystemEventType.CREATE} one`))
+      await handle.stop()
+    })
+
+    it("outside of home: bytes, large, as a stream, by a signed URL", async () => {
+      const { sandbox } = given()
+      const at = `/tmp/bytes-${randomUUID()}`
+      const bytes = Buffer.from(Uint8Array.from({ length: 3_000_000 }, (_, index) => (index * 31) % 256))
+      await sandbox.files.write(at, new Blob([bytes]))
+      expect((await sandbox.commands.run(`wc -c < ${at}`)).stdout.trim()).toBe("3000000")
+      expect(bytes.equals(await sandbox.files.read(at, { format: "bytes" }))).toBe(true)
+      const answer = await fetch(await sandbox.downloadUrl(at))
+      expect(bytes.equals(new Uint8Array(await answer.arrayBuffer()))).toBe(true)
+      await sandbox.files.remove(at)
+    })
+
+    it("a path through a link leads where it leads for the code", async () => {
+      const { sandbox } = given()
+      const name = `through-${randomUUID()}`
+      await sandbox.commands.run(`ln -sfn /home/user /tmp/way && mkdir -p /tmp/aim && ln -sfn /tmp/aim ${name}`)
+      await sandbox.files.write(`/tmp/way/${name}/x`, "by two links")
+      expect((await sandbox.commands.run("cat /tmp/aim/x")).stdout).toBe("by two links")
+      expect(await sandbox.files.read(`${name}/x`)).toBe("by two links")
+      expect(await sandbox.files.getInfo(name)).toMatchObject({ symlinkTarget: "/tmp/aim" })
+    })
+
+    it("no link leads to what the code cannot see: files of the host, or of what runs the sandbox", async () => {
+      const { sandbox } = given()
+      const secret = join(tmpdir(), `secret-of-the-host-${randomUUID()}`)
+      writeFileSync(secret, "secret")
+      try {
+        await sandbox.commands.run(
+          `cd /tmp && ln -sfn /proc/1/root root && ln -sfn ${secret} secret && ln -sfn / top && ln -sfn /proc proc`
+        )
+        const hidden = [
+          ...[secret, `/tmp/root${secret}`, `/proc/1/root${secret}`, "/tmp/secret", `/tmp/top/${secret}`],
+          ...["/etc/shadow", "/tmp/root/etc/shadow", "/proc/1/environ", "/tmp/proc/self/environ", "/proc/self/maps"]
+        ]
+        for (const path of hidden) {
+          await expect(sandbox.files.read(path), path).rejects.toThrow()
+          await expect(sandbox.commands.run(`cat ${path.replace("self", "1")}`), path).rejects.toThrow()
+        }
+        // What the code does see, it is, by whatever name.
+        const { stdout } = await sandbox.commands.run("cat /etc/passwd")
+        for (const path of ["/etc/passwd", "/tmp/root/etc/passwd", "/tmp/top/etc/passwd"]) {
+          expect(await sandbox.files.read(path), path).toBe(stdout)
+        }
+        await expect(sandbox.files.write("/etc/passwd", "x")).rejects.toThrow()
+        await expect(sandbox.files.remove("/usr/bin/env")).rejects.toThrow()
+        await expect(sandbox.files.write("/proc/1/comm", "x")).rejects.toThrow()
+        expect(readFileSync(secret, "utf8")).toBe("secret")
+      } finally {
+        rmSync(secret)
+      }
     })
 
     it("signed URLs: down and up, and not for another file", async () => {
