@@ -23,16 +23,14 @@ export const hostFailure = (what: string, path: string) => (cause: unknown): San
  * Replaces a file as a whole. Only its owner can read it: it may hold secrets of the user (environment variables).
  *
  * Fails with `disk_full`, or with `start_failed` when the folder cannot be written; the old one is there then.
- *
- * @param durable whether it is to be there after the host has crashed, which takes a disk some milliseconds.
  */
-export const replaceFile = (path: string, text: string, durable = true): Effect.Effect<void, SandboxError> =>
+export const replaceFile = (path: string, text: string): Effect.Effect<void, SandboxError> =>
   Effect.tryPromise({
     try: async () => {
       const draft = `${path}.${randomBytes(6).toString("hex")}${DRAFT}`
       try {
         const file = await Fs.open(draft, "w", 0o600)
-        await file.writeFile(text).then(() => durable ? file.sync() : undefined).finally(() => file.close())
+        await file.writeFile(text).then(() => file.sync()).finally(() => file.close())
         await Fs.rename(draft, path)
       } catch (cause) {
         await Fs.rm(draft, { force: true })

@@ -52,8 +52,8 @@ export interface RecordFoldersOptions<A extends Recorded, I> {
   readonly file: string
   readonly schema: Schema.Schema<A, I>
   readonly isId: (name: string) => boolean
-  /** Whether records are to be there after the host has crashed. */
-  readonly durable?: boolean
+  /** Whether somebody comes to load the records; without, there are none. */
+  readonly kept?: boolean
   /** What else a killed engine may have left in the folder of a thing that is there. */
   readonly isLeftover?: (name: string) => boolean
 }
@@ -71,14 +71,14 @@ const readIfThere = (path: string): Promise<string | undefined> =>
  * Makes them.
  */
 export const makeRecordFolders = <A extends Recorded, I>(
-  { directory, durable, file, isId, isLeftover = () => false, schema, what }: RecordFoldersOptions<A, I>
+  { directory, file, isId, isLeftover = () => false, kept = true, schema, what }: RecordFoldersOptions<A, I>
 ): RecordFolders<A> => {
   const RecordFile = Schema.parseJson(schema)
   const encode = Schema.encodeSync(RecordFile)
   const decode = Schema.decodeUnknownEither(RecordFile)
   const folder = (id: string) => Path.join(directory, id)
 
-  const save = (record: A) => replaceFile(Path.join(folder(record.id), file), encode(record), durable)
+  const save = (record: A) => kept ? replaceFile(Path.join(folder(record.id), file), encode(record)) : Effect.void
 
   /** Removes what a killed engine was in the middle of writing. */
   const tidy = (id: string) =>

@@ -53,8 +53,8 @@ export interface SandboxFolders extends Omit<RecordFolders<SandboxRecord>, "crea
 export const makeSandboxFolders = ({ persistent, sandboxes }: DataDirectory): SandboxFolders => {
   const folders = makeRecordFolders({
     directory: sandboxes,
-    // Those that end with their engine are of no use to anybody after a crash.
-    durable: persistent,
+    // Those that end with their engine are found by nobody.
+    kept: persistent,
     what: "sandbox",
     file: "sandbox.json",
     schema: SandboxRecord,
