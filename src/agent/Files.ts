@@ -317,7 +317,8 @@ export const makeFiles = (port: RequestPort): Files => {
         (value) => isFileList(value) ? Effect.succeed(value) : unexpected
       ),
     remove: (path) => Effect.asVoid(ask((id, whole) => ({ op: "file.delete", id, path, ...whole }))),
-    makeDirectory: (path, parents) => askInfo((id, whole) => ({ op: "file.makeDirectory", id, path, parents, ...whole })),
+    makeDirectory: (path, parents) =>
+      askInfo((id, whole) => ({ op: "file.makeDirectory", id, path, parents, ...whole })),
     move: (path, to) => askInfo((id, whole) => ({ op: "file.move", id, path, to, ...whole })),
     read: (path) => Stream.unwrapScoped(openRead(path)),
     write,

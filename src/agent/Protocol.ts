@@ -53,8 +53,10 @@ export * from "./Limits.js"
 
 type Env = Readonly<Record<string, string>>
 
-/** Whether a request about a file may reach the whole sandbox; `/workspace` alone otherwise. */
-interface Reach {
+/** A request about one file; `whole`: it may be anywhere in the sandbox. */
+interface OneFile {
+  readonly id: number
+  readonly path: string
   readonly whole?: boolean | undefined
 }
 
@@ -151,13 +153,13 @@ export type EngineMessage =
   | { readonly op: "stdin.data"; readonly run: number }
   | { readonly op: "stdin.end"; readonly run: number }
   | { readonly op: "credit"; readonly run: number; readonly bytes: number }
-  | ({ readonly op: "file.stat"; readonly id: number; readonly path: string } & Reach)
-  | ({ readonly op: "file.list"; readonly id: number; readonly path: string } & Reach)
-  | ({ readonly op: "file.delete"; readonly id: number; readonly path: string } & Reach)
-  | ({ readonly op: "file.makeDirectory"; readonly id: number; readonly path: string; readonly parents: boolean } & Reach)
-  | ({ readonly op: "file.move"; readonly id: number; readonly path: string; readonly to: string } & Reach)
-  | ({ readonly op: "file.read"; readonly id: number; readonly path: string; readonly credit: number } & Reach)
-  | ({ readonly op: "file.write"; readonly id: number; readonly path: string; readonly createParents: boolean } & Reach)
+  | ({ readonly op: "file.stat" } & OneFile)
+  | ({ readonly op: "file.list" } & OneFile)
+  | ({ readonly op: "file.delete" } & OneFile)
+  | ({ readonly op: "file.makeDirectory"; readonly parents: boolean } & OneFile)
+  | ({ readonly op: "file.move"; readonly to: string } & OneFile)
+  | ({ readonly op: "file.read"; readonly credit: number } & OneFile)
+  | ({ readonly op: "file.write"; readonly createParents: boolean } & OneFile)
   | {
     readonly op: "file.writeMany"
     readonly id: number
@@ -169,13 +171,7 @@ export type EngineMessage =
   | { readonly op: "file.data"; readonly id: number; readonly last: boolean }
   | { readonly op: "file.credit"; readonly id: number; readonly bytes: number }
   | { readonly op: "file.cancel"; readonly id: number }
-  | ({
-    readonly op: "file.watch"
-    readonly id: number
-    readonly path: string
-    readonly recursive: boolean
-    readonly credit: number
-  } & Reach)
+  | ({ readonly op: "file.watch"; readonly recursive: boolean; readonly credit: number } & OneFile)
   | { readonly op: "net.opened"; readonly net: number }
   | { readonly op: "net.refused"; readonly net: number; readonly status: number; readonly message: string }
   | { readonly op: "net.dial"; readonly net: number; readonly port: number }

@@ -163,7 +163,11 @@ export class Watching implements Transfer {
       }
     }
     if (!this.#closed) {
-      this.files.workspace.use(this.path, { whole: this.#whole }, (place) => this.files.reply(this.#id, this.files.describe(place)))
+      this.files.workspace.use(
+        this.path,
+        { whole: this.#whole },
+        (place) => this.files.reply(this.#id, this.files.describe(place))
+      )
       this.#started = true
       this.pump()
     }
