@@ -20,19 +20,24 @@ export const makeTurnstile: Effect.Effect<Turnstile> = Effect.sync(() => {
   let last: Deferred.Deferred<void> | undefined
   const turn = Effect.gen(function*() {
     const mine = yield* Deferred.make<void>()
+    let arrived = false
     const before = yield* Effect.acquireRelease(
       Effect.sync(() => {
         const ahead = last
         last = mine
         return ahead
       }),
-      // Also when this one never got its turn: the next one's comes after all that were before it.
+      // Who leaves without having had a turn hands on what it was waiting for. Who has had one does not: whatever comes next
+      // would wait for all that ever were, one after the other.
       (ahead) =>
-        ahead === undefined ? Deferred.succeed(mine, undefined) : Deferred.completeWith(mine, Deferred.await(ahead))
+        ahead === undefined || arrived
+          ? Deferred.succeed(mine, undefined)
+          : Deferred.completeWith(mine, Deferred.await(ahead))
     )
     if (before !== undefined) {
       yield* Deferred.await(before)
     }
+    arrived = true
   })
   return { turn }
 })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Ref } from "effect"
+import { Deferred, Effect, Fiber, Ref, Scheduler } from "effect"
 import { makeTurnstile } from "../../src/internal/turnstile.js"
 
 describe("turnstile", () => {
@@ -40,5 +40,28 @@ describe("turnstile", () => {
       yield* Fiber.join(third)
       yield* Fiber.join(first)
       expect(yield* log).toEqual(["third"])
+    }))
+
+  it.effect("takes no more for a turn after many than for one after few", () =>
+    Effect.gen(function*() {
+      const { turn } = yield* makeTurnstile
+      const steps = Effect.gen(function*() {
+        let count = 0
+        // Asked before each step of a fiber.
+        const counting: Scheduler.Scheduler = {
+          shouldYield: () => {
+            count += 1
+            return false
+          },
+          scheduleTask: Scheduler.defaultScheduler.scheduleTask.bind(Scheduler.defaultScheduler)
+        }
+        yield* Effect.withScheduler(Effect.scoped(turn), counting)
+        return count
+      })
+      yield* steps
+      const few = yield* steps
+      yield* Effect.repeatN(steps, 500)
+      expect(few).toBeGreaterThan(0)
+      expect(yield* steps).toBe(few)
     }))
 })
