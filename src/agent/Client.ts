@@ -186,7 +186,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
     for (const waiting of closing.values()) Deferred.unsafeDone(waiting, Effect.void)
     for (const request of requests.values()) request.failed(error)
     for (const run of runs.values()) {
-      run.input.end(error)
+      run.input.end(() => new SandboxError({ ...error, message: error.message }))
       run.observer.end({ _tag: "Lost", error })
     }
     for (const map of [opening, closing, requests, runs]) map.clear()
@@ -253,7 +253,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
     requests.get(id)?.events?.(events.right, blob.length)
   }
 
-  const noMoreInput = (reason: string): SandboxError => stdinClosed(sandboxId, reason)
+  const noMoreInput = (reason: string) => (): SandboxError => stdinClosed(sandboxId, reason)
 
   const endRun = (run: number, end: RunEnd): void => {
     const ended = take(runs, run)

@@ -27,8 +27,8 @@ export interface StdinPort {
   readonly stdin: Stdin
   /** So many bytes have been taken; false when there were not that many. */
   readonly taken: (bytes: number) => boolean
-  /** Nothing is taken any more: whoever waits, and whoever comes later, fails with this. */
-  readonly end: (error: SandboxError) => void
+  /** Nothing is taken any more: whoever waits, and whoever comes later, fails with this. It is made where somebody does. */
+  readonly end: (error: () => SandboxError) => void
 }
 
 /**
@@ -47,7 +47,7 @@ export const makeStdin = (sandboxId: string, send: (bytes: Uint8Array | undefine
   const turn = Effect.unsafeMakeSemaphore(1)
   let sent = 0
   let taken = 0
-  let failure: SandboxError | undefined
+  let failure: (() => SandboxError) | undefined
   let closing = false
   // There is one writer at a time, so at most one that waits.
   let wake: (() => void) | undefined
@@ -58,13 +58,11 @@ export const makeStdin = (sandboxId: string, send: (bytes: Uint8Array | undefine
     waiting?.()
   }
 
-  const fail = (error: SandboxError) => Effect.fail(new SandboxError({ ...error, message: error.message }))
-
   const until = (condition: () => boolean): Effect.Effect<void, SandboxError> =>
     Effect.suspend(() => {
       // What was taken just before the end has been taken.
       if (condition()) return Effect.void
-      if (failure !== undefined) return fail(failure)
+      if (failure !== undefined) return failure()
       return Effect.async<void, SandboxError>((resume) => {
         wake = () => resume(until(condition))
         return Effect.sync(() => {
@@ -74,7 +72,7 @@ export const makeStdin = (sandboxId: string, send: (bytes: Uint8Array | undefine
     })
 
   const pass = Effect.fnUntraced(function*(bytes: Uint8Array) {
-    if (failure !== undefined) return yield* fail(failure)
+    if (failure !== undefined) return yield* failure()
     if (closing) return yield* stdinClosed(sandboxId, "closeStdin was called")
     let rest = bytes
     while (rest.length > 0) {

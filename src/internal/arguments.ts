@@ -124,36 +124,31 @@ const codeCallbacks = {
   onError: callback<ErrorInfo>()
 }
 
-const decodeRunCode = (operation: string) =>
-  decodeArguments(
-    Schema.Struct({
-      ...RunCodeStreamOptions.fields,
-      ...codeCallbacks,
-      captureOutput: Schema.optional(Schema.Boolean)
-    }),
-    operation
-  )
+// Made once: to make a schema, and what decodes by it, takes longer than all else of a short run.
+const RunCodeInput = Schema.Struct({
+  ...RunCodeStreamOptions.fields,
+  ...codeCallbacks,
+  captureOutput: Schema.optional(Schema.Boolean)
+})
+const RunTerminalInput = Schema.Struct({ ...RunTerminalStreamOptions.fields, ...outputCallbacks })
 
 /**
  * The options of `runCode`: those of the stream, and what is done with its events.
  */
 export const decodeRunCodeOptions = (operation: string, input: unknown) =>
   Effect.map(
-    decodeRunCode(operation)(input),
+    decodeArguments(RunCodeInput, operation)(input),
     ({ captureOutput, onError, onResult, onStderr, onStdout, ...stream }) => ({
       stream,
       collect: { captureOutput, onError, onResult, onStderr, onStdout }
     })
   )
 
-const decodeRunTerminal = (operation: string) =>
-  decodeArguments(Schema.Struct({ ...RunTerminalStreamOptions.fields, ...outputCallbacks }), operation)
-
 /**
  * The options of `runTerminal`: those of the stream, and what is done with its events.
  */
 export const decodeRunTerminalOptions = (operation: string, input: unknown) =>
   Effect.map(
-    decodeRunTerminal(operation)(input),
+    decodeArguments(RunTerminalInput, operation)(input),
     ({ onStderr, onStdout, ...stream }) => ({ stream, collect: { onStderr, onStdout } })
   )

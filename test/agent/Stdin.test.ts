@@ -65,7 +65,7 @@ describe("The input of a process", () => {
       const first = yield* Effect.fork(stdin.write(new Uint8Array(10)))
       const second = yield* Effect.fork(stdin.write(new Uint8Array(10)))
       yield* Effect.yieldNow()
-      end(ended)
+      end(() => ended)
       for (const fiber of [first, second]) {
         expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ code: "stdin_closed", sandboxId: "sbx" })
       }
