@@ -16,6 +16,7 @@ import type { Service } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
 import { ApiKeys, type KnownKey, wasRevoked } from "../ApiKeys.js"
 import { OpenStreams } from "../OpenStreams.js"
+import { sandboxOf } from "./Addressed.js"
 import { answerGone, answerPlain, isGone } from "./Failures.js"
 import { Tokens } from "./Tokens.js"
 
@@ -87,7 +88,7 @@ export const make = Effect.gen(function*() {
       Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
         const { headers } = request
-        const id = headers["e2b-sandbox-id"] ?? ""
+        const id = sandboxOf(headers) ?? ""
         const caller = yield* tokens.ofToken(id, headers["x-access-token"] ?? headers["e2b-traffic-access-token"])
         const found = Effect.flatMap(sdk.getSandbox(id), (sandbox) => handler(id, request, sandbox))
         return yield* goOn(caller, found).pipe(

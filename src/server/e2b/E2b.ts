@@ -1,7 +1,7 @@
 /**
  * E2B's protocol, over the same service as our own: programs that are written for E2B run here unchanged, with three
  * variables set (`E2B_API_URL`, `E2B_SANDBOX_URL`, `E2B_API_KEY`). One port serves all of it: which sandbox is meant, a
- * request says in `E2b-Sandbox-Id`.
+ * request says in `E2b-Sandbox-Id`, or by its host.
  */
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import type { RequestError } from "../../Errors.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { Settings } from "../Settings.js"
+import { sandboxOf } from "./Addressed.js"
 import * as Caller from "./Caller.js"
 import * as CodeInterpreter from "./CodeInterpreter.js"
 import * as Connect from "./Connect.js"
@@ -101,7 +102,7 @@ export const layer = Layer.scoped(
             Effect.map(sdk.getSandboxStatus(id), (status) =>
               status === "creating" || status === "ready" || status === "running"
                 ? HttpServerResponse.empty({ status: 204 })
-                : answerGone(headers["e2b-sandbox-id"] ?? ""))
+                : answerGone(sandboxOf(headers) ?? ""))
         )
     )
 
@@ -158,8 +159,7 @@ export const layer = Layer.scoped(
       )
 
     return {
-      speaks: ({ headers, url }) =>
-        e2b && (headers["e2b-sandbox-id"] !== undefined || CONTROL.test(url) || isSigned(url)),
+      speaks: ({ headers, url }) => e2b && (sandboxOf(headers) !== undefined || CONTROL.test(url) || isSigned(url)),
       answer: Effect.flatMap(
         HttpServerRequest.HttpServerRequest,
         ({ url }) => routed(CONTROL.test(url) ? control : inSandbox)

@@ -39,6 +39,28 @@ export const code = (given: () => Given): void => {
       expect(error?.traceback).toContain("ZeroDivisionError")
     })
 
+    it("runCode: a syntax error", async () => {
+      expect((await given().sandbox.runCode("def")).error?.name).toBe("SyntaxError")
+    })
+
+    it("runCode: a string has no quotes", async () => {
+      expect((await given().sandbox.runCode("'te' + 'xt'")).text).toBe("text")
+    })
+
+    it("runCode: JSON and data frames", async () => {
+      const { sandbox } = given()
+      const json = await sandbox.runCode("class Shown:\n  def _repr_json_(self): return {'a': [1]}\nShown()")
+      expect(json.results[0]?.json).toEqual({ a: [1] })
+      const frame = await sandbox.runCode("import pandas as pd\npd.DataFrame({'a': [1, 2]})")
+      expect(frame.results[0]?.html).toMatch(/<table/)
+      expect(frame.results[0]?.data).toEqual({ a: [1, 2] })
+    })
+
+    it("runCode: much output", async () => {
+      const { logs } = await given().sandbox.runCode("for n in range(100_000): print(n)")
+      expect(logs.stdout.join("") === Array.from({ length: 100_000 }, (_, n) => `${n}\n`).join("")).toBe(true)
+    })
+
     it("runCode: callbacks", async () => {
       const { sandbox } = given()
       const seen: Array<string> = []

@@ -62,6 +62,13 @@ export const commands = (given: () => Given): void => {
       expect(stdout).toBe(`${"żółć 🎉".repeat(20_000)}\n`)
     })
 
+    it("run: one line of a megabyte, and bytes that are no UTF-8", async () => {
+      const { sandbox } = given()
+      const long = await sandbox.commands.run("head -c 1000000 /dev/zero | tr '\\0' x")
+      expect(long.stdout === "x".repeat(1_000_000)).toBe(true)
+      expect((await sandbox.commands.run("printf 'a\\377b'")).stdout).toBe("a\ufffdb")
+    })
+
     it("run: a time limit stops it", async () => {
       const { client, sandbox } = given()
       await expect(sandbox.commands.run("sleep 300.5", { timeoutMs: 1_000 })).rejects.toBeInstanceOf(
@@ -97,6 +104,35 @@ export const commands = (given: () => Given): void => {
       expect((await handle.wait()).stdout).toBe("one\ntwo\n")
     })
 
+    it("closeStdin: the end of what a process reads", async () => {
+      const { sandbox } = given()
+      const handle = await sandbox.commands.run("cat; echo end", { background: true, stdin: true })
+      await sandbox.commands.sendStdin(handle.pid, "x\n")
+      // Older clients have no call for it, and their processes read on.
+      if (!("closeStdin" in sandbox.commands)) {
+        expect(await handle.kill()).toBe(true)
+        return
+      }
+      await sandbox.commands.closeStdin(handle.pid)
+      expect((await handle.wait()).stdout).toBe("x\nend\n")
+    })
+
+    it("list: what was started, where and how", async () => {
+      const { sandbox } = given()
+      const handle = await sandbox.commands.run("sleep 302", { background: true, cwd: "/tmp" })
+      const listed = (await sandbox.commands.list()).find(({ pid }) => pid === handle.pid)
+      expect(listed).toMatchObject({ cmd: "/bin/bash", args: ["-l", "-c", "sleep 302"], cwd: "/tmp" })
+      expect(await sandbox.commands.kill(handle.pid)).toBe(true)
+    })
+
+    it("wait: for one that is killed", async () => {
+      const { client, sandbox } = given()
+      const handle = await sandbox.commands.run("echo before; sleep 303", { background: true })
+      await eventually(async () => handle.stdout === "before\n")
+      await handle.kill()
+      await expect(handle.wait()).rejects.toBeInstanceOf(client.CommandExitError)
+    })
+
     it("connect: to a process that runs, once its first reader has left", async () => {
       const { sandbox } = given()
       const first = await sandbox.commands.run("sleep 1; echo late", { background: true })
@@ -127,6 +163,33 @@ export const commands = (given: () => Given): void => {
       await sandbox.pty.sendInput(terminal.pid, new TextEncoder().encode("stty size; pwd\n"))
       await eventually(async () => seen.includes("43 132") && seen.includes("/home/user"))
       expect(await sandbox.pty.kill(terminal.pid)).toBe(true)
+    })
+
+    it("pty: variables and folder; a second reader; kill of one that is gone", async () => {
+      const { sandbox } = given()
+      let [first, second] = ["", ""]
+      const terminal = await sandbox.pty.create({
+        cols: 80,
+        rows: 24,
+        cwd: "/tmp",
+        envs: { IN_PTY: "yes" },
+        onData: (bytes) => {
+          first += text(bytes)
+        }
+      })
+      if ("connect" in sandbox.pty) {
+        await sandbox.pty.connect(terminal.pid, {
+          onData: (bytes) => {
+            second += text(bytes)
+          }
+        })
+      }
+      await sandbox.pty.sendInput(terminal.pid, new TextEncoder().encode("echo $IN_PTY in $(pwd)\n"))
+      await eventually(async () => first.includes("yes in /tmp"))
+      if ("connect" in sandbox.pty) await eventually(async () => second.includes("yes in /tmp"))
+      expect(await sandbox.pty.kill(terminal.pid)).toBe(true)
+      await expect(terminal.wait()).rejects.toThrow()
+      expect(await sandbox.pty.kill(terminal.pid)).toBe(false)
     })
 
     it("pty: ends with the shell", async () => {

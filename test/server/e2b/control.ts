@@ -3,6 +3,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { describe, expect, it } from "vitest"
+import { eventually } from "../support.js"
 import type { Given } from "./operations.js"
 
 export const control = (given: () => Given): void => {
@@ -53,6 +54,65 @@ export const control = (given: () => Given): void => {
       expect(await client.Sandbox.kill(sandbox.sandboxId, { apiKey })).toBe(false)
       await expect(client.Sandbox.getInfo(sandbox.sandboxId, { apiKey })).rejects.toBeInstanceOf(client.NotFoundError)
       await expect(client.Sandbox.connect(sandbox.sandboxId, { apiKey })).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("what is asked of the class is asked of the sandbox", async () => {
+      const { client, sandbox } = given()
+      expect(await client.Sandbox.getInfo(sandbox.sandboxId)).toMatchObject({ sandboxId: sandbox.sandboxId })
+      await client.Sandbox.setTimeout(sandbox.sandboxId, 1_200_000)
+      expect((await sandbox.getInfo()).endAt.getTime() - Date.now()).toBeGreaterThan(900_000)
+    })
+
+    it("list: by state", async () => {
+      const { client, sandbox } = given()
+      const ids = async (state: Array<"running" | "paused">) =>
+        (await client.Sandbox.list({ query: { state } }).nextItems()).map(({ sandboxId }) => sandboxId)
+      expect(await ids(["paused"])).not.toContain(sandbox.sandboxId)
+      expect(await ids(["running", "paused"])).toContain(sandbox.sandboxId)
+    })
+
+    it("setTimeout: a sandbox whose time is over is gone", async () => {
+      const { client } = given()
+      const other = await client.Sandbox.create({ timeoutMs: 1_000 })
+      await eventually(async () => !(await other.isRunning()))
+      await expect(client.Sandbox.getInfo(other.sandboxId)).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("fork: copies of its files, each on its own", async () => {
+      const { client, sandbox } = given()
+      // It came with 2.4x.
+      if (!("fork" in sandbox)) return
+      await sandbox.files.write("forked", "before")
+      const forks = await sandbox.fork({ count: 2, timeoutMs: 120_000 })
+      expect(forks).toHaveLength(2)
+      for (const [at, fork] of forks.entries()) {
+        if (fork instanceof Error) throw fork
+        expect(await fork.files.read("forked")).toBe("before")
+        await fork.files.write("forked", `by ${at}`)
+        expect((await fork.commands.run("cat forked; echo $COLOUR")).stdout).toBe(`by ${at}blue\n`)
+        expect((await fork.getInfo()).endAt.getTime() - Date.now()).toBeLessThan(130_000)
+        expect(await fork.kill()).toBe(true)
+      }
+      expect(await sandbox.files.read("forked")).toBe("before")
+      await expect(client.Sandbox.fork("sbx_nowhere")).rejects.toBeInstanceOf(client.NotFoundError)
+    })
+
+    it("network: hosts that are named are allowed, and no others", async () => {
+      const { client } = given()
+      const other = await client.Sandbox.create({ network: { allowOut: ["example.org"] } })
+      const status = async (host: string) =>
+        (await other.commands.run(`curl -s -o /dev/null -m 20 -w '%{http_connect}' https://${host} || true`)).stdout
+      // Whether it is reached, is for the network that this runs in; that it may be, is said by anything but this.
+      expect(await status("example.org")).not.toBe("403")
+      expect(await status("example.net")).toBe("403")
+      await other.kill()
+    })
+
+    it("network: none, also where older clients ask for all of it", async () => {
+      const { sandbox } = given()
+      const { stdout } = await sandbox.commands.run("curl -s -m 20 https://example.org; echo $?")
+      // Its name cannot be looked up, or it cannot be reached.
+      expect(["6\n", "7\n"]).toContain(stdout)
     })
 
     it("list: by metadata, in pages", async () => {

@@ -18,9 +18,9 @@ export interface Given {
 }
 
 /**
- * The operations, with a client of this version. Without `runsCode`, those of the code interpreter are left out.
+ * The operations, with a client of this version.
  */
-export const operations = (version: string, load: () => Promise<Client>, runsCode = true): void => {
+export const operations = (version: string, load: () => Promise<Client>): void => {
   describe(`e2b ${version}`, () => {
     let shared: Given | undefined
 
@@ -45,6 +45,6 @@ export const operations = (version: string, load: () => Promise<Client>, runsCod
     control(given)
     commands(given)
     files(given)
-    if (runsCode) code(given)
+    code(given)
   })
 }
