@@ -75,6 +75,15 @@ describe("budgets", () => {
     const refused = await alice.request("POST", `${two}/files?path=b`, { content: "x".repeat(600_000) })
     expectError(refused, 507, "quota_exceeded")
     expect(refused.json).toMatchObject({ _tag: "SandboxError", code: "quota_exceeded" })
+    // A body that does not say how long it is.
+    const unannounced = await fetch(`${server.url}${two}/files/content?path=d`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${ALICE}`, "content-type": "application/octet-stream" },
+      body: new Blob(["x".repeat(600_000)]).stream(),
+      ...{ duplex: "half" }
+    })
+    expect([unannounced.status, (await unannounced.json()).code]).toEqual([507, "quota_exceeded"])
+    expect((await alice.request("GET", `${two}/files/list`)).json.files).toEqual([])
     await alice.request("POST", `${two}/terminal`, { command: "head -c 900000 /dev/zero > c" })
     expectError(await alice.request("POST", `${one}/execute`, { code: "echo x" }), 507, "quota_exceeded")
     expect((await alice.request("GET", "/api/usage")).json).toMatchObject({ sandboxes: 2 })

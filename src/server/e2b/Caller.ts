@@ -15,6 +15,7 @@ import type { SandboxInfo } from "../../SandboxInfo.js"
 import type { Service } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
 import { ApiKeys, type KnownKey, wasRevoked } from "../ApiKeys.js"
+import { metered } from "../Metered.js"
 import { OpenStreams } from "../OpenStreams.js"
 import { sandboxOf } from "./Addressed.js"
 import { answerGone, answerPlain, isGone } from "./Failures.js"
@@ -107,6 +108,13 @@ export const make = Effect.gen(function*() {
 
     /** Counts the request among the executions of the user, until it ends. */
     executing: Effect.flatMap(CurrentUser, quotas.execution),
+
+    /** What lets the bytes of an upload through, as far as the user may store them. */
+    metered: (sdk: Service) =>
+      Effect.flatMap(
+        CurrentUser,
+        (user) => metered(quotas, user, Effect.map(sdk.getUsage(), ({ storageBytes }) => storageBytes))
+      ),
 
     /** Fails with `quota_exceeded` when the user may not store so many bytes more. */
     storing: (sdk: Service, more: number) =>

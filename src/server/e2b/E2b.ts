@@ -66,13 +66,22 @@ export const layer = Layer.scoped(
     const control = yield* Control.routes(sdk, caller)
     const interpreter = yield* CodeInterpreter.make(sdk)
 
+    /** What runs can write: who holds too much may read and delete, but run nothing. */
+    const running = Effect.zipRight(caller.executing, caller.storing(sdk, 0))
+
+    const admit = (method: string) =>
+      Effect.all([
+        STREAMS.has(method) ? caller.streaming : Effect.void,
+        method === "Start" ? running : Effect.void
+      ], { discard: true })
+
     const rpc = (service: typeof Processes | typeof Filesystem, name: string) =>
       caller.byToken(
         sdk,
         (id, request) =>
           Effect.flatMap(parameter("method"), (method) =>
             Effect.zipRight(
-              STREAMS.has(method) ? caller.streaming : Effect.void,
+              admit(method),
               service.answer(sdk, id, method, request, bodies) ?? Effect.fail(unsupported(`${name}/${method}`))
             )),
         Connect.failed
@@ -121,7 +130,7 @@ export const layer = Layer.scoped(
         file((id, path, request) =>
           Effect.zipRight(
             caller.storing(sdk, Number(request.headers["content-length"] ?? 0)),
-            FileTransfer.upload(sdk, id, path, request, bodies)
+            Effect.flatMap(caller.metered(sdk), (admit) => FileTransfer.upload(sdk, id, path, request, bodies, admit))
           )
         )
       ),
@@ -133,7 +142,7 @@ export const layer = Layer.scoped(
         caller.byToken(
           sdk,
           (id, request, sandbox) =>
-            Effect.all([caller.streaming, caller.executing], { discard: true }).pipe(
+            Effect.all([caller.streaming, running], { discard: true }).pipe(
               Effect.zipRight(interpreter.execute(id, request, sandbox))
             )
         )

@@ -77,16 +77,18 @@ const isFile = (part: Multipart.Part): part is Multipart.File => part._tag === "
 
 /**
  * Writes what the body has: one file as it is, or any number of them as a form (`file`, whose names are their paths).
+ * `admit` lets the bytes of their contents through.
  */
 export const upload = (
   sdk: Service,
   id: string,
   asked: string,
   request: Request,
-  limits: Body.BodyLimits
+  limits: Body.BodyLimits,
+  admit: <E>(content: Stream.Stream<Uint8Array, E>) => Stream.Stream<Uint8Array, E | RequestError>
 ): Effect.Effect<Response, RequestError> => {
   const store = <E>(path: string, content: Stream.Stream<Uint8Array, E>) =>
-    Effect.map(sdk.writeFileStream(id, toService(path), content), (absolute) => written(absolute, path))
+    Effect.map(sdk.writeFileStream(id, toService(path), admit(content)), (absolute) => written(absolute, path))
 
   if (/^multipart\/form-data/i.test(request.headers["content-type"] ?? "")) {
     return Body.bytes(request, limits).pipe(

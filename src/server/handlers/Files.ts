@@ -17,6 +17,7 @@ import { SandboxSDK } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
 import * as Body from "../Body.js"
 import { about, done, openStream, storedBytes, streamAsCaller } from "../Handlers.js"
+import { metered } from "../Metered.js"
 import { Settings } from "../Settings.js"
 import * as Streams from "../Streams.js"
 
@@ -60,6 +61,10 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
     /** Writes, if the user may store so many bytes more. */
     const storing = (more: number) => <A, E, R>(write: Effect.Effect<A, E, R>) =>
       Effect.flatMap(Caller, ({ userId }) => Effect.zipRight(quotas.storage(userId, storedBytes(sdk), more), write))
+
+    /** What lets the bytes of an upload through, as far as the user may store them. */
+    const admission = Effect.flatMap(Caller, (caller) =>
+      metered(quotas, caller.userId, Effect.provideService(storedBytes(sdk), Caller, caller)))
     return handlers
       .handle("read", ({ path: { id }, urlParams: { path, ...options } }) =>
         about(id)(Effect.map(sdk.readFile(id, path, options), (content) => ({ content }))))
@@ -116,10 +121,12 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
       .handle("upload", ({ path: { id }, request, urlParams: { createParents, path } }) =>
         about(id)(
           storing(Number(request.headers["content-length"] ?? 0))(
-            sdk.writeFileStream(id, path, Body.bytes(request, bodies), { createParents })
+            Effect.flatMap(admission, (admit) =>
+              sdk.writeFileStream(id, path, admit(Body.bytes(request, bodies)), { createParents }))
           ).pipe(
             Effect.map((written) => ({ path: written })),
-            Effect.catchTag("Problem", (problem) => Effect.die(problem))
+            Effect.catchTag("Problem", (problem) =>
+              Effect.die(problem))
           )
         ))
   }))
