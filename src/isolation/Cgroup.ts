@@ -40,12 +40,8 @@ export interface Limits {
  * freezer of version 1 is not used: what that has frozen does not even die with its engine.
  */
 export interface Freezer {
-  /**
-   * Succeeds when nothing of it runs any more; when it fails, all of it does.
-   *
-   * @param members the numbers of the processes that are to be frozen, asked for until all are.
-   */
-  readonly freeze: (members: Effect.Effect<ReadonlyArray<number>>) => Effect.Effect<void, CgroupError>
+  /** Succeeds when nothing of it runs any more; when it fails, all of it does. */
+  readonly freeze: Effect.Effect<void, CgroupError>
   readonly thaw: Effect.Effect<void, CgroupError>
 }
 
@@ -61,7 +57,10 @@ export interface Group {
   readonly unthrottle: Effect.Effect<void>
   /** Kills all that is in it, again and again until nothing is; at the longest for five seconds. */
   readonly killAll: Effect.Effect<void>
-  /** Stops what is in it where it is; none where no group of version 2 can be made. */
+  /**
+   * Stops what is in it where it is; none where no group of version 2 can be made or joined. What starts later is in it
+   * from its first moment: nobody could catch by looking what is another process each time.
+   */
   readonly freezer: Option.Option<Freezer>
   /** Where its use of memory and processor is counted. */
   readonly counting: Counting
@@ -203,46 +202,34 @@ const outOfMemoryKills = (directory: string, tree: Tree): Effect.Effect<Option.O
 /** Until the kernel has done it; some four seconds at the longest. */
 const soon = Schedule.intersect(Schedule.exponential(2, 1.5), Schedule.recurs(16))
 
-const makeFreezer = (directory: string, made: Effect.Effect<void, CgroupError>): Freezer => {
+const makeFreezer = (directory: string): Freezer => {
   const set = (text: "0" | "1") => write(Path.join(directory, "cgroup.freeze"), text)
   const isFrozen = Effect.map(
     Host.readText(Path.join(directory, "cgroup.events")),
     Option.exists((text) => /^frozen 1$/m.test(text))
   )
   const notYet = new CgroupError({ message: "its processes did not stop" })
-  /** What is moved into a frozen group is frozen at once, so that not even what forks all the time gets away. */
-  const gather = (members: Effect.Effect<ReadonlyArray<number>>) =>
-    Effect.gen(function*() {
-      const inside = new Set(yield* processesOf(directory))
-      const missing = (yield* members).filter((pid) => !inside.has(pid))
-      for (const pid of missing) yield* Effect.ignore(write(Path.join(directory, "cgroup.procs"), String(pid)))
-      if (missing.length > 0) return yield* notYet
-    })
   return {
-    freeze: (members) =>
-      Effect.gen(function*() {
-        yield* made
-        yield* set("1")
-        yield* Effect.retry(gather(members), soon)
-        yield* Effect.filterOrFail(isFrozen, (frozen) => frozen, () => notYet).pipe(Effect.retry(soon))
-      }).pipe(Effect.onError(() => Effect.ignore(set("0")))),
+    freeze: Effect.zipRight(
+      set("1"),
+      Effect.retry(Effect.filterOrFail(isFrozen, (frozen) => frozen, () => notYet), soon)
+    ).pipe(Effect.asVoid, Effect.onError(() => Effect.ignore(set("0")))),
     thaw: set("0")
   }
 }
 
-/** A group of its own for that, made when it is needed first, unless one that limits will do. */
-const openFreezer = Effect.fnUntraced(
+/** The group that can be frozen: one that limits, or one for that alone, where it can be made. */
+const freezable = Effect.fnUntraced(
   function*(opened: ReadonlyArray<{ readonly tree: Tree; readonly directory: string }>, own: Option.Option<string>) {
     const limiting = opened.find(({ tree }) => tree.version === 2)
-    if (limiting !== undefined) return Option.some(makeFreezer(limiting.directory, Effect.void))
-    if (Option.isNone(own)) return Option.none<Freezer>()
-    const directory = own.value
-    let made = false
-    yield* Effect.addFinalizer(() => made ? removeGroup(directory) : Effect.void)
-    const make = Effect.tap(makeFolder(directory), () => {
-      made = true
-    })
-    return Option.some(makeFreezer(directory, make))
+    if (limiting !== undefined) return { directory: Option.some(limiting.directory), own: Option.none<string>() }
+    const made = yield* Effect.transposeMapOption(own, (directory) =>
+      Effect.option(Effect.as(
+        Effect.acquireRelease(makeFolder(directory), () => removeGroup(directory)),
+        directory
+      )))
+    const directory = Option.flatten(made)
+    return { directory, own: directory }
   }
 )
 
@@ -262,14 +249,24 @@ const makeGroup = Effect.fn("Cgroup.make")(
         Option.fromNullable(one),
         ({ directory, tree }) => ({ version: tree.version, path: directory })
       )
-    const freezer = yield* openFreezer(opened, Option.map(plain, ({ parent }) => Path.join(parent, engine, name)))
+    const { directory, own } = yield* freezable(
+      opened,
+      Option.map(plain, ({ parent }) => Path.join(parent, engine, name))
+    )
+    let freezer = Option.map(directory, makeFreezer)
+    const join = (directory: string, pid: number) => write(Path.join(directory, "cgroup.procs"), String(pid))
     const group: Group = {
       name: `/${engine}/${name}`,
       // One after the other: the kernel makes the first wait for all processors, and the rest then pass at once.
       attach: (pid) =>
-        Effect.forEach(opened, ({ directory }) => write(Path.join(directory, "cgroup.procs"), String(pid)), {
-          discard: true
-        }),
+        Effect.zipRight(
+          Effect.forEach(opened, ({ directory }) => join(directory, pid), { discard: true }),
+          // An ordinary user may not always move what it may group.
+          Effect.catchAll(
+            Effect.transposeMapOption(own, (directory) => join(directory, pid)),
+            () => Effect.sync(() => void (freezer = Option.none()))
+          )
+        ).pipe(Effect.asVoid),
       outOfMemoryKills: memory === undefined
         ? Effect.succeed(0)
         : Effect.flatMap(outOfMemoryKills(memory.directory, memory.tree), (found) =>
@@ -282,7 +279,9 @@ const makeGroup = Effect.fn("Cgroup.make")(
             ? write(Path.join(cpu.directory, "cpu.cfs_quota_us"), "-1")
             : write(Path.join(cpu.directory, "cpu.max"), `max ${CPU_PERIOD}`)
         ),
-      freezer,
+      get freezer() {
+        return freezer
+      },
       // Version 2 counts in every group (cgroup-v2.rst, `cpu.stat`).
       counting: { memory: folderOf(memory), cpu: folderOf(cpu ?? opened.find(({ tree }) => tree.version === 2)) },
       killAll: Effect.forEach(opened, ({ directory, tree }) => killIn(directory, tree), { discard: true }),

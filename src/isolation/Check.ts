@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
@@ -180,7 +181,7 @@ const gather = Effect.fnUntraced(function*(
       "/run/sandbox": MIB
     }
   }
-  const { kills, report } = yield* Effect.scoped(Effect.gen(function*() {
+  const { inside, kills, report } = yield* Effect.scoped(Effect.gen(function*() {
     const agent = yield* options.launch({ sandboxId: label, workspace, agentDirectory, resources: RESOURCES })
     agent.stream.write(`${JSON.stringify(question)}\n`)
     const text = yield* answer(agent.stream).pipe(
@@ -196,10 +197,20 @@ const gather = Effect.fnUntraced(function*(
       )
     )
     const report = yield* Effect.mapError(Schema.decodeUnknown(Report)(text), failed("read the report from inside"))
-    return { report, kills: yield* agent.outOfMemoryKills }
+    // The number of its namespace may be another one's as soon as it is gone.
+    const inside = yield* Effect.flatMap(
+      processesIn(report.namespace),
+      Effect.forEach((pid) => Owner.identify(Number(pid)))
+    )
+    return { inside, report, kills: yield* agent.outOfMemoryKills }
   }))
   const owner = yield* Host.stat(Path.join(workspace, "probe"))
-  const left = yield* processesIn(report.namespace)
+  const left = yield* Effect.filter(inside, Owner.isRunning).pipe(
+    Effect.filterOrFail((all) => all.length === 0, (all) => all),
+    // What has ended may not have been heard of.
+    Effect.retry(Schedule.intersect(Schedule.spaced("25 millis"), Schedule.recurs(40))),
+    Effect.merge
+  )
   const pattern = Option.getOrElse(yield* Host.readText("/proc/sys/kernel/core_pattern"), () => "").trim()
   return {
     support,
@@ -214,7 +225,7 @@ const gather = Effect.fnUntraced(function*(
       "crash handler": [!pattern.startsWith("|"), pattern],
       "user number of its own": [Option.exists(owner, ({ uid }) => uid !== Host.userId()), "by the owner of its files"],
       ...question.limits.memory && options.wall.local ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
-      "processes that outlived the sandbox": [left.length === 0, left.join(", ")]
+      "processes that outlived the sandbox": [left.length === 0, left.map(({ pid }) => pid).join(", ")]
     }
   }
 })

@@ -227,7 +227,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
         outOfMemoryKills: yield* MemoryGroup.kills(group),
         freezing: Option.match(pid, {
           onNone: () => Freezing.unsupported,
-          onSome: (first) => Freezing.belowAgent(first, agent.isBehindShell)
+          onSome: (first) => Freezing.belowAgent(first, agent.isBehindShell, Start.hold(connection, started.id))
         }),
         consumption: Option.match(pid, {
           onNone: () => Consumption.unsupported,

@@ -25,10 +25,34 @@ export interface Freezing {
 const signal = (pid: number, name: "SIGSTOP" | "SIGCONT"): Effect.Effect<void> =>
   Effect.ignore(Effect.try(() => process.kill(pid, name)))
 
-const isStopped = ({ state }: ProcessTree.Entry): boolean => state === "T" || state === "t"
+/** Stopped, or at its end. */
+const isStopped = ({ state }: ProcessTree.Entry): boolean => /[TtZX]/.test(state)
 
 /** Some four seconds in all. */
-const looks = Schedule.intersect(Schedule.exponential(1, 1.5), Schedule.recurs(18))
+const looks = Schedule.exponential(1, 1.5).pipe(
+  Schedule.either(Schedule.spaced("50 millis")),
+  Schedule.intersect(Schedule.recurs(80))
+)
+
+/** The bit of SIGSTOP in a set of signals (proc(5), `ShdPnd`). */
+const SIGSTOP_BIT = 1n << 18n
+
+/**
+ * How often a process has been given a processor, if it stands: it is stopped, or sleeps in the kernel (waiting for a disk,
+ * or in vfork(2) for a child that is stopped) and will be before it comes out.
+ */
+const standing = (pid: number): Effect.Effect<Option.Option<string>> =>
+  Effect.map(
+    Host.readText(`/proc/${pid}/status`),
+    Option.flatMap((status) => {
+      const [, state = ""] = /^State:\s+(\S)/m.exec(status) ?? []
+      const pending = BigInt(`0x${/^ShdPnd:\s+([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`)
+      const switches = status.match(/^(?:non)?voluntary_ctxt_switches:.*$/gm) ?? []
+      return /[TtZX]/.test(state) || (state === "D" && (pending & SIGSTOP_BIT) !== 0n)
+        ? Option.some(switches.join())
+        : Option.none()
+    })
+  )
 
 /** Waits until a process has stopped: one that hears of its child first would find it stopped later on. */
 const settle = (pid: number): Effect.Effect<void> =>
@@ -41,44 +65,88 @@ const settle = (pid: number): Effect.Effect<void> =>
     Effect.ignore
   )
 
+/** Holds a whole sandbox still for a moment, by means that must not outlast this program. */
+export interface Hold {
+  readonly hold: Effect.Effect<void, unknown>
+  readonly release: Effect.Effect<void>
+}
+
 /**
  * By SIGSTOP to each process, parents before their children, so that no shell finds its job stopped; SIGCONT in the other
- * order. What the sandbox had stopped itself stays stopped. A program that has the kernel send it a SIGCONT (by a timer,
- * timer_create(2)) can wake itself.
+ * order. What the sandbox had stopped itself stays stopped.
+ *
+ * Processes can wake each other, and be others each time that one looks. So either all are held while they are told to stop;
+ * or it takes two whole looks that show the same processes standing or at their end, none of which has been given a processor
+ * from one look to the other: then there was a moment at which none ran, and so nobody who could wake one. What the kernel itself sends (a
+ * SIGCONT by a timer, timer_create(2)) is not caught by that.
  *
  * @param members what is to be stopped, parents before their children; asked for until all of it is.
  */
-export const bySignals = (members: Effect.Effect<ReadonlyArray<ProcessTree.Entry>>): Freezing => {
+export const bySignals = (members: Effect.Effect<ProcessTree.Look>, hold?: Hold): Freezing => {
   const stoppedByUs = new Set<number>()
 
+  const stop = (pid: number) => {
+    stoppedByUs.add(pid)
+    return signal(pid, "SIGSTOP")
+  }
+
   const thaw = Effect.gen(function*() {
-    for (const { pid } of [...yield* members].reverse()) {
+    for (const { pid } of [...(yield* members).entries].reverse()) {
       if (stoppedByUs.has(pid)) yield* signal(pid, "SIGCONT")
     }
     stoppedByUs.clear()
   })
 
-  const stopAll = Effect.gen(function*() {
-    const running = (yield* members).filter((entry) =>
-      // What sleeps in the kernel (waiting for a disk, or in vfork(2) for a child that has been stopped) gets the signal
-      // before it comes out of it.
-      !isStopped(entry) && !(entry.state === "D" && stoppedByUs.has(entry.pid))
-    )
-    for (const { pid } of running) {
-      stoppedByUs.add(pid)
-      yield* signal(pid, "SIGSTOP")
-      yield* settle(pid)
-    }
-    if (running.length > 0) return yield* Effect.fail(running.length)
+  const untilProven = Effect.suspend(() => {
+    let before: string | undefined
+    return Effect.gen(function*() {
+      const { entries, isWhole } = yield* members
+      const found = yield* Effect.forEach(
+        entries,
+        ({ pid }) => Effect.map(standing(pid), (switches) => ({ pid, switches }))
+      )
+      const running = found.filter(({ switches }) => Option.isNone(switches))
+      for (const { pid } of running) yield* Effect.zipRight(stop(pid), settle(pid))
+      const proof = isWhole && running.length === 0
+        ? found.map(({ pid, switches }) => `${pid} ${Option.getOrElse(switches, () => "")}`).join("\n")
+        : undefined
+      const isProven = proof !== undefined && proof === before
+      before = proof
+      if (!isProven) return yield* Effect.fail(running.length)
+    }).pipe(Effect.retry(looks))
   })
 
+  const whileHeld = (by: Hold) =>
+    Effect.acquireUseRelease(
+      by.hold,
+      () =>
+        Effect.gen(function*() {
+          const { entries } = yield* members
+          for (const entry of entries) if (!isStopped(entry)) yield* stop(entry.pid)
+          return entries
+        }),
+      () => by.release
+    ).pipe(
+      Effect.tap((entries) =>
+        Effect.filter(entries, ({ pid }) => Effect.map(standing(pid), Option.isNone)).pipe(
+          Effect.flatMap(Effect.filter(({ pid }) => Host.exists(`/proc/${pid}`))),
+          Effect.filterOrFail((running) => running.length === 0, (running) => running.length),
+          Effect.retry(looks)
+        )
+      ),
+      Effect.asVoid
+    )
+
   return {
-    freeze: Effect.retry(stopAll, looks).pipe(
+    freeze: (hold === undefined ? untilProven : Effect.orElse(whileHeld(hold), () => untilProven)).pipe(
       Effect.onError(() => thaw),
       Effect.mapError((count) =>
         new SandboxError({
           code: "isolation_unavailable",
-          message: `The sandbox could not be paused: ${count} of its processes did not stop.`
+          message: count > 0
+            ? `The sandbox could not be paused: ${count} of its processes did not stop.`
+            : "The sandbox could not be paused: so many processes of this machine come and go that it could not be seen " +
+              "whether all of its own have stopped. Try again."
         })
       )
     ),
@@ -103,8 +171,14 @@ const withoutAgent = (entries: ReadonlyArray<ProcessTree.Entry>, root: number, i
  * @param isBehindShell whether it is a shell, whose eldest child is the agent. That shell hears of a child that is stopped,
  *   and has the agent go on.
  */
-export const belowAgent = (root: number, isBehindShell = false): Freezing =>
-  bySignals(Effect.map(ProcessTree.family(root), (entries) => withoutAgent(entries, root, isBehindShell)))
+export const belowAgent = (root: number, isBehindShell = false, hold?: Hold): Freezing =>
+  bySignals(
+    Effect.map(ProcessTree.look(root), ({ entries, isWhole }) => ({
+      entries: withoutAgent(entries, root, isBehindShell),
+      isWhole
+    })),
+    hold
+  )
 
 /**
  * For sandboxes whose processes cannot be reached from here.
@@ -126,12 +200,12 @@ export const unsupported: Freezing = {
  */
 export const make = (group: Group, root: number): Freezing =>
   Option.match(group.freezer, {
-    onNone: () => bySignals(ProcessTree.family(root)),
+    onNone: () => bySignals(ProcessTree.look(root)),
     onSome: ({ freeze, thaw }) => ({
-      freeze: freeze(Effect.map(ProcessTree.family(root), (entries) => entries.map(({ pid }) => pid))).pipe(
-        Effect.mapError(({ message }) =>
+      freeze: Effect.mapError(
+        freeze,
+        ({ message }) =>
           new SandboxError({ code: "isolation_unavailable", message: `The sandbox could not be paused: ${message}.` })
-        )
       ),
       thaw: Effect.catchAll(thaw, ({ message }) => Effect.logError(`A sandbox stays paused: ${message}`))
     })

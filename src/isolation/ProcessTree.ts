@@ -22,6 +22,16 @@ export interface Entry {
   readonly started: number
 }
 
+/**
+ * What one look at the processes of this machine has shown. `isWhole` is whether each that was listed could still be asked.
+ * What always is another process is in each list (of numbers that only grow), but may be gone or have ended before it is
+ * asked.
+ */
+export interface Look {
+  readonly entries: ReadonlyArray<Entry>
+  readonly isWhole: boolean
+}
+
 /** The unit of times in /proc: a hundredth of a second on all machines that matter here (proc(5), time(7)). */
 const TICK_MICROS = 10_000
 
@@ -34,43 +44,50 @@ const pids: Effect.Effect<ReadonlyArray<number>> = Effect.map(
  * State and parent are the third and fourth field of `/proc/<pid>/stat` (proc(5)), behind a name that may hold anything; the
  * four times are the fourteenth and those after it, the start is the 22nd.
  */
-const table: Effect.Effect<ReadonlyArray<Entry>> = Effect.gen(function*() {
+const table: Effect.Effect<Look> = Effect.gen(function*() {
   const entries: Array<Entry> = []
+  let isWhole = true
   for (const pid of yield* pids) {
     const text = yield* Host.readText(`/proc/${pid}/stat`)
-    if (Option.isNone(text)) continue
+    if (Option.isNone(text)) {
+      isWhole = false
+      continue
+    }
     const fields = text.value.slice(text.value.lastIndexOf(")") + 2).split(" ")
     const [state, parent] = fields
     if (state === undefined || parent === undefined) continue
     const ticks = fields.slice(11, 15).reduce((sum, time) => sum + Number(time), 0)
     entries.push({ pid, parent: Number(parent), state, ticks, started: Number(fields[19]) })
   }
-  return entries
+  return { entries, isWhole }
 })
 
-/** A process and all that descends from it, also what has ended and nobody has asked for yet. */
-const everyOne = (root: number): Effect.Effect<ReadonlyArray<Entry>> =>
-  Effect.map(table, (entries) => {
+/**
+ * A look at a process and all that descends from it, parents before their children; also at what has ended and nobody has
+ * asked for yet.
+ */
+export const look = (root: number): Effect.Effect<Look> =>
+  Effect.map(table, ({ entries, isWhole }) => {
     const children = new Map<number, Array<Entry>>()
     for (const entry of entries) children.set(entry.parent, [...children.get(entry.parent) ?? [], entry])
     const found = entries.filter(({ pid }) => pid === root)
     // Those that are added are looked at as well.
     for (const { pid } of found) found.push(...children.get(pid) ?? [])
-    return found
+    return { entries: found, isWhole }
   })
 
 /**
  * A process and all that descends from it and still runs, parents before their children.
  */
 export const family = (root: number): Effect.Effect<ReadonlyArray<Entry>> =>
-  Effect.map(everyOne(root), (entries) => entries.filter(({ state }) => state !== "Z" && state !== "X"))
+  Effect.map(look(root), ({ entries }) => entries.filter(({ state }) => state !== "Z" && state !== "X"))
 
 /**
  * Processor time that a process and its descendants have taken, in microseconds. Of those that have ended too, for their
  * parents count it when they hear of it.
  */
 export const cpuMicros = (root: number): Effect.Effect<number> =>
-  Effect.map(everyOne(root), (entries) => entries.reduce((sum, { ticks }) => sum + ticks, 0) * TICK_MICROS)
+  Effect.map(look(root), ({ entries }) => entries.reduce((sum, { ticks }) => sum + ticks, 0) * TICK_MICROS)
 
 /**
  * All that descends from a process and still runs, without itself.

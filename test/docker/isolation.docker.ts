@@ -170,7 +170,8 @@ describe("a container", () => {
 const elsewhere = Effect.gen(function*() {
   const port = 6000 + (process.pid % 1000)
   const address = `tcp://127.0.0.1:${port}`
-  const script =
+  // The disks of other sandboxes must not stay mounted there.
+  const script = `awk '$5 ~ "^${Os.tmpdir()}/" {print $5}' /proc/self/mountinfo | xargs -r umount -l; ` +
     "mount -t tmpfs none /tmp && mount -t tmpfs none /run && mkdir /tmp/data && exec dockerd --bridge none " +
     `--iptables=false --ip6tables=false --data-root /tmp/data --pidfile /tmp/pid --host ${address} --tls=false`
   yield* Effect.acquireRelease(

@@ -7,8 +7,7 @@ export default defineConfig({
   test: {
     include: ["test/docker/**/*.docker.ts"],
     pool: "forks",
-    // They wait for their engine for most of the time.
-    poolOptions: { forks: { minForks: 1, maxForks: 3 } },
+    poolOptions: { forks: { minForks: 1, maxForks: 2 } },
     testTimeout: 180_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000

@@ -76,7 +76,8 @@ export interface Attempts {
 /** Why an attempt is not made where the agent has not what it is about. */
 const ABOUT = {
   "interpreter": "there is no interpreter for Python",
-  "first process": "the agent is not the first process: code can end its own sandbox, and is told so"
+  "first process": "the agent is not the first process: code can end its own sandbox, and is told so",
+  "terminal": "the agent has no terminals"
 } as const
 
 /** Enough for every attempt that does not ask for less. */

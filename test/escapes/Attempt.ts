@@ -47,9 +47,9 @@ export interface Attempt {
   readonly limit?: Limit
   /**
    * What it is about, where not every agent has that: an interpreter for Python; an agent that is the first process of its
-   * namespace, which no code can end.
+   * namespace, which no code can end; terminals.
    */
-  readonly about?: "interpreter" | "first process"
+  readonly about?: "interpreter" | "first process" | "terminal"
   /** Why it cannot be made here, if so. */
   readonly without?: () => string | undefined
   readonly make: (arena: Arena) => Effect.Effect<Verdict, AnySandboxSDKError, Scope.Scope>

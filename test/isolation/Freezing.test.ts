@@ -78,7 +78,7 @@ describe("freezing by signals", () => {
   it.scopedLive("holds a whole sandbox, and leaves it running when it is thawed", () =>
     Effect.gen(function*() {
       const sandbox = yield* makeSandbox()
-      const freezing = bySignals(ProcessTree.family(yield* rootOf(sandbox)))
+      const freezing = bySignals(ProcessTree.look(yield* rootOf(sandbox)))
       yield* stands(sandbox, freezing)
     }).pipe(Effect.provide(layers.Bubblewrap)))
 
@@ -97,12 +97,11 @@ describe("freezing by signals", () => {
         ({ pid }) => ProcessTree.killAll(Effect.map(ProcessTree.family(pid), (all) => all.map((one) => one.pid)))
       )
       shell.child.stdin.write("sleep 1001 & kill -STOP $!; sleep 2; echo status=$? stopped=$(jobs -s | wc -l)\n")
-      const members = ProcessTree.family(shell.pid)
-      const states = Effect.map(members, (all) => all.map(({ state }) => state === "T"))
+      const states = Effect.map(ProcessTree.family(shell.pid), (all) => all.map(({ state }) => state === "T"))
       yield* Effect.repeat(states, {
         until: (all) => all.length === 4 && all.filter((stopped) => stopped).length === 1
       })
-      const freezing = bySignals(members)
+      const freezing = bySignals(ProcessTree.look(shell.pid))
       yield* freezing.freeze
       expect(yield* states).toEqual([true, true, true, true])
       yield* freezing.thaw
@@ -156,7 +155,7 @@ describe("the freezer of a control group", () => {
       yield* group.attach(pid)
       bomb.stdin.write("\n")
       yield* Effect.repeat(group.processes, { until: (all) => all.length > 20 })
-      yield* freezer.value.freeze(group.processes)
+      yield* freezer.value.freeze
       const frozen = yield* group.processes
       yield* Effect.sleep(100)
       expect(yield* group.processes).toEqual(frozen)

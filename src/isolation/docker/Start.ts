@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Buffer } from "node:buffer"
 import { Duplex } from "node:stream"
+import type { Hold } from "../Freezing.js"
 import type { ExitStatus } from "../Isolation.js"
 import { statusOf } from "../Signals.js"
 import * as Spawn from "../Spawn.js"
@@ -139,3 +140,15 @@ export const firstProcess = (connection: Connection, id: string): Effect.Effect<
     Effect.option,
     Effect.map(Option.filter((pid) => pid > 0))
   )
+
+/**
+ * Holds all that is in a container still, by the engine of containers. It is for moments: a container that is left so would
+ * not hear of the end of this program.
+ */
+export const hold = (connection: Connection, id: string): Hold => ({
+  hold: connection.ask<unknown>("pause the container", (docker) => docker.getContainer(id).pause()),
+  release: Effect.catchAll(
+    connection.ask<unknown>("let the container go on", (docker) => docker.getContainer(id).unpause()),
+    ({ message }) => Effect.logError(`A container stays paused: ${message}`)
+  )
+})

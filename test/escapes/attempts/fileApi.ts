@@ -28,7 +28,7 @@ const attempt = (
 ): Attempt => ({ id, title, wall, ...options, make })
 
 /** Everything is to be refused; `before` sets the scene with a command. */
-const allRefused = (
+export const allRefused = (
   id: string,
   title: string,
   wall: string,

@@ -13,9 +13,12 @@ import { files } from "./files.js"
 import { injection } from "./injection.js"
 import { kernel } from "./kernel.js"
 import { network } from "./network.js"
+import { pausing } from "./pausing.js"
+import { ports } from "./ports.js"
 import { privileges } from "./privileges.js"
 import { processes } from "./processes.js"
 import { protocol } from "./protocol.js"
+import { secondPlace } from "./secondPlace.js"
 import { siblings } from "./siblings.js"
 import { terminals } from "./terminals.js"
 
@@ -27,9 +30,12 @@ export const families: ReadonlyArray<Family> = [
   kernel,
   network,
   egress,
+  ports,
   descriptors,
   terminals,
+  pausing,
   fileApi,
+  secondPlace,
   archives,
   environment,
   injection,

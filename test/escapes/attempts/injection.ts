@@ -13,7 +13,8 @@ import { layerServer, ServerAddress } from "../../../src/server.js"
 import type { Arena } from "../Arena.js"
 import { type Attempt, escaped, type Family, held, unclear, type Verdict } from "../Attempt.js"
 
-const KEY = "key-of-the-suite-5d1c"
+/** The key of the server that {@link serve} starts. */
+export const KEY = "key-of-the-suite-5d1c"
 
 /** Ends a line, a header, a record and a JSON text, and says something of its own after each. */
 const EVIL =
@@ -23,7 +24,7 @@ const EVIL =
 /** Moves the cursor, sets the title, clears the screen, hides what follows, turns text around. */
 const TERMINAL = "\u001b]0;forged\u0007\u001b[2J\u001b[31m\u009b31m\u202eforged\r\nforged\u001b[8m"
 
-interface Web {
+export interface Web {
   readonly url: string
   readonly logs: ReadonlyArray<string>
   readonly send: (method: string, path: string, body?: unknown, accept?: string) => Effect.Effect<
@@ -35,7 +36,7 @@ interface Web {
 const broken = (cause: unknown) => new SandboxSDKError({ code: "internal", message: String(cause) })
 
 /** A server over the service, with a log. */
-const serve = (arena: Arena): Effect.Effect<Web, SandboxSDKError, Scope.Scope> =>
+export const serve = (arena: Arena): Effect.Effect<Web, SandboxSDKError, Scope.Scope> =>
   Effect.gen(function*() {
     const logs: Array<string> = []
     const logging = Layer.merge(

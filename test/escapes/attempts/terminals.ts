@@ -19,7 +19,14 @@ const attempt = (
   title: string,
   wall: string,
   make: (arena: Arena) => Effect.Effect<Verdict, AnySandboxSDKError>
-): Attempt => ({ id, title, wall, alone: { memoryMb: 256, processes: 64 }, make })
+): Attempt => ({
+  id,
+  title,
+  wall,
+  alone: { memoryMb: 256, processes: 64 },
+  ...(id.startsWith("terminals") ? { about: "terminal" } : {}),
+  make
+})
 
 /** An attempt that is a program in a terminal of its own, judged by what comes out of that. */
 const inTerminal = (id: string, title: string, wall: string, code: string): Attempt =>
@@ -110,7 +117,8 @@ escaped("it typed %r" % os.read(0, 100)) if ready else held("no answer")
             raw`
 import signal, struct, termios
 def say(*_):
-    print("size %d %d" % os.get_terminal_size(0), flush=True)
+    # Nothing that could be in the middle of itself when the next one comes.
+    os.write(1, b"size %d %d\n" % tuple(os.get_terminal_size(0)))
 signal.signal(signal.SIGWINCH, say)
 for number in (65535, 1, 0, 65535):
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", number, number, number, number))
