@@ -1,6 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Buffer } from "node:buffer"
+import { execFile } from "node:child_process"
+import * as Path from "node:path"
 import type { Result } from "../../src/Result.js"
 import type { Agent } from "./harness.js"
 import { startContext } from "./harness.js"
@@ -374,7 +376,45 @@ describe("values of libraries", () => {
       expect(image?.text).toContain("PIL.Image")
     }), 60_000)
 
-  // polars is no package of Debian: a stand-in with the parts of its API that are used (`shape`, `to_dict`).
+  // polars is no package of Debian. Where there is a package index, this is about the real one.
+  it.scoped("of the published polars come with their columns as data", (context) =>
+    Effect.gen(function*() {
+      const agent = yield* startContext("python")
+      const folder = Path.join(agent.workspace, "site")
+      const pip = ["-m", "pip", "install", "--quiet", "--no-cache-dir", "--disable-pip-version-check", "--retries", "0"]
+      const isThere = yield* Effect.async<boolean>((resume) => {
+        execFile(
+          "/usr/bin/python3",
+          [...pip, "--timeout", "5", "--only-binary", ":all:", "--target", folder, "polars==1.44.2"],
+          { timeout: 90_000 },
+          (error) => resume(Effect.succeed(error === null))
+        )
+      })
+      if (!isThere) return context.skip("no package index gives polars")
+      const [frame] = yield* results(
+        agent,
+        [
+          "import sys; sys.path.insert(0, '/workspace/site')",
+          "import polars, datetime",
+          "polars.DataFrame({'n': [1, None], 'f': [1.5, float('nan')], 's': ['grün', None], 'b': [True, None],",
+          "  'd': [datetime.date(2024, 1, 2), None], 't': [datetime.datetime(2024, 1, 2, 3, 4, 5), None],",
+          "  'l': [[1, 2], None], 'o': [{'x': 1}, None]})"
+        ].join("\n")
+      )
+      expect(frame?.html).toContain("<table")
+      expect(frame?.data).toEqual({
+        n: [1, null],
+        f: [1.5, null],
+        s: ["grün", null],
+        b: [true, null],
+        d: ["2024-01-02", null],
+        t: ["2024-01-02T03:04:05", null],
+        l: [[1, 2], null],
+        o: [{ x: 1 }, null]
+      })
+    }), 120_000)
+
+  // Elsewhere a stand-in, with the parts of its API that are used (`shape`, `to_dict`).
   it.scoped("of polars come with their columns as data", () =>
     Effect.gen(function*() {
       const agent = yield* startContext("python")
