@@ -12,11 +12,23 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { type RequestError, type SandboxSDKError, TimeoutError } from "../../Errors.js"
+import type { Service } from "../../SandboxSDK.js"
 import type { BodyLimits } from "../Body.js"
 import * as Body from "../Body.js"
 import { answerConnect, connectError, malformed } from "./Failures.js"
 
 type Request = HttpServerRequest.HttpServerRequest
+
+/**
+ * A service of envd, in the sandbox with this id: answers a call of the method; `undefined` when it has no such method.
+ */
+export type Answerer = (
+  sdk: Service,
+  id: string,
+  method: string,
+  request: Request,
+  limits: BodyLimits
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError> | undefined
 
 /** Before each message: a byte of flags and the length. */
 const PREFIX_BYTES = 5

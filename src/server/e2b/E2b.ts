@@ -75,14 +75,14 @@ export const layer = Layer.scoped(
         method === "Start" ? running : Effect.void
       ], { discard: true })
 
-    const rpc = (service: typeof Processes | typeof Filesystem, name: string) =>
+    const rpc = (answer: Connect.Answerer, name: string) =>
       caller.byToken(
         sdk,
         (id, request) =>
           Effect.flatMap(parameter("method"), (method) =>
             Effect.zipRight(
               admit(method),
-              service.answer(sdk, id, method, request, bodies) ?? Effect.fail(unsupported(`${name}/${method}`))
+              answer(sdk, id, method, request, bodies) ?? Effect.fail(unsupported(`${name}/${method}`))
             )),
         Connect.failed
       )
@@ -118,8 +118,8 @@ export const layer = Layer.scoped(
     const none = (feature: string) => caller.byToken(sdk, () => Effect.fail(unsupported(feature)))
 
     const inSandbox = HttpRouter.empty.pipe(
-      HttpRouter.post("/process.Process/:method", rpc(Processes, "process.Process")),
-      HttpRouter.post("/filesystem.Filesystem/:method", rpc(Filesystem, "filesystem.Filesystem")),
+      HttpRouter.post("/process.Process/:method", rpc(Processes.answer, "process.Process")),
+      HttpRouter.post("/filesystem.Filesystem/:method", rpc(Filesystem.answer, "filesystem.Filesystem")),
       HttpRouter.get("/health", health),
       HttpRouter.get(
         "/files",

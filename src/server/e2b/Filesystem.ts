@@ -1,7 +1,6 @@
 /**
  * envd's service `filesystem.Filesystem`.
  */
-import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -9,15 +8,10 @@ import * as Stream from "effect/Stream"
 import { posix } from "node:path"
 import { type RequestError, SandboxError } from "../../Errors.js"
 import type { FileEvent, FileInfo } from "../../File.js"
-import type { Service } from "../../SandboxSDK.js"
-import type { BodyLimits } from "../Body.js"
 import * as Connect from "./Connect.js"
 import { entryOf } from "./Entries.js"
 import { unsupported } from "./Failures.js"
 import { toService } from "./Paths.js"
-
-type Request = HttpServerRequest.HttpServerRequest
-type Answer = Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError>
 
 const Path = Schema.Struct({ path: Schema.optionalWith(Schema.String, { default: () => "" }) })
 
@@ -55,15 +49,9 @@ const isClosed = (error: RequestError): boolean =>
   error._tag === "SandboxError" && (error.code === "permission_denied" || error.code === "not_a_directory")
 
 /**
- * Answers a call of the service; `undefined` when it has no such method.
+ * Answers a call of the service.
  */
-export const answer = (
-  sdk: Service,
-  id: string,
-  method: string,
-  request: Request,
-  limits: BodyLimits
-): Answer | undefined => {
+export const answer: Connect.Answerer = (sdk, id, method, request, limits) => {
   /** All entries below a folder, down to a depth; links are not followed. */
   const walk = (path: string, depth: number): Effect.Effect<ReadonlyArray<FileInfo>, RequestError> =>
     Effect.gen(function*() {

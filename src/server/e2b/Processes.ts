@@ -1,7 +1,6 @@
 /**
  * envd's service `process.Process`.
  */
-import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -11,14 +10,9 @@ import { Buffer } from "node:buffer"
 import { type RequestError, SandboxError } from "../../Errors.js"
 import type { ExecutionEvent } from "../../Execution.js"
 import type { ProcessInfo } from "../../Process.js"
-import type { Service } from "../../SandboxSDK.js"
-import type { BodyLimits } from "../Body.js"
 import * as Connect from "./Connect.js"
 import { malformed, unsupported } from "./Failures.js"
 import { HOME } from "./Paths.js"
-
-type Request = HttpServerRequest.HttpServerRequest
-type Answer = Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError>
 
 const Size = Schema.Struct({
   cols: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 80 }),
@@ -87,15 +81,9 @@ const describe = ({ args, command, cwd, pid, tag }: ProcessInfo) => {
 }
 
 /**
- * Answers a call of the service; `undefined` when it has no such method.
+ * Answers a call of the service.
  */
-export const answer = (
-  sdk: Service,
-  id: string,
-  method: string,
-  request: Request,
-  limits: BodyLimits
-): Answer | undefined => {
+export const answer: Connect.Answerer = (sdk, id, method, request, limits) => {
   const find = ({ pid, tag }: typeof Selector.Type): Effect.Effect<ProcessInfo, RequestError> =>
     Effect.flatMap(sdk.listProcesses(id), (processes) => {
       const found = processes.find((one) => pid === undefined ? one.tag === tag : one.pid === pid)
