@@ -2,8 +2,6 @@
  * The control plane: sandboxes as a whole.
  */
 import * as HttpRouter from "@effect/platform/HttpRouter"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -17,6 +15,8 @@ import type { Caller } from "./Caller.js"
 import { answerPlain, malformed, unsupported } from "./Failures.js"
 import * as Metrics from "./Metrics.js"
 import { HOME } from "./Paths.js"
+import { body, empty, json, parameter, query } from "./Requests.js"
+import * as Snapshots from "./Snapshots.js"
 import { Tokens } from "./Tokens.js"
 
 /** Tells clients what they may ask for: all of what they know. */
@@ -62,17 +62,6 @@ const Listing = Schema.Struct({
 
 /** The most that one page of a listing has. */
 const MAX_PAGE = 100
-
-const body = <A, I>(schema: Schema.Schema<A, I>): Effect.Effect<A, RequestError, HttpServerRequest.HttpServerRequest> =>
-  Effect.flatMap(
-    HttpServerRequest.HttpServerRequest,
-    (request) =>
-      Effect.mapError(request.json, () => malformed("body", "it must be JSON.")).pipe(
-        Effect.flatMap((value) =>
-          Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => malformed("body", error.message))
-        )
-      )
-  )
 
 /** The features that a request asks for and that are not here: the first of them. */
 const missing = (options: typeof Create.Type): string | undefined => {
@@ -137,15 +126,6 @@ const describe = (info: SandboxInfo) => {
     metadata: info.metadata ?? {}
   }
 }
-
-const json = (value: unknown, status = 200, headers: Readonly<Record<string, string>> = {}) =>
-  HttpServerResponse.unsafeJson(value, { status, headers })
-
-const empty = HttpServerResponse.empty({ status: 204 })
-
-const notFound = (what: string) => new SandboxError({ code: "not_found", message: `There is no such ${what}.` })
-
-const parameter = (name: string) => Effect.map(HttpRouter.params, (params) => params[name] ?? "")
 
 const decoded = (text: string): Effect.Effect<string, RequestError> =>
   Effect.try({ try: () => decodeURIComponent(text), catch: () => malformed("metadata", "it is not percent-encoded.") })
@@ -231,22 +211,19 @@ export const routes = (sdk: Service, caller: Caller) =>
 
     const list = caller.byKey(() =>
       Effect.gen(function*() {
-        const query = yield* Effect.mapError(
-          HttpServerRequest.schemaSearchParams(Listing),
-          (error) => malformed("query", error.message)
-        )
-        const wanted = [query.state ?? "running"].flat().flatMap((one) => one.split(","))
-        const after = query.startedAfter === undefined ? 0 : Date.parse(query.startedAfter)
-        const found = (yield* sdk.listSandboxes({ metadata: yield* labels(query.metadata) }))
+        const asked = yield* query(Listing)
+        const wanted = [asked.state ?? "running"].flat().flatMap((one) => one.split(","))
+        const after = asked.startedAfter === undefined ? 0 : Date.parse(asked.startedAfter)
+        const found = (yield* sdk.listSandboxes({ metadata: yield* labels(asked.metadata) }))
           .filter(({ status }) => wanted.includes(states(status) ?? ""))
           .filter(({ createdAt }) => createdAt > after)
           .filter(({ templateId }) =>
-            query.template === undefined || (TEMPLATES[query.template] ?? query.template) === templateId
+            asked.template === undefined || (TEMPLATES[asked.template] ?? asked.template) === templateId
           )
         // The newest first, unless it is to be the other way round.
-        const ordered = query.order === "asc" ? found : [...found].reverse()
-        const start = Number(query.nextToken ?? 0)
-        const end = start + Math.min(query.limit ?? MAX_PAGE, MAX_PAGE)
+        const ordered = asked.order === "asc" ? found : [...found].reverse()
+        const start = Number(asked.nextToken ?? 0)
+        const end = start + Math.min(asked.limit ?? MAX_PAGE, MAX_PAGE)
         return json(ordered.slice(start, end).map(describe), 200, {
           ...end < ordered.length ? { "x-next-token": String(end) } : {}
         })
@@ -295,42 +272,6 @@ export const routes = (sdk: Service, caller: Caller) =>
       })
     )
 
-    const snapshots = {
-      make: caller.byKey(() =>
-        Effect.gen(function*() {
-          const id = yield* parameter("id")
-          const { name } = yield* body(Schema.Struct({ name: Schema.optional(Schema.String) }))
-          const snapshot = yield* sdk.snapshotSandbox(id, { name })
-          return json({ snapshotID: snapshot.id, names: snapshot.name === undefined ? [] : [snapshot.name] }, 201)
-        })
-      ),
-      list: caller.byKey(() =>
-        Effect.gen(function*() {
-          const query = yield* Effect.mapError(
-            HttpServerRequest.schemaSearchParams(
-              Schema.Struct({ sandboxID: Schema.optional(Schema.String), name: Schema.optional(Schema.String) })
-            ),
-            (error) => malformed("query", error.message)
-          )
-          const found = (yield* sdk.listSnapshots()).filter((one) =>
-            (query.sandboxID === undefined || one.sandboxId === query.sandboxID) &&
-            (query.name === undefined || one.name === query.name)
-          )
-          return json(found.map(({ id, name }) => ({ snapshotID: id, names: name === undefined ? [] : [name] })))
-        })
-      ),
-      remove: caller.byKey(() =>
-        Effect.gen(function*() {
-          const id = yield* parameter("id")
-          if (!(yield* sdk.listSnapshots()).some((one) => one.id === id)) {
-            return yield* notFound("snapshot")
-          }
-          yield* sdk.deleteSnapshot(id)
-          return empty
-        })
-      )
-    }
-
     const fork = caller.byKey((who) =>
       Effect.gen(function*() {
         const id = yield* parameter("id")
@@ -362,13 +303,11 @@ export const routes = (sdk: Service, caller: Caller) =>
       HttpRouter.post("/sandboxes/:id/resume", connect(201)),
       HttpRouter.post("/sandboxes/:id/timeout", setTimeout),
       HttpRouter.post("/sandboxes/:id/pause", pause),
-      HttpRouter.post("/sandboxes/:id/snapshots", snapshots.make),
       HttpRouter.post("/sandboxes/:id/fork", fork)
     )
 
     return sandboxes.pipe(
-      HttpRouter.get("/snapshots", snapshots.list),
-      HttpRouter.del("/templates/:id", snapshots.remove),
+      HttpRouter.concat(Snapshots.routes(sdk, caller)),
       HttpRouter.put("/sandboxes/:id/network", none("updateNetwork")),
       HttpRouter.concat(Metrics.routes(sdk, caller)),
       HttpRouter.all("/templates", none("templates")),

@@ -24,6 +24,7 @@ import * as Filesystem from "./Filesystem.js"
 import * as FileTransfer from "./FileTransfer.js"
 import * as Metrics from "./Metrics.js"
 import * as Processes from "./Processes.js"
+import { parameter } from "./Requests.js"
 import { layer as tokens, Tokens } from "./Tokens.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -50,8 +51,6 @@ const STREAMS = new Set(["Start", "Connect", "WatchDir"])
  * Whether a URL is signed: whoever has it may use it.
  */
 export const isSigned = (url: string): boolean => SIGNED.test(url)
-
-const parameter = (name: string) => Effect.map(HttpRouter.params, (params) => params[name] ?? "")
 
 /**
  * Makes it.
