@@ -340,6 +340,39 @@ export const MakeDirectoryOptions = Schema.Struct({
 export type MakeDirectoryOptions = typeof MakeDirectoryOptions.Type
 
 /**
+ * `permissions` (true by default) gives files and directories in the sandbox the permissions that they have here, by
+ * `chmod` there; without, what is new gets 0644 and 0755, and what is replaced keeps its own.
+ *
+ * @category models
+ */
+export const UploadDirectoryOptions = Schema.Struct({
+  permissions: Schema.optional(Schema.Boolean)
+})
+
+/**
+ * @category models
+ */
+export type UploadDirectoryOptions = typeof UploadDirectoryOptions.Type
+
+const Limit = Schema.Int.pipe(Schema.nonNegative({ description: "a whole number, 0 or more" }))
+
+/**
+ * What is too much to be copied: more than `maxBytes` (10 GiB by default), or more than `maxEntries` files, links and
+ * directories (1,000,000 by default). Code in a sandbox can make files that are far larger than its disk.
+ *
+ * @category models
+ */
+export const DownloadDirectoryOptions = Schema.Struct({
+  maxBytes: Schema.optional(Limit),
+  maxEntries: Schema.optional(Limit)
+})
+
+/**
+ * @category models
+ */
+export type DownloadDirectoryOptions = typeof DownloadDirectoryOptions.Type
+
+/**
  * `recursive` (false by default) watches the directories below as well, those that are made later included.
  *
  * @category models

@@ -31,6 +31,7 @@ export {
 } from "./Chart.js"
 export { CodeContext, Language, RestartReason } from "./CodeContext.js"
 export { CurrentUser } from "./CurrentUser.js"
+export { type DirectoryProgress, downloadDirectory, uploadDirectory } from "./Directory.js"
 export {
   AnySandboxSDKError,
   ConnectionError,
@@ -73,6 +74,7 @@ export {
   CreateCodeContextOptions,
   CreateSandboxOptions,
   CreateTemplateOptions,
+  DownloadDirectoryOptions,
   EnvVars,
   ExecuteBatchOptions,
   ForkSandboxOptions,
@@ -95,6 +97,7 @@ export {
   SnapshotSandboxOptions,
   StartProcessOptions,
   StreamTemplateBuildOptions,
+  UploadDirectoryOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { SandboxError, type SandboxSDKError } from "../Errors.js"
+import { type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import { invalidArgument, quote } from "./issue.js"
 import { normalizePath } from "./paths.js"
 
@@ -18,6 +18,22 @@ export const fileField = (index: number): string => `files.${index}`
 
 /** What a file of `readFiles` is called in errors. */
 export const pathField = (index: number): string => `paths.${index}`
+
+/**
+ * The same error, about what its caller calls the argument at fault.
+ */
+export const withField = (rename: (field: string) => string) => (error: RequestError): RequestError => {
+  if (!("field" in error) || error.field === undefined) {
+    return error
+  }
+  const field = rename(error.field)
+  const { message } = error
+  if (error._tag === "SandboxError") {
+    const { code, sandboxId } = error
+    return new SandboxError({ code, message, field, ...(sandboxId === undefined ? {} : { sandboxId }) })
+  }
+  return error._tag === "SandboxSDKError" ? new SandboxSDKError({ code: error.code, message, field }) : error
+}
 
 /**
  * A file, its path absolute.

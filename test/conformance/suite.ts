@@ -13,6 +13,7 @@ import type { SandboxSDK } from "../../src/SandboxSDK.js"
 import { badArguments } from "./arguments.js"
 import { batch } from "./batch.js"
 import { contexts } from "./contexts.js"
+import { directories } from "./directories.js"
 import { executions } from "./executions.js"
 import { files } from "./files.js"
 import { javascript } from "./javascript.js"
@@ -71,6 +72,7 @@ export const conformance = <E>(name: string, layer: Layer.Layer<SandboxSDK, E>, 
         contexts,
         terminal,
         files,
+        directories,
         templates,
         snapshots,
         batch,

@@ -6,10 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import { BYTES } from "../../api/Streams.js"
-import { type RequestError, SandboxError, SandboxSDKError } from "../../Errors.js"
+import { SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
 import type { FileOperations } from "../../internal/groups.js"
-import { fileField, requireFiles, requirePaths, type WantedFile } from "../../internal/manyFiles.js"
+import { fileField, requireFiles, requirePaths, type WantedFile, withField } from "../../internal/manyFiles.js"
 import { WriteFileOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
 import * as Segment from "../Segment.js"
@@ -28,21 +28,13 @@ const encoded = ({ content, path }: WantedFile) =>
     : { path, content: Encoding.encodeBase64(content), encoding: "base64" } as const
 
 /** What the files of a request are called of all the files: those begin at `start`. */
-const shifted = (start: number) => (error: RequestError): RequestError => {
-  if (!("field" in error) || error.field === undefined) {
-    return error
-  }
-  const field = error.field === "path" ? fileField(start) : error.field.replace(
-    /^files\.(\d+)/,
-    (_, index: string) => fileField(start + Number(index))
+const shifted = (start: number) =>
+  withField((field) =>
+    field === "path" ? fileField(start) : field.replace(
+      /^files\.(\d+)/,
+      (_, index: string) => fileField(start + Number(index))
+    )
   )
-  const { message } = error
-  if (error._tag === "SandboxError") {
-    const { code, sandboxId } = error
-    return new SandboxError({ code, message, field, ...(sandboxId === undefined ? {} : { sandboxId }) })
-  }
-  return error._tag === "SandboxSDKError" ? new SandboxSDKError({ code: error.code, message, field }) : error
-}
 
 /** The files that go together, from the first on. */
 const takeBatch = (files: ReadonlyArray<WantedFile>, start: number): ReadonlyArray<WantedFile> => {

@@ -1,0 +1,120 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { expect } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { downloadDirectory, uploadDirectory } from "../../src/Directory.js"
+import type { Part } from "./support.js"
+import { failsWith, python } from "./support.js"
+
+const FILES = 2_000
+
+const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
+  Effect.map(Stream.runCollect(stream), (events) => [...events])
+
+export const directories: Part = (it) => {
+  it.scoped("carries directories up and down, and tells how far it is", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const fs = yield* FileSystem.FileSystem
+      const here = yield* fs.makeTempDirectoryScoped()
+      // Larger than what goes at once anywhere, and no multiple of it.
+      const large = Uint8Array.from({ length: 5_000_011 }, (_, n) => (n * 7 + (n >> 9)) % 256)
+      yield* fs.makeDirectory(`${here}/up/a/empty`, { recursive: true })
+      yield* Effect.forEach(
+        Array.from({ length: FILES }, (_, n) => n),
+        (n) => fs.writeFileString(`${here}/up/a/${n}`, `content ${n}`),
+        { discard: true }
+      )
+      yield* fs.writeFile(`${here}/up/large`, large)
+      yield* fs.writeFileString(`${here}/up/a b 'c' \n"\\$(id) ü😀`, "odd")
+      yield* fs.writeFileString(`${here}/up/-run`, "#!/bin/sh\necho run\n")
+      yield* fs.chmod(`${here}/up/-run`, 0o755)
+      yield* fs.writeFileString(`${here}/up/secret`, "mine")
+      yield* fs.chmod(`${here}/up/secret`, 0o600)
+      yield* fs.symlink("a/7", `${here}/up/link`)
+      yield* fs.symlink("/etc/it's", `${here}/up/outwards`)
+
+      const up = yield* collect(uploadDirectory(sandbox, `${here}/up`, "in"))
+      const last = up.at(-1)
+      expect(last).toMatchObject({ files: FILES + 6, totalFiles: FILES + 6 })
+      expect(last?.bytes).toBe(last?.totalBytes)
+      expect(up.every((event, n) => n === 0 || event.bytes >= (up[n - 1]?.bytes ?? 0))).toBe(true)
+      expect(up.filter(({ _tag }) => _tag === "Copying").length).toBeGreaterThan(1)
+      expect(yield* sandbox.runTerminal("cd in && ./-run && readlink link outwards && stat -c %a secret large -- -run"))
+        .toBe(
+          "run\na/7\n/etc/it's\n600\n644\n755\n"
+        )
+      expect(
+        yield* sandbox.runTerminal("cat in/link; test -d in/a/empty && find in -type f -exec printf x \\; | wc -c")
+      ).toBe(
+        `content 7${FILES + 4}\n`
+      )
+
+      yield* sandbox.runTerminal("mkfifo in/fifo; ln -s ../.. in/a/out; ln -s ../large in/a/in")
+      const down = yield* collect(downloadDirectory(sandbox, "in", `${here}/down`))
+      expect(down.flatMap((event) => event._tag === "Skipped" ? [event.path] : []).sort()).toEqual([
+        "/workspace/in/a/out",
+        "/workspace/in/fifo",
+        "/workspace/in/outwards"
+      ])
+      expect(Buffer.compare(yield* fs.readFile(`${here}/down/large`), large)).toBe(0)
+      expect(yield* fs.readFileString(`${here}/down/a b 'c' \n"\\$(id) ü😀`)).toBe("odd")
+      expect((yield* fs.stat(`${here}/down/-run`)).mode & 0o777).toBe(0o755)
+      expect((yield* fs.stat(`${here}/down/secret`)).mode & 0o777).toBe(0o600)
+      expect(yield* fs.readLink(`${here}/down/link`)).toBe("a/7")
+      expect(yield* fs.readLink(`${here}/down/a/in`)).toBe("../large")
+      expect((yield* fs.readDirectory(`${here}/down/a`)).length).toBe(FILES + 2)
+      expect(yield* fs.readFileString(`${here}/down/a/1999`)).toBe("content 1999")
+      expect((yield* fs.readDirectory(`${here}/down`)).sort()).toEqual(
+        ["a", "large", "link", "secret", "-run", `a b 'c' \n"\\$(id) ü😀`].sort()
+      )
+    }).pipe(Effect.provide(NodeContext.layer)))
+
+  it.scoped("says what of a directory it cannot copy", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const fs = yield* FileSystem.FileSystem
+      const here = yield* fs.makeTempDirectoryScoped()
+      const tag = { _tag: "SandboxError" }
+      yield* fs.writeFileString(`${here}/file`, "")
+      yield* failsWith(Stream.runDrain(uploadDirectory(sandbox, `${here}/nothing`)), {
+        ...tag,
+        code: "file_not_found",
+        field: "from"
+      })
+      yield* failsWith(Stream.runDrain(uploadDirectory(sandbox, `${here}/file`)), {
+        ...tag,
+        code: "not_a_directory",
+        field: "from"
+      })
+      yield* failsWith(Stream.runDrain(uploadDirectory(sandbox, here, "../etc")), {
+        ...tag,
+        code: "path_outside_workspace",
+        field: "to"
+      })
+      yield* failsWith(Stream.runDrain(uploadDirectory(sandbox, "")), { code: "invalid_argument", field: "from" })
+      yield* failsWith(Stream.runDrain(downloadDirectory(sandbox, "nothing", `${here}/down`)), {
+        ...tag,
+        code: "file_not_found",
+        field: "from"
+      })
+      yield* failsWith(Stream.runDrain(downloadDirectory(sandbox, ".", "")), { code: "invalid_argument", field: "to" })
+      yield* sandbox.runTerminal("mkdir -p big && truncate -s 1M big/sparse && touch big/a")
+      yield* failsWith(Stream.runDrain(downloadDirectory(sandbox, "big", `${here}/down`, { maxBytes: 1_000_000 })), {
+        ...tag,
+        code: "quota_exceeded",
+        field: "maxBytes"
+      })
+      yield* failsWith(Stream.runDrain(downloadDirectory(sandbox, "big", `${here}/down`, { maxEntries: 1 })), {
+        ...tag,
+        code: "quota_exceeded",
+        field: "maxEntries"
+      })
+      yield* failsWith(Stream.runDrain(downloadDirectory(sandbox, "big", `${here}/file`)), {
+        ...tag,
+        code: "file_exists",
+        field: "to"
+      })
+      expect(yield* fs.readDirectory(here)).toEqual(["file"])
+    }).pipe(Effect.provide(NodeContext.layer)))
+}
