@@ -7,7 +7,7 @@ import * as Path from "node:path"
 import { downloadDirectory, uploadDirectory } from "../src/Directory.js"
 import { isPlain, shellWord, staysBelow } from "../src/directory/Names.js"
 import { SandboxError } from "../src/Errors.js"
-import type { FileInfo, FileType } from "../src/File.js"
+import type { FileInfo, FileToWrite, FileType } from "../src/File.js"
 import { layerLocal } from "../src/local.js"
 import { Sandbox } from "../src/Sandbox.js"
 import { failsWith } from "./conformance/support.js"
@@ -210,6 +210,27 @@ layer(Layer.merge(layerLocal(), NodeContext.layer), { timeout: "60 seconds", exc
         })
         expect(message).toContain("no UTF-8")
       }))
+
+    it.scoped("of 2,000 small files go in a few round trips", () =>
+      Effect.gen(function*() {
+        const { fs, here, top } = yield* folder
+        const sandbox = yield* bash
+        yield* sandbox.runTerminal("mkdir many; cd many; for n in $(seq 2000); do echo $n > $n; done")
+        let calls = 0
+        const counted = {
+          ...sandbox,
+          readFiles: (paths: ReadonlyArray<string>) => Effect.suspend(() => (calls++, sandbox.readFiles(paths))),
+          writeFiles: (files: ReadonlyArray<FileToWrite>) => Effect.suspend(() => (calls++, sandbox.writeFiles(files)))
+        }
+        const down = yield* Stream.runCollect(downloadDirectory(counted, "many", top))
+        expect([...down].at(-1)).toMatchObject({ files: 2_000, totalFiles: 2_000, bytes: 8_893, totalBytes: 8_893 })
+        expect((yield* fs.readDirectory(top)).length).toBe(2_000)
+        const up = yield* Stream.runCollect(uploadDirectory(counted, top, "again"))
+        expect([...up].at(-1)).toMatchObject({ files: 2_000, totalFiles: 2_000, bytes: 8_893, totalBytes: 8_893 })
+        expect(yield* sandbox.runTerminal("diff -r many again && echo same")).toBe("same\n")
+        expect(calls).toBeLessThan(10)
+        expect(yield* fs.readDirectory(here)).not.toContain("again")
+      }), 120_000)
 
     it.scoped("that break midway fail as what broke, and leave no part of a file", () =>
       Effect.gen(function*() {

@@ -6,7 +6,7 @@ import { downloadDirectory, uploadDirectory } from "../../src/Directory.js"
 import type { Part } from "./support.js"
 import { failsWith, python } from "./support.js"
 
-const FILES = 2_000
+const FILES = 200
 
 const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
   Effect.map(Stream.runCollect(stream), (events) => [...events])
@@ -64,7 +64,7 @@ export const directories: Part = (it) => {
       expect(yield* fs.readLink(`${here}/down/link`)).toBe("a/7")
       expect(yield* fs.readLink(`${here}/down/a/in`)).toBe("../large")
       expect((yield* fs.readDirectory(`${here}/down/a`)).length).toBe(FILES + 2)
-      expect(yield* fs.readFileString(`${here}/down/a/1999`)).toBe("content 1999")
+      expect(yield* fs.readFileString(`${here}/down/a/199`)).toBe("content 199")
       expect((yield* fs.readDirectory(`${here}/down`)).sort()).toEqual(
         ["a", "large", "link", "secret", "-run", `a b 'c' \n"\\$(id) ü😀`].sort()
       )
@@ -95,8 +95,7 @@ export const directories: Part = (it) => {
       yield* failsWith(Stream.runDrain(uploadDirectory(sandbox, "")), { code: "invalid_argument", field: "from" })
       yield* failsWith(Stream.runDrain(downloadDirectory(sandbox, "nothing", `${here}/down`)), {
         ...tag,
-        code: "file_not_found",
-        field: "from"
+        code: "file_not_found"
       })
       yield* failsWith(Stream.runDrain(downloadDirectory(sandbox, ".", "")), { code: "invalid_argument", field: "to" })
       yield* sandbox.runTerminal("mkdir -p big && truncate -s 1M big/sparse && touch big/a")
