@@ -4,6 +4,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { DirectoryProgress } from "../Directory.js"
 import * as Output from "./Output.js"
 import { visible } from "./PlainText.js"
 
@@ -13,8 +14,8 @@ import { visible } from "./PlainText.js"
 export interface Progress {
   /** The same pieces, counted as one file. */
   readonly counting: <E>(name: string, bytes: Stream.Stream<Uint8Array, E>) => Stream.Stream<Uint8Array, E>
-  /** Says that something is left out. */
-  readonly skipped: (name: string, why: string) => Effect.Effect<void>
+  /** What has been done in the copying of a directory; `name` says what the user knows it by. */
+  readonly told: (event: DirectoryProgress, name: string) => Effect.Effect<void>
   /** Says how much it was. */
   readonly finished: Effect.Effect<void>
 }
@@ -54,6 +55,8 @@ export const make: Effect.Effect<Progress> = Effect.sync(() => {
       const text = `${size(bytes)}  ${visible(name)}`.slice(0, Math.max(0, (process.stderr.columns || 80) - 1))
       return Output.write("stderr", `${CLEAR}${text}`)
     })
+  const skipped = (name: string, why: string) =>
+    Effect.zipRight(clear, Output.line("stderr", `Left out ${visible(name)}: ${why}.`))
   return {
     counting: (name, stream) =>
       Stream.suspend(() => {
@@ -63,7 +66,12 @@ export const make: Effect.Effect<Progress> = Effect.sync(() => {
           return draw(name)
         })
       }),
-    skipped: (name, why) => Effect.zipRight(clear, Output.line("stderr", `Left out ${visible(name)}: ${why}.`)),
+    told: (event, name) =>
+      Effect.suspend(() => {
+        files = event.files
+        bytes = event.bytes
+        return event._tag === "Skipped" ? skipped(name, event.reason) : draw(name)
+      }),
     finished: Effect.suspend(() =>
       Effect.zipRight(
         clear,

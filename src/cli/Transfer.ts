@@ -6,6 +6,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { downloadDirectory, uploadDirectory } from "../Directory.js"
 import type { RequestError } from "../Errors.js"
 import type { FileInfo } from "../File.js"
 import type { Sandbox } from "../Sandbox.js"
@@ -53,8 +54,12 @@ export const uploadInput = (sandbox: Sandbox, remote: string, progress: Progress
       : Effect.asVoid(sandbox.writeFileStream(remote, progress.counting(remote, Input.stream)))
   )
 
+/** An error about a file of this machine, which the SDK calls `field`, with the exit status for that. */
+const ofLocal = (field: string, status: number) => (error: RequestError): Failure =>
+  error._tag === "SandboxError" && error.field === field ? new CliError({ message: error.message, status }) : error
+
 /**
- * Copies a file, or a directory with all that is in it, to the sandbox. Symbolic links below it are left out, and named.
+ * Copies a file, or a directory with all that is in it, to the sandbox.
  */
 export const upload = (sandbox: Sandbox, local: string, remote: string, progress: Progress) =>
   Effect.gen(function*() {
@@ -66,31 +71,14 @@ export const upload = (sandbox: Sandbox, local: string, remote: string, progress
         to,
         progress.counting(from, Stream.mapError(fs.stream(from), Local.unreadable(from)))
       ))
-    const isLink = (from: string) => Effect.isSuccess(fs.readLink(from))
-    const walk = (from: string, to: string): Effect.Effect<void, Failure> =>
-      Effect.gen(function*() {
-        yield* sandbox.makeDirectory(to)
-        const names = yield* Effect.mapError(fs.readDirectory(from), Local.unreadable(from))
-        for (const name of names.sort()) {
-          const child = path.join(from, name)
-          if (yield* isLink(child)) {
-            yield* progress.skipped(child, "a symbolic link")
-            continue
-          }
-          const { type } = yield* Effect.mapError(fs.stat(child), Local.unreadable(child))
-          yield* type === "Directory"
-            ? walk(child, within(to, name))
-            : type === "File"
-            ? send(child, within(to, name))
-            : progress.skipped(child, "neither a file nor a directory")
-        }
-      })
     const target = yield* placeOf(sandbox, remote, nameOf(path.resolve(local)))
-    yield* info.type === "Directory" ? walk(local, target) : send(local, target)
+    yield* info.type === "Directory"
+      ? Stream.runForEach(
+        uploadDirectory(sandbox, local, target),
+        (event) => progress.told(event, path.join(local, path.relative(path.resolve(local), event.local)))
+      ).pipe(Effect.mapError(ofLocal("from", Status.noInput)))
+      : send(local, target)
   })
-
-/** Names come from the sandbox, whose code may have made them up to land elsewhere. */
-const isPlain = (name: string): boolean => name !== "" && name !== "." && name !== ".." && !/[/\\\0]/.test(name)
 
 /**
  * Copies a file of the sandbox to standard output.
@@ -100,7 +88,7 @@ export const downloadOutput = (sandbox: Sandbox, remote: string): Effect.Effect<
 
 /**
  * Copies a file, or a directory with all that is in it, from the sandbox. A file appears when it is whole. Symbolic links
- * below are left out, and named: one could lead the next file out of the directory.
+ * that lead out of the directory are left out, and named.
  */
 export const download = (sandbox: Sandbox, remote: string, local: string, progress: Progress) =>
   Effect.gen(function*() {
@@ -130,22 +118,9 @@ export const download = (sandbox: Sandbox, remote: string, local: string, progre
         }
       }))
 
-    const walk = (from: string, to: string): Effect.Effect<void, Failure, FileSystem.FileSystem> =>
-      Effect.gen(function*() {
-        const { files } = yield* sandbox.listFiles(from)
-        yield* Effect.mapError(fs.makeDirectory(to, { recursive: true }), Local.unwritable(to))
-        for (const { name, type } of files) {
-          const child = within(from, name)
-          if (!isPlain(name)) {
-            yield* progress.skipped(child, "its name is not one for a file here")
-          } else if (type === "directory") {
-            yield* walk(child, path.join(to, name))
-          } else if (type === "file") {
-            yield* receive(child, path.join(to, name))
-          } else {
-            yield* progress.skipped(child, type === "symlink" ? "a symbolic link" : "neither a file nor a directory")
-          }
-        }
-      })
-    yield* info.isDirectory ? walk(source, target) : receive(source, target)
+    yield* info.isDirectory
+      ? Stream.runForEach(downloadDirectory(sandbox, source, target), (event) => progress.told(event, event.path)).pipe(
+        Effect.mapError(ofLocal("to", Status.cannotCreate))
+      )
+      : receive(source, target)
   })
