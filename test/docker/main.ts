@@ -15,7 +15,7 @@ import { PODMAN } from "./podman.js"
 const TOOLS = [["busybox", "busybox-static"], ["docker-registry", "docker-registry"], ["dpkg-query", "dpkg"]] as const
 
 /** All tests together. */
-const TESTS_MS = 20 * 60_000
+const TESTS_MS = 25 * 60_000
 
 const root = Path.resolve(import.meta.dirname, "../..")
 
