@@ -94,8 +94,11 @@ describe("runs in a default context that is being made", () => {
 
   it("have one context together, also after it was deleted while they waited for it", async () => {
     await open()
-    const first = execute("await new Promise((resolve) => setTimeout(resolve, 60000))")
-    await eventually(async () => (await sandbox.listCodeContexts()).some(({ language }) => language === "javascript"))
+    const first = execute(
+      "require('fs').writeFileSync('/workspace/began', ''); await new Promise((resolve) => setTimeout(resolve, 60000))"
+    )
+    // Before it runs, it would wait for another context like the others.
+    await eventually(() => sandbox.files.exists("began"))
     const runs: Array<ReturnType<typeof execute>> = []
     for (const at of [1, 2, 3]) {
       runs.push(execute(`(globalThis.order ??= []).push(${at})`))
