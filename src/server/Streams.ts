@@ -55,13 +55,19 @@ const QUIET_MS = 250
 
 type Pulled<A> = Effect.Effect<Chunk.Chunk<A>, Option.Option<RequestError>>
 
+/** What is left of a stream, and whether there is an element, or the end, already. */
+interface Begun<A> {
+  readonly pull: Pulled<A>
+  readonly isReady: boolean
+}
+
 /**
  * A stream that has begun: it fails now with what it fails with before its first element, if that happens soon.
  */
 const begin = <A>(
   stream: Stream.Stream<A, RequestError>,
   waitMs: number
-): Effect.Effect<Pulled<A>, RequestError, Scope.Scope> =>
+): Effect.Effect<Begun<A>, RequestError, Scope.Scope> =>
   Effect.gen(function*() {
     // In the scope of the request, which closes with its connection.
     const pull: Pulled<A> = yield* Stream.toPull(stream)
@@ -79,13 +85,16 @@ const begin = <A>(
     }
     const next = Effect.flatten(Fiber.join(first))
     let isFirst = true
-    return Effect.suspend(() => {
-      if (isFirst) {
-        isFirst = false
-        return next
-      }
-      return pull
-    })
+    return {
+      isReady: Option.isSome(early),
+      pull: Effect.suspend(() => {
+        if (isFirst) {
+          isFirst = false
+          return next
+        }
+        return pull
+      })
+    }
   })
 
 const encoder = new TextEncoder()
@@ -259,6 +268,15 @@ const showLife = (
 }
 
 /**
+ * What is written in one turn of the event loop leaves in one piece: the head with the first records, the last of them with
+ * the end. A piece of its own for each would cost more than what makes it.
+ */
+const gather = (response: ServerResponse): void => {
+  response.cork()
+  setImmediate(() => response.uncork())
+}
+
+/**
  * Answers with records. A failure after the first of them is the last record.
  */
 export const records = <A>(
@@ -270,13 +288,22 @@ export const records = <A>(
     const { format, quiet = false, segment } = options
     const reason = yield* Effect.flatMap(Active, (active) => active.reason)
     const { heartbeatMs } = yield* Settings
-    const pull = yield* begin(stream, segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS)
+    const { isReady, pull } = yield* begin(
+      stream,
+      segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS
+    )
     const response = NodeHttpServerRequest.toServerResponse(request)
     const frame = frames[format]
     yield* Effect.forkScoped(showLife(response, { format, segment }, heartbeatMs))
-    const body = Stream.fromEffect(Effect.sync(() => response.flushHeaders())).pipe(
-      Stream.drain,
-      Stream.concat(encodeRecords(pull, options, yield* Effect.clock, heartbeatMs)),
+    const encoded = Stream.tap(
+      encodeRecords(pull, options, yield* Effect.clock, heartbeatMs),
+      () => Effect.sync(() => gather(response))
+    )
+    // Where there is a record the head goes with it.
+    const body = Stream.concat(
+      isReady ? Stream.empty : Stream.drain(Stream.fromEffect(Effect.sync(() => response.flushHeaders()))),
+      encoded
+    ).pipe(
       Stream.catchAllCause((cause) =>
         Cause.isInterruptedOnly(cause)
           ? Stream.failCause(cause)
@@ -313,7 +340,7 @@ export const bytes = (
   contentType: string,
   headers: Readonly<Record<string, string>> = {}
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope> =>
-  Effect.map(begin(stream, FIRST_RECORD_MS), (pull) => {
+  Effect.map(begin(stream, FIRST_RECORD_MS), ({ pull }) => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     return HttpServerResponse.stream(
       Stream.ensuringWith(Stream.repeatEffectChunkOption(pull), (exit) =>
