@@ -94,6 +94,11 @@ export default tseslint.config(
     rules: restrictImports()
   },
   {
+    // Bundled into the promise entry, which stands on nothing that is installed.
+    files: ["src/internal/localDirectories.ts"],
+    rules: restrictImports(nodeModules, engine)
+  },
+  {
     files: ["src/promise.ts", "src/cli/**/*.ts"],
     rules: { "no-restricted-syntax": "off" }
   },

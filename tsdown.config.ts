@@ -65,7 +65,7 @@ export default defineConfig([
       minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
       chunkFileNames: (chunk) => {
         // package.json names the engine, to put `elsewhere` in its place in a bundle for a browser.
-        const name = chunk.isDynamicEntry && chunk.name === "local" ? "[name]" : "[name]-[hash]"
+        const name = chunk.isDynamicEntry && /^local(?:Directories)?$/.test(chunk.name) ? "[name]" : "[name]-[hash]"
         return `promise/${name}.${format === "cjs" ? "cjs" : "js"}`
       }
     }),

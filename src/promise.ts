@@ -14,6 +14,7 @@ import type { SandboxSDK as Service } from "./SandboxSDK.js"
 export type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "./Batch.js"
 export { Chart } from "./Chart.js"
 export type { CodeContext, Language, RestartReason } from "./CodeContext.js"
+export type { DirectoryProgress } from "./Directory.js"
 export {
   type AnySandboxSDKError,
   ConnectionError,
@@ -58,6 +59,7 @@ export type {
   AttachOptions,
   CreateCodeContextOptions,
   CreateSandboxOptions,
+  DownloadDirectoryOptions,
   EnvVars,
   ExecuteBatchOptions,
   ListSandboxesOptions,
@@ -68,6 +70,7 @@ export type {
   RunCodeStreamOptions,
   RunTerminalStreamOptions,
   StartProcessOptions,
+  UploadDirectoryOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"

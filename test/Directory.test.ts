@@ -9,6 +9,7 @@ import { isPlain, shellWord, staysBelow } from "../src/directory/Names.js"
 import { SandboxError } from "../src/Errors.js"
 import type { FileInfo, FileToWrite, FileType } from "../src/File.js"
 import { layerLocal } from "../src/local.js"
+import { type DirectoryProgress, SandboxSDK } from "../src/promise.js"
 import { Sandbox } from "../src/Sandbox.js"
 import { failsWith } from "./conformance/support.js"
 
@@ -231,6 +232,28 @@ layer(Layer.merge(layerLocal(), NodeContext.layer), { timeout: "60 seconds", exc
         expect(calls).toBeLessThan(10)
         expect(yield* fs.readDirectory(here)).not.toContain("again")
       }), 120_000)
+
+    it.scoped("go by the class for promises as well", () =>
+      Effect.gen(function*() {
+        const { fs, here, top } = yield* folder
+        yield* fs.writeFileString(`${here}/outside/f`, "text")
+        yield* Effect.promise(async () => {
+          await using sdk = await SandboxSDK.local()
+          await using sandbox = await sdk.sandbox({ templateId: "bash" })
+          const events: Array<DirectoryProgress> = []
+          for await (const event of sandbox.uploadDirectory(`${here}/outside`, "in")) events.push(event)
+          for await (const event of sandbox.downloadDirectory("in", top)) events.push(event)
+          expect(events.map(({ _tag, files, path, totalBytes }) => [_tag, path, files, totalBytes])).toEqual([
+            ["Copied", "/workspace/in/f", 1, 4],
+            ["Copied", "/workspace/in/f", 1, 4]
+          ])
+          await expect(sandbox.uploadDirectory(`${here}/nothing`).next()).rejects.toMatchObject({
+            code: "file_not_found",
+            field: "from"
+          })
+        })
+        expect(yield* fs.readFileString(`${top}/f`)).toBe("text")
+      }))
 
     it.scoped("that break midway fail as what broke, and leave no part of a file", () =>
       Effect.gen(function*() {

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { SandboxSDKError } from "../Errors.js"
 
 const unsupported = new SandboxSDKError({
@@ -16,3 +17,16 @@ export const layerLocal = () => Layer.fail(unsupported)
 
 /** Fails with `SandboxSDKError` `unsupported`. */
 export const inspect = Effect.fail(unsupported)
+
+const noFiles = Stream.fail(
+  new SandboxSDKError({
+    code: "unsupported",
+    message: "Directories are copied from and to the files of a machine, so only in Node, not in this bundle."
+  })
+)
+
+/** Fails with `SandboxSDKError` `unsupported`. */
+export const uploadDirectory = () => noFiles
+
+/** Fails with `SandboxSDKError` `unsupported`. */
+export const downloadDirectory = () => noFiles

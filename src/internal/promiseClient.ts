@@ -8,6 +8,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "../Batch.js"
 import type { CodeContext } from "../CodeContext.js"
+import type { DirectoryProgress } from "../Directory.js"
 import { type AnySandboxSDKError, type RequestError, TimeoutError } from "../Errors.js"
 import type { ExecutionEvent, ExecutionResult, TerminalEvent } from "../Execution.js"
 import type { ExecutionInfo } from "../ExecutionInfo.js"
@@ -16,7 +17,7 @@ import type { MetricsData } from "../Metrics.js"
 import * as Options from "../Options.js"
 import type { PortAddress, WaitForPortOptions } from "../Port.js"
 import type { ProcessInfo, Signal, TerminalSize } from "../Process.js"
-import { Sandbox as Handle } from "../Sandbox.js"
+import { Sandbox as Handle, type Sandbox as HandleType } from "../Sandbox.js"
 import type { SandboxInfo, SandboxStatus } from "../SandboxInfo.js"
 import type { SandboxMetrics } from "../SandboxMetrics.js"
 import { type CreatedSandbox, SandboxSDK as Tag, type Service } from "../SandboxSDK.js"
@@ -26,6 +27,7 @@ import type { BuildEvent, TemplateBuild } from "../TemplateBuild.js"
 import type { UsageData } from "../Usage.js"
 import { decodeArguments } from "./arguments.js"
 import { bytesOf, type ByteSource } from "./byteSource.js"
+import type * as Directories from "./localDirectories.js"
 import {
   adapt,
   type CallOptions,
@@ -431,6 +433,75 @@ export class PromiseClient {
    */
   readFiles(id: string, paths: ReadonlyArray<string>, options?: CallOptions): Promise<ReadonlyArray<FileContent>> {
     return this.#call("readFiles", options, (service) => service.readFiles(id, paths))
+  }
+
+  /**
+   * Copies a directory of this machine, with all that is in it, into a directory of the sandbox (`/workspace` by default), and
+   * gives how far it is. It begins when the first event is asked for; `break` stops it. Links and permissions are kept, links
+   * not followed. What cannot be read here is a `SandboxError` whose `field` is `from`. Only in Node.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * await using sandbox = await sdk.sandbox({ templateId: "python" })
+   * for await (const { bytes, path, totalBytes } of sandbox.uploadDirectory("./src", "src")) {
+   *   console.log(`${bytes} of ${totalBytes} bytes: ${path}`)
+   * }
+   * ```
+   */
+  uploadDirectory(
+    id: string,
+    from: string,
+    to?: string,
+    options?: Options.UploadDirectoryOptions & CallOptions
+  ): StreamIterator<DirectoryProgress> {
+    return this.#copy(
+      "uploadDirectory",
+      id,
+      options,
+      ({ uploadDirectory }, sandbox, rest) => uploadDirectory(sandbox, from, to, rest)
+    )
+  }
+
+  /**
+   * Copies a directory of the sandbox, with all that is in it, into a directory of this machine, and gives how far it is.
+   * Nothing is written outside of `to`, whatever the sandbox says; links that may lead out are told as `Skipped`. What cannot
+   * be written here is a `SandboxError` whose `field` is `to`. Only in Node.
+   */
+  downloadDirectory(
+    id: string,
+    from: string,
+    to: string,
+    options?: Options.DownloadDirectoryOptions & CallOptions
+  ): StreamIterator<DirectoryProgress> {
+    return this.#copy(
+      "downloadDirectory",
+      id,
+      options,
+      ({ downloadDirectory }, sandbox, rest) => downloadDirectory(sandbox, from, to, rest)
+    )
+  }
+
+  #copy<O extends CallOptions>(
+    operation: string,
+    id: string,
+    options: O | undefined,
+    use: (
+      directories: typeof Directories,
+      sandbox: HandleType,
+      options: Omit<O, "signal"> | undefined
+    ) => Stream.Stream<DirectoryProgress, AnySandboxSDKError>
+  ): StreamIterator<DirectoryProgress> {
+    return this.#iterate(operation, options, (service, rest) =>
+      Stream.unwrap(
+        Effect.zipWith(
+          Effect.promise(() => import("./localDirectories.js")),
+          Effect.provideService(Handle.attach(id), Tag, service),
+          (directories, sandbox) => use(directories, sandbox, rest)
+        )
+      ))
   }
 
   /** Removes a file, or a directory with all that is in it. */

@@ -33,6 +33,8 @@ type OfOne =
   | "writeFileStream"
   | "writeFiles"
   | "readFiles"
+  | "uploadDirectory"
+  | "downloadDirectory"
   | "deleteFile"
   | "listFiles"
   | "statFile"
@@ -127,6 +129,8 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     writeFileStream: bind(client.writeFileStream),
     writeFiles: bind(client.writeFiles),
     readFiles: bind(client.readFiles),
+    uploadDirectory: bind(client.uploadDirectory),
+    downloadDirectory: bind(client.downloadDirectory),
     deleteFile: bind(client.deleteFile),
     listFiles: bind(client.listFiles),
     statFile: bind(client.statFile),
