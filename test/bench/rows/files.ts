@@ -18,11 +18,12 @@ const failed = (cause: unknown) => new Failed({ message: String(cause), cause })
 
 const promised = (work: () => Promise<unknown>) => Effect.tryPromise({ try: work, catch: failed })
 
-/** A stream of the bytes of a file of this machine. */
-const bytesOf = (path: string) => {
-  const pieces: AsyncIterable<Uint8Array> = createReadStream(path, { highWaterMark: 256 * 1024 })
-  return Stream.fromAsyncIterable(pieces, failed)
-}
+/** A stream of the bytes of a file of this machine; each time that it is run, it reads the file anew. */
+const bytesOf = (path: string) =>
+  Stream.suspend(() => {
+    const pieces: AsyncIterable<Uint8Array> = createReadStream(path, { highWaterMark: 256 * 1024 })
+    return Stream.fromAsyncIterable(pieces, failed)
+  })
 
 const down = (sdk: typeof SandboxSDK.Service, id: string, to: string) =>
   Effect.scoped(Effect.gen(function*() {
@@ -32,6 +33,9 @@ const down = (sdk: typeof SandboxSDK.Service, id: string, to: string) =>
         ? Effect.void
         : Effect.async<void>((resume) => void file.once("drain", () => resume(Effect.void))))
     yield* promised(() => new Promise<void>((resolve) => file.end(resolve)))
+    if (file.bytesWritten !== SIZE * MB) {
+      yield* new Failed({ message: `${file.bytesWritten} bytes arrived of ${SIZE * MB}` })
+    }
   }))
 
 const up = (sdk: typeof SandboxSDK.Service, id: string, from: string) => sdk.writeFileStream(id, "large", bytesOf(from))
