@@ -2,18 +2,12 @@
  * Runs whose answer is a stream: started, or found again by the key of the request that has started them.
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Caller } from "../Api.js"
-import { CurrentUser } from "../CurrentUser.js"
 import type { RequestError } from "../Errors.js"
 import { ExecutionHooks, type Hooks } from "../internal/executionHooks.js"
 import type { AttachOptions } from "../Options.js"
-import * as Quotas from "../Quotas.js"
-import { ApiKeys } from "./ApiKeys.js"
+import { admit } from "./Admission.js"
 import { openStream, streamAsCaller } from "./Handlers.js"
 import { CurrentKey, Idempotency, type RunClaim } from "./Idempotency.js"
 import { segmentOf } from "./Segments.js"
@@ -57,39 +51,20 @@ const unclaimed: Fresh = { _tag: "Fresh", begun: () => undefined, ended: () => u
 const beginning = (event: Begins | undefined): string | undefined =>
   event?._tag === "Started" || event?._tag === "BatchStarted" ? event.executionId : undefined
 
-const asUser = (userId: string) => <B, E>(effect: Effect.Effect<B, E>) =>
-  Effect.provideService(effect, CurrentUser, userId)
-
 /** Starts it, counted as an execution from now to its end. */
 const begin = <A extends Begins>(run: Run<A>, claim: Fresh, lifetime: Lifetime) =>
   Effect.gen(function*() {
-    const { keyId, userId } = yield* Caller
-    const { execution } = yield* Quotas.Quotas
-    const keys = yield* ApiKeys
-    const over = yield* Deferred.make<void>()
-    const scope = yield* Scope.make()
-    yield* Effect.forkDaemon(Effect.zipRight(Deferred.await(over), Scope.close(scope, Exit.void)))
-    const end = (): void => Deferred.unsafeDone(over, Effect.void)
+    const admission = yield* admit(run.cancel)
     let isHooked = false
-    let known: string | undefined
-    // It may go on without the request that is cut off when its API key is revoked.
-    const revoked = Effect.suspend(() =>
-      known === undefined ? Effect.void : asUser(userId)(Effect.ignore(run.cancel(known)))
-    )
-    yield* execution(userId).pipe(
-      Effect.zipRight(Effect.whenEffect(keys.whileKnown(keyId, revoked), keys.required)),
-      (entering) => Scope.extend(entering, scope),
-      Effect.onError(() => Effect.sync(end))
-    )
     const hooks: Hooks = {
       created: (executionId) => {
         isHooked = true
-        known = executionId
+        admission.begun(executionId)
         claim.begun(executionId)
       },
       ended: () => {
         claim.ended()
-        end()
+        admission.ended()
       }
     }
     return run.start(lifetime).pipe(
@@ -105,7 +80,7 @@ const begin = <A extends Begins>(run: Run<A>, claim: Fresh, lifetime: Lifetime) 
       Stream.ensuring(Effect.suspend(() => {
         if (!isHooked) {
           claim.ended()
-          end()
+          admission.ended()
         }
         return claim.release
       }))

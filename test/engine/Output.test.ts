@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Stream } from "effect"
-import { EVENT_COST, makeEventLog } from "../../src/internal/eventLog.js"
 import { type Fd, makeOutput } from "../../src/engine/Output.js"
 import type { ExecutionEvent } from "../../src/Execution.js"
+import { EVENT_COST, makeEventLog } from "../../src/internal/eventLog.js"
 
 const bytesOf = (events: Iterable<ExecutionEvent>, tag: "Stdout" | "Stderr"): Buffer =>
   Buffer.concat(

@@ -115,6 +115,7 @@ describe("API keys", () => {
       goes.send("GET", `${sandbox}/files/watch`)
     ])
     const plain = goes.request("POST", `${sandbox}/terminal`, command("plain"))
+    expect((await goes.request("POST", `${sandbox}/processes`, command("process"))).status).toBe(200)
     const upload = fetch(`${server.url}${sandbox}/files/content?path=never`, {
       method: "PUT",
       headers: { authorization: "Bearer goes" },
@@ -126,9 +127,11 @@ describe("API keys", () => {
       const { json } = await stays.request("POST", `${sandbox}/terminal`, {
         command: "ps -eo args || cat /proc/[0-9]*/cmdline"
       })
-      return ["kept", "stream", "events", "plain"].filter((mark) => json.output.includes(`${mark}-${process.pid}`))
+      return ["kept", "stream", "events", "plain", "process"].filter((mark) =>
+        json.output.includes(`${mark}-${process.pid}`)
+      )
     }
-    await eventually(async () => (await running()).length === 4)
+    await eventually(async () => (await running()).length === 5)
     expect(await server.revokeKey(id)).toBe(true)
     // Over by the time that the key is, not some time after.
     expect(await running()).toEqual(["kept"])

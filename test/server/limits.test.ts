@@ -57,6 +57,21 @@ describe("budgets", () => {
     await eventually(async () => (await alice.request("POST", `${sandbox}/execute`, { code: "1" })).status === 200)
   })
 
+  it("of executions at a time: a process is one until it has ended, and none where it could not be started", async () => {
+    await using server = await start({ quotas: { concurrentExecutions: 1 } })
+    const alice = clientOf(server.url)
+    const sandbox = await alice.sandbox()
+    const begin = (command: string, options = {}) =>
+      alice.request("POST", `${sandbox}/processes`, { command, ...options })
+    expectError(await begin("true", { cwd: "/nowhere" }), 404, "file_not_found")
+    const { json, status } = await begin("sleep 1000")
+    expect(status).toBe(200)
+    expectError(await begin("true"), 429)
+    expectError(await alice.request("POST", `${sandbox}/execute`, { code: "1" }), 429)
+    await alice.request("POST", `/api/executions/${json.executionId}/signal`, { signal: "SIGKILL" })
+    await eventually(async () => (await begin("true")).status === 200)
+  })
+
   it("of sandboxes, also when many are asked for at once", async () => {
     await using server = await start({ quotas: { sandboxes: 2 } })
     const alice = clientOf(server.url)

@@ -3,9 +3,13 @@
  */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
-import { Api } from "../../Api.js"
+import { Api, Caller } from "../../Api.js"
+import { ExecutionHooks, type Hooks } from "../../internal/executionHooks.js"
+import type { StartProcessOptions } from "../../Options.js"
+import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
-import { about, asCaller, done } from "../Handlers.js"
+import { admit } from "../Admission.js"
+import { about, asCaller, done, storedBytes } from "../Handlers.js"
 
 /**
  * The handlers.
@@ -13,9 +17,38 @@ import { about, asCaller, done } from "../Handlers.js"
 export const layer = HttpApiBuilder.group(Api, "processes", (handlers) =>
   Effect.gen(function*() {
     const sdk = yield* SandboxSDK
+    const quotas = yield* Quotas.Quotas
+
+    /** Counts as an execution for as long as it runs, and ends with the key that has asked for it. */
+    const start = (id: string, options: StartProcessOptions) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          const { userId } = yield* Caller
+          const { begun, ended } = yield* admit(sdk.cancelExecution)
+          let isCreated = false
+          const hooks: Hooks = {
+            created: (executionId) => {
+              isCreated = true
+              begun(executionId)
+            },
+            ended
+          }
+          // What runs can write: who holds too much may read and delete, but run nothing.
+          return yield* restore(Effect.zipRight(
+            quotas.storage(userId, storedBytes(sdk), 0),
+            asCaller(sdk.startProcess(id, options))
+          )).pipe(
+            Effect.provideService(ExecutionHooks, hooks),
+            Effect.ensuring(Effect.sync(() => {
+              if (!isCreated) ended()
+            }))
+          )
+        })
+      )
+
     return handlers
       .handle("start", ({ path: { id }, payload: { envVars, ...options } }) =>
-        about(id)(sdk.startProcess(id, envVars === undefined ? options : { ...options, envs: envVars })))
+        about(id)(start(id, envVars === undefined ? options : { ...options, envs: envVars })))
       .handle("list", ({ path: { id } }) =>
         about(id)(sdk.listProcesses(id)))
       .handle("writeStdin", ({ path: { executionId }, request }) =>
