@@ -148,10 +148,15 @@ print("first run")`)
       const sandbox = yield* make
       const other = yield* sandbox.createCodeContext()
       yield* sandbox.runCode("seen = []")
-      yield* Effect.all(
-        Array.from({ length: 10 }, (_, n) => sandbox.runCode(`import time; time.sleep(0.01); seen.append(${n})`)),
-        { concurrency: "unbounded" }
-      )
+      // What is sent at the same time may arrive in any order: each is sent when the one before is there, while that runs or
+      // waits.
+      const runs = yield* Effect.forEach(Array.from({ length: 10 }, (_, n) => n), (n) =>
+        Effect.gen(function*() {
+          const run = yield* Effect.fork(sandbox.runCode(`import time; time.sleep(0.05); seen.append(${n})`))
+          yield* eventually(Effect.map(sandbox.listExecutions(), (all) => all.length === n + 2))
+          return run
+        }))
+      yield* Fiber.joinAll(runs)
       expect((yield* sandbox.runCode("seen")).execution.text).toBe("[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]")
       // Each waits for a file that only the other makes: one after the other they would never end.
       const meet = (mine: string, theirs: string) =>

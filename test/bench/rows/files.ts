@@ -34,7 +34,7 @@ const down = (sdk: typeof SandboxSDK.Service, id: string, to: string) =>
         : Effect.async<void>((resume) => void file.once("drain", () => resume(Effect.void))))
     yield* promised(() => new Promise<void>((resolve) => file.end(resolve)))
     if (file.bytesWritten !== SIZE * MB) {
-      yield* new Failed({ message: `${file.bytesWritten} bytes arrived of ${SIZE * MB}` })
+      return yield* new Failed({ message: `${file.bytesWritten} bytes arrived of ${SIZE * MB}` })
     }
   }))
 
