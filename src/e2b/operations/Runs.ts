@@ -7,21 +7,13 @@ import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import { type RequestError, SandboxError, type SandboxSDKError, TimeoutError } from "../../Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
-import {
-  decodeArguments,
-  decodeRunCodeOptions,
-  decodeRunTerminalOptions,
-  normalizeDirectory,
-  requireCode,
-  requireCommand,
-  requireId,
-  WORKSPACE
-} from "../../internal/arguments.js"
+import { decodeRunCodeOptions, normalizeDirectory, WORKSPACE } from "../../internal/arguments.js"
 import type { BatchRunner } from "../../internal/batch.js"
-import { collectExecution, collectTerminal } from "../../internal/collect.js"
+import { clientRuns, counted } from "../../internal/clientRuns.js"
+import { collectExecution } from "../../internal/collect.js"
 import type { RunOperations } from "../../internal/groups.js"
-import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
-import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
+import { DEFAULT_CAPTURE_BYTES, withRequestTimeout } from "../../internal/runs.js"
+import type { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import { randomKey } from "../../remote/Key.js"
 import type { Client } from "../Client.js"
 import { execute } from "../Execute.js"
@@ -29,9 +21,6 @@ import { unsupported } from "../Failures.js"
 import * as Ids from "../Ids.js"
 import { toServer } from "../Paths.js"
 import * as Process from "../Process.js"
-
-const decodeCodeStream = decodeArguments(RunCodeStreamOptions, "runCodeStream")
-const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTerminalStream")
 
 /** How long code and commands may take where the call does not say, in milliseconds. */
 const TIMEOUT_MS = 60_000
@@ -83,16 +72,6 @@ const shell = (command: string, mergeOutput: boolean): ReadonlyArray<string> => 
 export const runOperations = (client: Client): RunOperations & Pick<BatchRunner, "runJob"> => {
   const { metrics, peer, settings } = client
 
-  const counted =
-    (language: string | undefined) => <A extends ExecutionEvent>(events: Stream.Stream<A, RequestError>) =>
-      Stream.suspend(() => {
-        let outcome = "success"
-        return Stream.tap(events, (event) => {
-          if (event._tag === "Error") outcome = "ExecutionError"
-          return event._tag === "Ended" ? metrics.execution(event.duration, { language, outcome }) : Effect.void
-        })
-      })
-
   const streamCode = (
     operation: string,
     sandboxId: string,
@@ -126,7 +105,7 @@ export const runOperations = (client: Client): RunOperations & Pick<BatchRunner,
         envs: options.envs,
         maxOutputSize: atMost(options.maxOutputSize, otherwise)
       }).pipe(withTimeout(options.timeoutMs ?? TIMEOUT_MS))
-    })).pipe(counted(options.language), withRequestTimeout(options.requestTimeoutMs, options.detached))
+    })).pipe(counted(metrics, options.language), withRequestTimeout(options.requestTimeoutMs, options.detached))
 
   const streamCommand = (
     operation: string,
@@ -168,7 +147,7 @@ export const runOperations = (client: Client): RunOperations & Pick<BatchRunner,
         Stream.tap((event) => event._tag === "Ended" ? Ref.set(running, undefined) : Effect.void),
         withTimeout(options.timeoutMs ?? TIMEOUT_MS)
       )
-    })).pipe(counted("bash"), withRequestTimeout(options.requestTimeoutMs, options.detached))
+    })).pipe(counted(metrics, "bash"), withRequestTimeout(options.requestTimeoutMs, options.detached))
 
   return {
     runJob: (id, code, input, begun) =>
@@ -180,37 +159,6 @@ export const runOperations = (client: Client): RunOperations & Pick<BatchRunner,
           ),
           { ...collect, url: peer.url }
         )),
-    runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {
-      const { collect, stream } = yield* decodeRunCodeOptions("runCode", input)
-      yield* requireId("runCode", id)
-      yield* requireCode("runCode", code)
-      yield* refuseTwoTargets("runCode", stream)
-      const limit = collect.captureOutput === false ? undefined : DEFAULT_CAPTURE_BYTES
-      return yield* collectExecution(streamCode("runCode", id, code, stream, limit), { ...collect, url: peer.url })
-    }, metrics.track("runCode")),
-    runCodeStream: (id, code, input) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const options = yield* decodeCodeStream(input)
-        yield* requireId("runCodeStream", id)
-        yield* requireCode("runCodeStream", code)
-        yield* refuseTwoTargets("runCodeStream", options)
-        return streamCode("runCodeStream", id, code, options)
-      })).pipe(metrics.trackStream("runCodeStream"), Stream.withSpan("SandboxSDK.runCodeStream")),
-    runTerminal: Effect.fn("SandboxSDK.runTerminal")(function*(id, command, input) {
-      const { collect, stream } = yield* decodeRunTerminalOptions("runTerminal", input)
-      yield* requireId("runTerminal", id)
-      yield* requireCommand("runTerminal", command)
-      // One pipe for both streams keeps their order exact; who listens to them one by one needs two.
-      const mergeOutput = stream.mergeOutput ?? (collect.onStdout === undefined && collect.onStderr === undefined)
-      const events = streamCommand("runTerminal", id, command, { ...stream, mergeOutput }, DEFAULT_CAPTURE_BYTES)
-      return yield* collectTerminal(events, { ...collect, url: peer.url })
-    }, metrics.track("runTerminal")),
-    runTerminalStream: (id, command, input) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const options = yield* decodeTerminalStream(input)
-        yield* requireId("runTerminalStream", id)
-        yield* requireCommand("runTerminalStream", command)
-        return streamCommand("runTerminalStream", id, command, options)
-      })).pipe(metrics.trackStream("runTerminalStream"), Stream.withSpan("SandboxSDK.runTerminalStream"))
+    ...clientRuns({ metrics, url: peer.url, streamCode, streamCommand })
   }
 }

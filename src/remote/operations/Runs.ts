@@ -7,27 +7,15 @@ import * as Stream from "effect/Stream"
 import { ExecutionRecord, TerminalRecord } from "../../api/Streams.js"
 import type { RequestError } from "../../Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
-import {
-  decodeArguments,
-  decodeRunCodeOptions,
-  decodeRunTerminalOptions,
-  normalizeDirectory,
-  requireCode,
-  requireCommand,
-  requireId,
-  WORKSPACE
-} from "../../internal/arguments.js"
-import { collectExecution, collectTerminal } from "../../internal/collect.js"
+import { normalizeDirectory, WORKSPACE } from "../../internal/arguments.js"
+import { clientRuns, counted } from "../../internal/clientRuns.js"
 import type { RunOperations } from "../../internal/groups.js"
-import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
-import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
+import { withRequestTimeout } from "../../internal/runs.js"
+import type { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
 import { resumable } from "../Resuming.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
-
-const decodeCodeStream = decodeArguments(RunCodeStreamOptions, "runCodeStream")
-const decodeTerminalStream = decodeArguments(RunTerminalStreamOptions, "runTerminalStream")
 
 const isEnd = (event: ExecutionEvent): boolean => event._tag === "Ended"
 
@@ -41,19 +29,6 @@ const orElseAtMost = (bytes: number | undefined, otherwise: number | undefined) 
  */
 export const runOperations = (client: Client): RunOperations => {
   const { metrics, peer } = client
-
-  /** Counts a run when it ends. */
-  const counted =
-    (language: string | undefined) => <A extends ExecutionEvent>(events: Stream.Stream<A, RequestError>) =>
-      Stream.suspend(() => {
-        let outcome = "success"
-        return Stream.tap(events, (event) => {
-          if (event._tag === "Error") {
-            outcome = "ExecutionError"
-          }
-          return event._tag === "Ended" ? metrics.execution(event.duration, { language, outcome }) : Effect.void
-        })
-      })
 
   const streamCode = (
     operation: string,
@@ -73,7 +48,7 @@ export const runOperations = (client: Client): RunOperations => {
           from: { start: (api) => api.code.execute({ path: { id }, payload }) }
         })
       }))
-    ).pipe(counted(options.language), withRequestTimeout(requestTimeoutMs, options.detached))
+    ).pipe(counted(metrics, options.language), withRequestTimeout(requestTimeoutMs, options.detached))
 
   const streamCommand = (
     operation: string,
@@ -95,40 +70,7 @@ export const runOperations = (client: Client): RunOperations => {
           from: { start: (api) => api.code.terminal({ path: { id }, payload }) }
         })
       }))
-    ).pipe(counted("bash"), withRequestTimeout(requestTimeoutMs, options.detached))
+    ).pipe(counted(metrics, "bash"), withRequestTimeout(requestTimeoutMs, options.detached))
 
-  return {
-    runCode: Effect.fn("SandboxSDK.runCode")(function*(id, code, input) {
-      const { collect, stream } = yield* decodeRunCodeOptions("runCode", input)
-      yield* requireId("runCode", id)
-      yield* requireCode("runCode", code)
-      yield* refuseTwoTargets("runCode", stream)
-      const atMost = collect.captureOutput === false ? undefined : DEFAULT_CAPTURE_BYTES
-      return yield* collectExecution(streamCode("runCode", id, code, stream, atMost), { ...collect, url: peer.url })
-    }, metrics.track("runCode")),
-    runCodeStream: (id, code, input) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const options = yield* decodeCodeStream(input)
-        yield* requireId("runCodeStream", id)
-        yield* requireCode("runCodeStream", code)
-        yield* refuseTwoTargets("runCodeStream", options)
-        return streamCode("runCodeStream", id, code, options)
-      })).pipe(metrics.trackStream("runCodeStream"), Stream.withSpan("SandboxSDK.runCodeStream")),
-    runTerminal: Effect.fn("SandboxSDK.runTerminal")(function*(id, command, input) {
-      const { collect, stream } = yield* decodeRunTerminalOptions("runTerminal", input)
-      yield* requireId("runTerminal", id)
-      yield* requireCommand("runTerminal", command)
-      // One pipe for both streams keeps their order exact; who listens to them one by one needs two.
-      const mergeOutput = stream.mergeOutput ?? (collect.onStdout === undefined && collect.onStderr === undefined)
-      const events = streamCommand("runTerminal", id, command, { ...stream, mergeOutput }, DEFAULT_CAPTURE_BYTES)
-      return yield* collectTerminal(events, { ...collect, url: peer.url })
-    }, metrics.track("runTerminal")),
-    runTerminalStream: (id, command, input) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const options = yield* decodeTerminalStream(input)
-        yield* requireId("runTerminalStream", id)
-        yield* requireCommand("runTerminalStream", command)
-        return streamCommand("runTerminalStream", id, command, options)
-      })).pipe(metrics.trackStream("runTerminalStream"), Stream.withSpan("SandboxSDK.runTerminalStream"))
-  }
+  return clientRuns({ metrics, url: peer.url, streamCode, streamCommand })
 }
