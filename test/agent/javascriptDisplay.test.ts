@@ -35,7 +35,7 @@ describe("display", () => {
 
   it("shows values on the way, in order with the output", async () => {
     const { order, out, results } = await kernel.run(
-      "console.log('a'); display(1, 'two'); await new Promise((r) => setTimeout(r, 100)); console.log('b'); display({ c: 3 }); 'last'"
+      "console.log('a'); display(1, 'two'); console.log('b'); display({ c: 3 }); 'last'"
     )
     expect(out).toBe("a\nb\n")
     expect(order).toEqual(["output", "result", "result", "output", "result", "result", "done"])

@@ -88,9 +88,12 @@ describe("interrupts", () => {
     expect(out).toBe(Array.from({ length: 1000 }, (_, i) => `${i}\n`).join(""))
   })
 
-  it("end a run that waits for its reader", async () => {
+  it.each([
+    ["its reader", "for (;;) console.log('x'.repeat(1000))"],
+    ["word that its result is taken note of", "for (;;) display(1)"]
+  ])("end a run that waits for %s", async (_, code) => {
     let stalled = true
-    const { error } = await kernel.run("for (;;) console.log('x'.repeat(1000))", {
+    const { error } = await kernel.run(code, {
       stalled: () => stalled,
       onSent: (run) => {
         setTimeout(() => kernel.interrupt(run), 200)

@@ -27,6 +27,27 @@ export const javascript: Part = (it) => {
       expect(tags).toEqual(["Stdout", "Result", "Stderr", "Error"])
     }))
 
+  it.scoped("keeps what JavaScript displays in order with both streams", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* make
+      const events = yield* sandbox.runCodeStream(
+        "for (let n = 0; n < 100; n++) { n % 2 ? console.error(n) : console.log(n); display(n) }"
+      ).pipe(Stream.runCollect)
+      expect([...events].flatMap((event) => {
+        switch (event._tag) {
+          case "Stdout":
+          case "Stderr":
+            return [`${event._tag} ${event.text.trim()}`]
+          case "Result":
+            return [`Result ${event.result.text}`]
+          default:
+            return []
+        }
+      })).toEqual(
+        Array.from({ length: 100 }, (_, n) => [`${n % 2 === 0 ? "Stdout" : "Stderr"} ${n}`, `Result ${n}`]).flat()
+      )
+    }))
+
   it.scoped("delivers all that JavaScript and its child processes print, also to a slow consumer", () =>
     Effect.gen(function*() {
       const sandbox = yield* make

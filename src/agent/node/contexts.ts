@@ -350,6 +350,15 @@ export abstract class Context implements Job {
         }
         this.#later()
       }, true)
+      // Its program goes on printing only now: what it prints from here on comes after this result.
+      const ticket = header["sync"]
+      if (typeof ticket === "number" && Number.isInteger(ticket)) {
+        if ((this.#control?.writableLength ?? 0) > MAX_KERNEL_HEADER) {
+          this.endProcesses()
+        } else {
+          this.post(encodeFrame({ op: "continue", sync: ticket }))
+        }
+      }
     } else if (event === "done") {
       const exitCode = header["exitCode"]
       this.#finish(

@@ -223,6 +223,9 @@ export class Kernel {
           order.push(ev)
           if (ev === "result") {
             results.push(parse(message.blob))
+            if (message.header["sync"] !== undefined) {
+              this.control.write(encodeFrame({ op: "continue", sync: message.header["sync"] }))
+            }
           } else if (ev === "error") {
             error = parse(message.blob)
           } else {

@@ -6,11 +6,23 @@ import type { Critical } from "./critical.js"
 import { persist, tryWrite } from "./descriptor.js"
 import { encodeFrame } from "./framing.js"
 import { isRequest, type RunRequest } from "./request.js"
+import { cellOf, CONTINUED } from "./shared.js"
 
 const CONTROL = 3
 
+/** Milliseconds after which a wait looks again, so that a termination finds a loop to end. */
+const LOOK_AGAIN = 20
+
+const { load, wait } = Atomics
+
 export class Control {
-  constructor(private readonly critical: Critical, private readonly requests: MessagePort) {}
+  private ticket = 0
+
+  constructor(
+    private readonly critical: Critical,
+    private readonly requests: MessagePort,
+    private readonly cells: Int32Array
+  ) {}
 
   /**
    * The next request that has arrived. To be called in a critical section.
@@ -33,5 +45,24 @@ export class Control {
         return offset === bytes.length ? undefined : written
       })
     )
+  }
+
+  /**
+   * Sends a frame, and gives its ticket for {@link order}.
+   */
+  sendTicketed(header: object, blob: string): number {
+    this.ticket = cellOf(this.ticket + 1)
+    this.send({ ...header, sync: this.ticket }, blob)
+    return this.ticket
+  }
+
+  /**
+   * Waits until the agent has taken note of all output before the last frame of that ticket: what is printed from then
+   * on comes after it. An interrupt ends the wait, unless it is in a critical section.
+   */
+  order(ticket: number): void {
+    for (let last = load(this.cells, CONTINUED); last !== ticket; last = load(this.cells, CONTINUED)) {
+      wait(this.cells, CONTINUED, last, LOOK_AGAIN)
+    }
   }
 }

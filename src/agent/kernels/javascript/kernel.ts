@@ -69,7 +69,7 @@ export const startKernel = (): void => {
 
   const critical = new Critical(cells)
   const attribution = makeAttribution<Run>((run, timer) => run.timers.add(timer))
-  const control = new Control(critical, requests.port1)
+  const control = new Control(critical, requests.port1, cells)
   const evaluator = new Evaluator(attribution.onNextPromise)
   installProcessExit()
   const modules = makeModules()
@@ -109,8 +109,20 @@ export const startKernel = (): void => {
   }
   syncBuiltinESMExports()
 
+  /** Shows a result. When this returns, whatever the run prints next is told after the result. */
   const emit = (run: Run | undefined, result: string): void => {
     if (run !== undefined && run === active) {
+      const ticket = critical.run(() => {
+        run.flush()
+        return control.sendTicketed({ ev: "result", run: run.request.run }, result)
+      })
+      control.order(ticket)
+    }
+  }
+
+  /** Shows the last result of a run, after which it prints nothing. */
+  const emitLast = (run: Run, result: string): void => {
+    if (run === active) {
       critical.run(() => {
         run.flush()
         control.send({ ev: "result", run: run.request.run }, result)
@@ -163,7 +175,8 @@ export const startKernel = (): void => {
     }
     defineProperty(globalThis, "_", { value, configurable: true, writable: true, enumerable: false })
     try {
-      const waiting = encode(value, true, (result) => emit(run, result))
+      // While displays wait for promises, the run goes on after its value.
+      const waiting = encode(value, true, (result) => run.held.length === 0 ? emitLast(run, result) : emit(run, result))
       if (waiting !== undefined) {
         run.held.push(waiting)
       }

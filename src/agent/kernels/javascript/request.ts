@@ -43,6 +43,12 @@ export const decodeRequest = (header: unknown, blob: Buffer): RunRequest | undef
   }
 }
 
+/**
+ * Reads the word of the agent that output before a frame has been taken note of, and gives the ticket of that frame.
+ */
+export const decodeTicket = (header: unknown): number | undefined =>
+  isRecord(header) && header["op"] === "continue" && typeof header["sync"] === "number" ? header["sync"] : undefined
+
 /** Whether a message between the threads is a request. */
 export const isRequest = (message: unknown): message is RunRequest =>
   isRecord(message) && typeof message["run"] === "number" && typeof message["code"] === "string"

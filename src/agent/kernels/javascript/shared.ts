@@ -28,7 +28,10 @@ export const UNFLUSHED = 6
 /** Only ever waited on: nobody wakes it. */
 export const NEVER = 7
 
-export const CELLS = 8
+/** Ticket of the last frame of which the agent has said that what comes after it will be read after it. */
+export const CONTINUED = 8
+
+export const CELLS = 9
 
 /** No run. */
 export const IDLE = -1

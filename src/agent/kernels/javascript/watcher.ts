@@ -16,8 +16,20 @@ import * as net from "node:net"
 import { MessagePort, parentPort, workerData } from "node:worker_threads"
 import { FrameReader } from "./framing.js"
 import { HOOK } from "./hook.js"
-import { decodeRequest } from "./request.js"
-import { ANSWERED, cellOf, CRITICAL, EARLY, IDLE, type Ping, POSTED, RUN, TERMINATING, UNFLUSHED } from "./shared.js"
+import { decodeRequest, decodeTicket } from "./request.js"
+import {
+  ANSWERED,
+  cellOf,
+  CONTINUED,
+  CRITICAL,
+  EARLY,
+  IDLE,
+  type Ping,
+  POSTED,
+  RUN,
+  TERMINATING,
+  UNFLUSHED
+} from "./shared.js"
 import { FLUSH_INTERVAL } from "./sink.js"
 
 const CONTROL = 3
@@ -26,7 +38,7 @@ const INTERRUPTS = 4
 /** Milliseconds that the main thread has to take up an interrupt by itself. */
 const PATIENCE = 50
 
-const { load, store, wait } = Atomics
+const { load, notify, store, wait } = Atomics
 
 /** What the watcher is given at its start. */
 export interface WatcherData {
@@ -142,6 +154,12 @@ export const watch = (): void => {
         lastRequest = cellOf(request.run)
         requests.postMessage(request)
         ping(IDLE)
+        continue
+      }
+      const ticket = decodeTicket(header)
+      if (ticket !== undefined) {
+        store(cells, CONTINUED, ticket)
+        notify(cells, CONTINUED)
       }
     }
   })
