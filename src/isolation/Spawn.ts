@@ -11,7 +11,9 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { spawn as nodeSpawn } from "node:child_process"
 import type { ChildProcess, StdioOptions } from "node:child_process"
-import { closeSync, openSync } from "node:fs"
+import { randomUUID } from "node:crypto"
+import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs"
+import * as Path from "node:path"
 import { Duplex } from "node:stream"
 import { isMainThread } from "node:worker_threads"
 import { inheritedDescriptors } from "./Descriptors.js"
@@ -26,6 +28,41 @@ export class SpawnError extends Data.TaggedError("SpawnError")<{
 }> {}
 
 /**
+ * A text or bytes that children can be given to read: each has it from its beginning.
+ */
+export interface Content {
+  /** Opens it anew, for one child. */
+  readonly open: () => number
+}
+
+/**
+ * Holds a content until the scope closes: in a file without a name, so that nothing is left of it whatever happens.
+ */
+export const content = (directory: string, data: string | Uint8Array): Effect.Effect<Content, SpawnError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const path = Path.join(directory, `sandbox-${randomUUID()}`)
+        const descriptor = openSync(path, "wx+", 0o600)
+        try {
+          unlinkSync(path)
+          writeFileSync(descriptor, data)
+          return descriptor
+        } catch (cause) {
+          closeSync(descriptor)
+          throw cause
+        }
+      },
+      catch: (cause) =>
+        new SpawnError({
+          code: codeOf(cause),
+          message: `No file could be written in ${directory}: ${cause instanceof Error ? cause.message : String(cause)}`
+        })
+    }),
+    (descriptor) => Effect.sync(() => closeSync(descriptor))
+  ).pipe(Effect.map((descriptor) => ({ open: () => openSync(`/proc/self/fd/${descriptor}`, "r") })))
+
+/**
  * What to start. Nothing is taken from this process: not its environment, not its folder, not its descriptors.
  */
 export interface SpawnOptions {
@@ -36,7 +73,7 @@ export interface SpawnOptions {
   /** Whom it runs as; this process' own user without it. Supplementary groups are dropped with it. */
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   /** What each of its descriptors is, from 0. A pipe is one end of a socket pair and goes both ways from 3 on. */
-  readonly stdio: ReadonlyArray<"null" | "pipe">
+  readonly stdio: ReadonlyArray<"null" | "pipe" | Content>
   /** Milliseconds from SIGTERM to SIGKILL when the scope closes; SIGKILL at once without it. */
   readonly graceMs?: number | undefined
 }
@@ -65,9 +102,10 @@ const KILL_TIMEOUT = 5_000
  * The descriptors of a child as Node takes them: what it was given, then a closed door at each number where this
  * process holds a descriptor that would pass through `exec` (Node leaves those open, whoever opened them).
  */
-const stdioOf = (options: SpawnOptions, nullDevice: number): StdioOptions => {
+const stdioOf = (options: SpawnOptions, open: (content?: Content) => number): StdioOptions => {
+  const nullDevice = open()
   const stdio: Array<"ignore" | "pipe" | number> = options.stdio.map((kind, index) =>
-    kind === "pipe" ? "pipe" : index < 3 ? "ignore" : nullDevice
+    kind === "pipe" ? "pipe" : kind !== "null" ? open(kind) : index < 3 ? "ignore" : nullDevice
   )
   for (const descriptor of inheritedDescriptors()) {
     if (descriptor < options.stdio.length) continue
@@ -89,8 +127,11 @@ const signalGroup = (pid: number, signal: NodeJS.Signals): void => {
   }
 }
 
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
+
 const spawnError = (options: SpawnOptions, cause: unknown): SpawnError => {
-  const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
+  const code = codeOf(cause)
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new SpawnError({ code, message: `${options.command} did not start: ${reason}` })
 }
@@ -124,18 +165,23 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
   let ended = false
   const started = yield* Effect.try({
     try: () => {
-      const nullDevice = openSync("/dev/null", "r+")
+      const opened: Array<number> = []
+      const open = (content?: Content): number => {
+        const descriptor = content === undefined ? openSync("/dev/null", "r+") : content.open()
+        opened.push(descriptor)
+        return descriptor
+      }
       try {
         return nodeSpawn(options.command, [...options.args], {
           cwd: options.cwd ?? "/",
           env: { ...options.env },
           detached: true,
-          stdio: stdioOf(options, nullDevice),
+          stdio: stdioOf(options, open),
           ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid })
         })
       } finally {
         // The child has its copies by now: Node's spawn returns after exec.
-        closeSync(nullDevice)
+        opened.forEach((descriptor) => closeSync(descriptor))
       }
     },
     catch: (cause) => spawnError(options, cause)
@@ -237,12 +283,14 @@ export const output = (
     const status = yield* Effect.zipLeft(child.exited, child.closed)
     return { ...status, stdout: yield* stdout, stderr: yield* stderr }
   }).pipe(
+    // Within the time limit, whose fiber is another one: a fiber that runs the finalizers of another one keeps a part of its
+    // references, more with each (`Effect.addFinalizer`).
+    Effect.scoped,
     // Also in a finalizer: what cannot be interrupted cannot time out.
     Effect.interruptible,
     Effect.timeoutFail({
       duration: options.timeoutMs,
       onTimeout: () =>
         new SpawnError({ code: "timeout", message: `${options.command} did not end within ${options.timeoutMs} ms` })
-    }),
-    Effect.scoped
+    })
   )
