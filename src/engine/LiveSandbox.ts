@@ -149,6 +149,12 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     onContextExit: (agentId, exit) =>
       contexts.exited(agentId, exit.signal === null && exit.exitCode !== null ? "exited" : "kernel_died"),
     onLost: describeLoss,
+    lender: agent.lending && {
+      open: agent.lending,
+      changing: pausing.changing,
+      most: options.resources.fileSizeMb * MIB,
+      sync: options.syncFiles
+    },
     dial: Option.getOrUndefined(options.egress)?.connect
   }).pipe(
     Effect.timeoutFail({

@@ -29,17 +29,25 @@ export interface Pausing {
    * `pause` does.
    */
   readonly still: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SandboxError | SandboxSDKError, R>
+  /** Changes files of it from outside: waits while nothing runs in it, and is waited for before nothing does. */
+  readonly changing: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Tells that there is no sandbox any more. */
   readonly end: () => void
   /** Sleeps for so many milliseconds in which it is not paused; `Infinity` for ever. */
   readonly sleep: (ms: number) => Effect.Effect<void>
 }
 
+/** More changes at a time than there can be. */
+const ALL = 1_000_000
+
 /**
  * Makes it for a sandbox that runs.
  */
 export const make = (freezing: Freezing): Pausing => {
   const turn = Effect.unsafeMakeSemaphore(1)
+  // Each change has a permit; who freezes shuts the door, and takes all of them.
+  const changes = Effect.unsafeMakeSemaphore(ALL)
+  const changeable = Effect.unsafeMakeLatch(true)
   let paused = false
   let frozen = false
   let wakers = 0
@@ -54,17 +62,19 @@ export const make = (freezing: Freezing): Pausing => {
     }
   }
 
-  const freeze = Effect.zipRight(
-    freezing.freeze,
-    Effect.sync(() => {
+  const released = Effect.zipRight(changes.release(ALL), changeable.open)
+
+  const freeze = Effect.zipRight(changeable.close, changes.take(ALL)).pipe(
+    Effect.zipRight(Effect.onError(freezing.freeze, () => released)),
+    Effect.zipRight(Effect.sync(() => {
       frozen = true
-    })
+    }))
   )
 
   const thaw = Effect.suspend(() => {
     if (!frozen) return Effect.void
     frozen = false
-    return freezing.thaw
+    return Effect.zipRight(freezing.thaw, released)
   })
 
   const wake = turn.withPermits(1)(Effect.suspend(() => {
@@ -127,6 +137,7 @@ export const make = (freezing: Freezing): Pausing => {
       frozen = false
       setPaused(false)
     },
+    changing: (effect) => changeable.whenOpen(changes.withPermits(1)(effect)),
     awake: (effect) => Effect.acquireUseRelease(wake, () => effect, () => rest),
     sleep: (ms) => ms === Infinity ? Effect.never : sleep(ms)
   }

@@ -17,6 +17,7 @@ import * as Consumption from "./Consumption.js"
 import * as Diagnosis from "./Diagnosis.js"
 import * as Freezing from "./Freezing.js"
 import type { AgentProcess, LaunchOptions } from "./Isolation.js"
+import * as Lending from "./Lending.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
 import type * as Runtimes from "./Runtimes.js"
@@ -206,6 +207,7 @@ export const launch = Effect.fnUntraced(function*(
     exited: Effect.map(child.exited, statusOf),
     outOfMemoryKills: group.outOfMemoryKills,
     freezing: Freezing.make(group, pid),
+    lending: yield* Lending.make(first, options.workspace),
     consumption: Consumption.make(pid, group.counting),
     memoryLimited: Option.isSome(cgroups.support.memory),
     diagnostics
