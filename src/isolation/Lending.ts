@@ -37,11 +37,10 @@ const CAREFULLY = constants.O_NONBLOCK | constants.O_NOCTTY
 
 const ACCESS = { read: constants.O_RDONLY, write: constants.O_WRONLY }
 
-const open = (path: string, flags: number) =>
-  Effect.acquireRelease(
-    Effect.tryPromise({ try: () => Fs.open(path, flags), catch: (cause): Refusal => ({ reason: String(cause) }) }),
-    (file) => Effect.promise(() => file.close().catch(() => undefined))
-  )
+const openFile = (path: string, flags: number) =>
+  Effect.tryPromise({ try: () => Fs.open(path, flags), catch: (cause): Refusal => ({ reason: String(cause) }) })
+
+const close = (file: Fs.FileHandle) => Effect.promise(() => file.close().catch(() => undefined))
 
 /**
  * Makes it for the agent of a sandbox. The workspace is mounted.
@@ -49,8 +48,7 @@ const open = (path: string, flags: number) =>
 export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace: string): Effect.fn.Return<Lending> {
   const folder = Option.getOrUndefined(yield* Host.lstat(workspace))
 
-  return Effect.fnUntraced(function*(descriptor, access) {
-    const pinned = yield* open(`/proc/${agent.pid}/fd/${descriptor}`, O_PATH)
+  const check = Effect.fnUntraced(function*(pinned: Fs.FileHandle) {
     const stats = yield* Effect.promise(() => pinned.stat())
     // It has been this process all along: a number is used again only when its process is gone.
     if (!(yield* Owner.isRunning(agent))) {
@@ -59,6 +57,16 @@ export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace:
     if (!stats.isFile() || stats.dev !== folder?.dev || stats.uid !== folder.uid) {
       return yield* Effect.fail({ reason: "it is no file of the workspace" })
     }
-    return yield* open(`/proc/self/fd/${pinned.fd}`, ACCESS[access] | CAREFULLY)
   })
+
+  return (descriptor, access) =>
+    Effect.acquireRelease(
+      Effect.acquireUseRelease(
+        openFile(`/proc/${agent.pid}/fd/${descriptor}`, O_PATH),
+        (pinned) =>
+          Effect.zipRight(check(pinned), openFile(`/proc/self/fd/${pinned.fd}`, ACCESS[access] | CAREFULLY)),
+        close
+      ),
+      close
+    )
 })

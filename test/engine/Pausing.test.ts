@@ -75,4 +75,31 @@ describe("A sandbox that is paused", () => {
       yield* TestClock.adjust(1_000)
       yield* Fiber.join(sleeping)
     }))
+
+  it.effect("is not paused in the middle of a change from outside, and none begins while it is", () =>
+    Effect.gen(function*() {
+      const freezing = makeFreezing()
+      const pausing = make(freezing)
+      const over = yield* Deferred.make<void>()
+      const change = yield* Effect.fork(pausing.changing(Deferred.await(over)))
+      yield* Effect.yieldNow()
+      const pause = yield* Effect.fork(pausing.pause)
+      yield* Effect.yieldNow()
+      const next = yield* Effect.fork(pausing.changing(Effect.sync(() => void freezing.done.push("change"))))
+      yield* Effect.yieldNow()
+      expect(freezing.done).toEqual([])
+      yield* Deferred.succeed(over, undefined)
+      yield* Fiber.joinAll([change, pause])
+      expect(freezing.done).toEqual(["freeze"])
+      yield* pausing.resume
+      yield* Fiber.join(next)
+      expect(freezing.done).toEqual(["freeze", "thaw", "change"])
+    }))
+
+  it.effect("is changed from outside as before when it could not be stopped", () =>
+    Effect.gen(function*() {
+      const pausing = make(makeFreezing(true))
+      yield* Effect.flip(pausing.pause)
+      expect(yield* pausing.changing(Effect.succeed("changed"))).toBe("changed")
+    }))
 })
