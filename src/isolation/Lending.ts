@@ -63,8 +63,7 @@ export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace:
     Effect.acquireRelease(
       Effect.acquireUseRelease(
         openFile(`/proc/${agent.pid}/fd/${descriptor}`, O_PATH),
-        (pinned) =>
-          Effect.zipRight(check(pinned), openFile(`/proc/self/fd/${pinned.fd}`, ACCESS[access] | CAREFULLY)),
+        (pinned) => Effect.zipRight(check(pinned), openFile(`/proc/self/fd/${pinned.fd}`, ACCESS[access] | CAREFULLY)),
         close
       ),
       close

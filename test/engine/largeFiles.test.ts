@@ -33,9 +33,7 @@ const pattern = (from: number, length: number): Buffer => {
 const pieces = (count: number, pauseAfter = Infinity, pause: Effect.Effect<unknown> = Effect.void) =>
   Stream.range(0, count - 1).pipe(
     Stream.rechunk(1),
-    Stream.mapEffect((index) =>
-      Effect.as(index === pauseAfter ? pause : Effect.void, pattern(index * MIB, MIB))
-    )
+    Stream.mapEffect((index) => Effect.as(index === pauseAfter ? pause : Effect.void, pattern(index * MIB, MIB)))
   )
 
 /** The files on disks of sandboxes that this process has open. */

@@ -59,7 +59,7 @@ describe("What an agent lends", () => {
         yield* Effect.promise(() => file.write("from outside"))
         expect(yield* sandbox.evaluate("os.pread(fd, 100, 0).decode()")).toBe("from outside")
         const again = yield* open("read", "fd")
-        expect((yield* Effect.promise(() => again.readFile("utf8")))).toBe("from outside")
+        expect(yield* Effect.promise(() => again.readFile("utf8"))).toBe("from outside")
         expect((yield* Effect.promise(() => again.stat())).uid).toBe(Fs.statSync(sandbox.workspace).uid)
         expect(held(sandbox.workspace)).toBe(before + 2)
       }))
@@ -71,7 +71,7 @@ describe("What an agent lends", () => {
         "open('/workspace/f', 'w').write('mine')\nfd = os.open('/workspace/f', os.O_RDONLY)\n" +
           "os.unlink('/workspace/f')\nos.symlink('/etc/passwd', '/workspace/f')"
       )
-      expect((yield* Effect.promise(() => kept.readFile("utf8")))).toBe("mine")
+      expect(yield* Effect.promise(() => kept.readFile("utf8"))).toBe("mine")
     }).pipe(Effect.provide(Bubblewrap.layer())))
 
   it.scopedLive("is not opened when it is anything but a file of the workspace", () =>
@@ -82,7 +82,7 @@ describe("What an agent lends", () => {
       for (const [what, descriptor] of Object.entries(HOSTILE)) {
         for (const access of ["read", "write"] as const) {
           const refused = yield* Effect.flip(Effect.scoped(open(access, descriptor)))
-          expect([what, refused]).toEqual([what, { reason: expect.any(String) }])
+          expect(refused, what).toHaveProperty("reason")
         }
       }
       expect(held(sandbox.workspace)).toBe(before)
@@ -98,7 +98,7 @@ describe("What an agent lends", () => {
       })
       execFileSync("chown", [`${Fs.statSync(sandbox.workspace).uid}`, path])
       const file = yield* open("read", "os.open('/workspace/root', os.O_PATH)")
-      expect((yield* Effect.promise(() => file.readFile("utf8")))).toBe("secret")
+      expect(yield* Effect.promise(() => file.readFile("utf8"))).toBe("secret")
     }).pipe(Effect.provide(Bubblewrap.layer())))
 
   it.scopedLive("is not opened any more when the agent has ended", () =>
@@ -107,8 +107,6 @@ describe("What an agent lends", () => {
       yield* open("read", "fd", "open('/workspace/f', 'w').write('x')\nfd = os.open('/workspace/f', os.O_RDONLY)")
       sandbox.stream.write(`${JSON.stringify(["os._exit(0)", "0"])}\n`)
       yield* sandbox.exited
-      expect(yield* Effect.flip(Effect.scoped(sandbox.lending?.(5, "read") ?? Effect.void))).toEqual({
-        reason: expect.any(String)
-      })
+      expect(yield* Effect.flip(Effect.scoped(sandbox.lending?.(5, "read") ?? Effect.void))).toHaveProperty("reason")
     }).pipe(Effect.provide(Bubblewrap.layer())))
 })
