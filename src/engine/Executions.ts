@@ -16,7 +16,7 @@ import { type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import type { DroppedOutput, ExecutionEvent } from "../Execution.js"
 import type { ExecutionInfo } from "../ExecutionInfo.js"
 import { invalidArgument } from "../internal/arguments.js"
-import { EVENT_COST, type EventLog, makeEventLog, type Reader } from "../internal/eventLog.js"
+import { EVENT_COST, type EventLog, makeEventLog, type Reader, type Reading } from "../internal/eventLog.js"
 import { ExecutionHooks } from "../internal/executionHooks.js"
 import type { AttachOptions } from "../Options.js"
 import { type About, describe, type Entry, type Events, hasEnded } from "./ExecutionEntry.js"
@@ -63,6 +63,8 @@ export type Work<A> = (journal: Journal<A>) => Effect.Effect<Outcome<A>, Request
 export interface Started<A> {
   readonly id: string
   readonly stream: Stream.Stream<A, RequestError>
+  /** The same events, without a stream: for who wants all of them and nothing else. */
+  readonly read: Reading<A, RequestError>
 }
 
 /**
@@ -301,7 +303,7 @@ export const make = Effect.fn("Executions.make")(function*(
         return { entry, reader, log }
       }),
       ({ entry, reader }) => leave(entry, reader, true)
-    ).pipe(Effect.map(({ entry: { id }, log, reader }) => ({ id, stream: log.stream(reader) })))
+    ).pipe(Effect.map(({ entry: { id }, log, reader }) => ({ id, stream: log.stream(reader), read: log.read(reader) })))
 
   // ---- operations ---------------------------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const wall = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
   const tearDown = Scope.close(wall, Exit.void)
-  const pausing = Pausing.make(agent.freezing)
+  const pausing = Pausing.make(agent.freezing, yield* Effect.clock)
   let closing = false
   let reason: SandboxError | undefined
   let common: Readonly<Record<string, string>> = {}
@@ -229,15 +229,14 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
         })
     })
 
-  const startRun = Effect.fnUntraced(function*(
+  const startRun = (
     request: RunRequest,
     limits: RunLimits,
     context: ContextsModule.Turn | undefined,
     language: string,
     journal: Journal<ExecutionEvent>
-  ) {
-    yield* Effect.acquireRelease(Effect.sync(() => runs.add(journal)), () => Effect.sync(() => runs.delete(journal)))
-    return yield* Run.run(client, {
+  ) => {
+    const run = Run.run(client, {
       ...limits,
       sandboxId,
       request,
@@ -260,7 +259,11 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
           )),
       abandon: tearDown
     }, journal)
-  }, Effect.scoped)
+    return Effect.suspend(() => {
+      runs.add(journal)
+      return run
+    }).pipe(Effect.ensuring(Effect.sync(() => runs.delete(journal))))
+  }
 
   return {
     contexts,

@@ -2,7 +2,7 @@
  * A sandbox that is up and can be paused: nothing in it runs then, its memory and its streams stay, and no limit of time
  * runs down.
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -43,7 +43,7 @@ const ALL = 1_000_000
 /**
  * Makes it for a sandbox that runs.
  */
-export const make = (freezing: Freezing): Pausing => {
+export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
   const turn = Effect.unsafeMakeSemaphore(1)
   // Each change has a permit; who freezes shuts the door, and takes all of them.
   const changes = Effect.unsafeMakeSemaphore(ALL)
@@ -51,10 +51,16 @@ export const make = (freezing: Freezing): Pausing => {
   let paused = false
   let frozen = false
   let wakers = 0
+  // In milliseconds: since when it is paused, and for how long it was before that.
+  let pausedAt = 0
+  let pausedMs = 0
   let changed = Deferred.unsafeMake<void>(FiberId.none)
 
   const setPaused = (value: boolean): void => {
     if (paused !== value) {
+      const now = clock.unsafeCurrentTimeMillis()
+      if (value) pausedAt = now
+      else pausedMs += now - pausedAt
       paused = value
       const before = changed
       changed = Deferred.unsafeMake<void>(FiberId.none)
@@ -91,19 +97,18 @@ export const make = (freezing: Freezing): Pausing => {
 
   const change = Effect.suspend(() => Deferred.await(changed))
 
+  /** How much time has passed in which it was not paused, counted from some moment on. */
+  const runningTime = (): number => {
+    const now = clock.unsafeCurrentTimeMillis()
+    return now - pausedMs - (paused ? now - pausedAt : 0)
+  }
+
+  // It wakes up too early after a pause, and goes on: that is rare, and each run of code has such a sleep.
   const sleep = Effect.fnUntraced(function*(ms: number) {
-    let left = ms
-    while (left > 0) {
-      if (paused) {
-        yield* change
-        continue
-      }
-      const start = yield* Clock.currentTimeMillis
-      const isOver = yield* Effect.raceFirst(
-        Effect.as(Effect.sleep(Duration.millis(left)), true),
-        Effect.as(change, false)
-      )
-      left = isOver ? 0 : left - ((yield* Clock.currentTimeMillis) - start)
+    const end = runningTime() + ms
+    for (let left = ms; left > 0; left = end - runningTime()) {
+      yield* Effect.sleep(Duration.millis(left))
+      while (paused) yield* change
     }
   })
 
