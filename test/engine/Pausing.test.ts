@@ -79,7 +79,7 @@ describe("A sandbox that is paused", () => {
   it.effect("is not paused in the middle of a change from outside, and none begins while it is", () =>
     Effect.gen(function*() {
       const freezing = makeFreezing()
-      const pausing = make(freezing)
+      const pausing = make(freezing, yield* Effect.clock)
       const over = yield* Deferred.make<void>()
       const change = yield* Effect.fork(pausing.changing(Deferred.await(over)))
       yield* Effect.yieldNow()
