@@ -98,7 +98,7 @@ describe("A sandbox that is paused", () => {
 
   it.effect("is changed from outside as before when it could not be stopped", () =>
     Effect.gen(function*() {
-      const pausing = make(makeFreezing(true))
+      const pausing = make(makeFreezing(true), yield* Effect.clock)
       yield* Effect.flip(pausing.pause)
       expect(yield* pausing.changing(Effect.succeed("changed"))).toBe("changed")
     }))
