@@ -59,8 +59,10 @@ export const contents = Effect.fnUntraced(
       })
     }
     const hold = (data: string | Uint8Array) =>
-      Effect.mapError(Spawn.content(directory, data), ({ message }) =>
-        new Diagnosis.Unavailable({ reason: message, fix: `see that ${directory} can be written to` }))
+      Effect.mapError(
+        Spawn.content(directory, data),
+        ({ message }) => new Diagnosis.Unavailable({ reason: message, fix: `see that ${directory} can be written to` })
+      )
     return {
       seccomp: yield* hold(Seccomp.filterHere.value),
       files: yield* Effect.forEach(Object.values(CommandLine.FILES), hold)

@@ -1,8 +1,8 @@
 /**
  * Child processes: the one module that uses `node:child_process`.
  *
- * Each child is the leader of a new session and process group, has exactly the environment and the descriptors that
- * it is given, and is gone when its scope has closed.
+ * Each child is the leader of a new session and process group, has exactly the environment that it is given and, but for
+ * tools of the system, exactly the descriptors, and is gone when its scope has closed.
  */
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -38,7 +38,10 @@ export interface Content {
 /**
  * Holds a content until the scope closes: in a file without a name, so that nothing is left of it whatever happens.
  */
-export const content = (directory: string, data: string | Uint8Array): Effect.Effect<Content, SpawnError, Scope.Scope> =>
+export const content = (
+  directory: string,
+  data: string | Uint8Array
+): Effect.Effect<Content, SpawnError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {
@@ -63,7 +66,8 @@ export const content = (directory: string, data: string | Uint8Array): Effect.Ef
   ).pipe(Effect.map((descriptor) => ({ open: () => openSync(`/proc/self/fd/${descriptor}`, "r") })))
 
 /**
- * What to start. Nothing is taken from this process: not its environment, not its folder, not its descriptors.
+ * What to start. Nothing is taken from this process: not its environment, not its folder, not its descriptors (but for a
+ * tool of the system).
  */
 export interface SpawnOptions {
   readonly command: string
@@ -74,6 +78,11 @@ export interface SpawnOptions {
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   /** What each of its descriptors is, from 0. A pipe is one end of a socket pair and goes both ways from 3 on. */
   readonly stdio: ReadonlyArray<"null" | "pipe" | Content>
+  /**
+   * Whether it is a tool of the system: it may have a descriptor of this process that passes through `exec`. To look for
+   * those takes longer the more sandboxes there are.
+   */
+  readonly trusted?: boolean | undefined
   /** Milliseconds from SIGTERM to SIGKILL when the scope closes; SIGKILL at once without it. */
   readonly graceMs?: number | undefined
 }
@@ -107,7 +116,7 @@ const stdioOf = (options: SpawnOptions, open: (content?: Content) => number): St
   const stdio: Array<"ignore" | "pipe" | number> = options.stdio.map((kind, index) =>
     kind === "pipe" ? "pipe" : kind !== "null" ? open(kind) : index < 3 ? "ignore" : nullDevice
   )
-  for (const descriptor of inheritedDescriptors()) {
+  for (const descriptor of options.trusted === true ? [] : inheritedDescriptors()) {
     if (descriptor < options.stdio.length) continue
     // For a number from 3 on, "ignore" leaves what is there: here, nothing.
     while (stdio.length < descriptor) stdio.push("ignore")
