@@ -96,6 +96,16 @@ const begin = <A>(
 
 const encoder = new TextEncoder()
 
+/**
+ * Text as UTF-8. Where all of it is ASCII, which is what most output is, it is encoded straight into memory of that size: the
+ * other way takes four times as long.
+ */
+export const utf8 = (text: string): Uint8Array => {
+  const memory = Buffer.allocUnsafeSlow(text.length)
+  const { read, written } = encoder.encodeInto(text, memory)
+  return read === text.length ? memory.subarray(0, written) : encoder.encode(text)
+}
+
 const frames: Readonly<Record<Format, (json: string, id: number | undefined) => string>> = {
   [EVENT_STREAM]: (json, id) => id === undefined ? `data: ${json}\n\n` : `id: ${id}\ndata: ${json}\n\n`,
   [NDJSON]: (json) => `${json}\n`
@@ -184,7 +194,7 @@ const encodeRecords = <A>(
       isComplete ||= isLast(record)
       text += frame(encode(record), last)
     }
-    const bytes = encoder.encode(text)
+    const bytes = utf8(text)
     size += bytes.length + RECORD_COST * chunk.length
     return bytes
   }
