@@ -51,8 +51,10 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
         Effect.flatMap(writing, ({ admit }) =>
           files.write(
             path,
-            Stream.mapChunksEffect(content, (pieces) =>
-              Effect.as(admit(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length)), pieces)),
+            Stream.mapChunksEffect(
+              content,
+              (pieces) => Effect.as(admit(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length)), pieces)
+            ),
             options
           ))
       ),
