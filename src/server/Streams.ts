@@ -22,11 +22,11 @@ import { HEARTBEAT } from "../api/Headers.js"
 import { type BatchEvent, JobEnded } from "../Batch.js"
 import type { RequestError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
+import { makeTimedPull, type TimedPull } from "../internal/timedPull.js"
 import { Active, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
 import type { Segment } from "./Segments.js"
 import { Settings } from "./Settings.js"
-import * as TimedPull from "./TimedPull.js"
 
 /**
  * How events are written.
@@ -57,7 +57,7 @@ type Pulled<A> = Effect.Effect<Chunk.Chunk<A>, Option.Option<RequestError>>
 
 /** What is left of a stream, and whether there is an element, or the end, already. */
 interface Begun<A> {
-  readonly rest: TimedPull.TimedPull<Chunk.Chunk<A>, Option.Option<RequestError>>
+  readonly rest: TimedPull<Chunk.Chunk<A>, Option.Option<RequestError>>
   readonly isReady: boolean
 }
 
@@ -72,7 +72,7 @@ const begin = <A>(
   Effect.gen(function*() {
     // In the scope of the request, which closes with its connection.
     const pull: Pulled<A> = yield* Stream.toPull(stream)
-    const { next, within } = yield* TimedPull.make(watch(pull))
+    const { next, within } = yield* makeTimedPull(watch(pull))
     const early = yield* Effect.exit(within(waitMs))
     if (Exit.isFailure(early)) {
       const failure = Cause.failureOption(early.cause)

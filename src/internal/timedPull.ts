@@ -23,7 +23,7 @@ const LONGEST_MS = 2 ** 31 - 1
  * Makes it. Nothing is pulled before it is asked for, and only one is at a time. A failure is the last that comes, however
  * often it is asked for. What is under way is interrupted when the scope closes.
  */
-export const make = <A, E, R>(
+export const makeTimedPull = <A, E, R>(
   pull: Effect.Effect<A, E, R>
 ): Effect.Effect<TimedPull<A, E>, never, R | Scope.Scope> =>
   Effect.suspend(() => {
