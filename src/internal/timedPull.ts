@@ -16,8 +16,10 @@ export interface TimedPull<A, E> {
   readonly within: (milliseconds: number) => Effect.Effect<A | undefined, E>
 }
 
-/** The longest time that a timer takes. */
-const LONGEST_MS = 2 ** 31 - 1
+/**
+ * The longest time that a timer takes, in milliseconds; at a longer one it would go off at once.
+ */
+export const LONGEST_MS = 2 ** 31 - 1
 
 /**
  * Makes it. Nothing is pulled before it is asked for, and only one is at a time. A failure is the last that comes, however

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
+import { LONGEST_MS } from "../internal/timedPull.js"
 import { type Problem, problem } from "./Problem.js"
 
 /**
@@ -51,7 +52,8 @@ const brokenOff = problem(400, "The body broke off.", { field: "body", headers: 
 
 const announced = (source: IncomingMessage): number => Number(source.headers["content-length"] ?? 0)
 
-const readAll = (source: IncomingMessage, limit: number): Effect.Effect<Uint8Array, Problem> =>
+/** A timer of its own and no race: that would cost every request two fibers. */
+const readAll = (source: IncomingMessage, limit: number, timeoutMs: number): Effect.Effect<Uint8Array, Problem> =>
   Effect.async<Uint8Array, Problem>((resume) => {
     if (announced(source) > limit) {
       return resume(Effect.fail(tooLarge(limit)))
@@ -59,8 +61,13 @@ const readAll = (source: IncomingMessage, limit: number): Effect.Effect<Uint8Arr
     const pieces: Array<Buffer> = []
     let size = 0
     const stop = () => {
+      clearTimeout(timer)
       source.off("data", onData).off("end", onEnd).off("close", onClose)
     }
+    const timer = setTimeout(() => {
+      stop()
+      resume(Effect.fail(tooSlow(timeoutMs)))
+    }, Math.min(timeoutMs, LONGEST_MS))
     const onData = (piece: Buffer) => {
       size += piece.length
       pieces.push(piece)
@@ -120,9 +127,7 @@ const readBytes = (
         headers: { accept: "application/json" }
       })
     }
-    return yield* readAll(source, maxJsonBytes).pipe(
-      Effect.timeoutFail({ duration: timeoutMs, onTimeout: () => tooSlow(timeoutMs) })
-    )
+    return yield* readAll(source, maxJsonBytes, timeoutMs)
   })
 
 /**

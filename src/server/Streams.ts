@@ -22,7 +22,7 @@ import { HEARTBEAT } from "../api/Headers.js"
 import { type BatchEvent, JobEnded } from "../Batch.js"
 import type { RequestError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
-import { makeTimedPull, type TimedPull } from "../internal/timedPull.js"
+import { LONGEST_MS, makeTimedPull, type TimedPull } from "../internal/timedPull.js"
 import { Active, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
 import type { Segment } from "./Segments.js"
@@ -272,7 +272,7 @@ const showLife = (
   return Effect.flatMap(Effect.scope, (scope) => {
     let timer: ReturnType<typeof setInterval> | undefined
     return Effect.map(Scope.addFinalizer(scope, Effect.sync(() => clearInterval(timer))), () => {
-      timer = setInterval(look, heartbeatMs / LOOKS)
+      timer = setInterval(look, Math.min(heartbeatMs / LOOKS, LONGEST_MS))
     })
   })
 }

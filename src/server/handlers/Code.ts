@@ -93,7 +93,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         }
         // What runs can write: who holds too much may read and delete, but run nothing.
         yield* quotas.storage(userId, storedBytes(sdk), 0)
-        yield* Effect.provideService(stoppable(request), Active, active)
+        yield* stoppable(active, userId, request)
         return yield* effect
       })
 
