@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
-import type { ExecutionInfo } from "../ExecutionInfo.js"
 import type { SandboxSDKError } from "../Errors.js"
+import type { ExecutionInfo } from "../ExecutionInfo.js"
 import type { Service } from "../SandboxSDK.js"
 import { Active, type ActiveService } from "./Active.js"
 import { Idempotency } from "./Idempotency.js"
@@ -73,8 +73,7 @@ export const stoppable = (
   userId: string,
   request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<void, SandboxSDKError> =>
-  Effect.flatMap(Effect.orDie(keyOf(request)), (key) =>
-    key === undefined ? Effect.void : name(nameOf(userId, key)))
+  Effect.flatMap(Effect.orDie(keyOf(request)), (key) => key === undefined ? Effect.void : name(nameOf(userId, key)))
 
 const isUnderWay = ({ status }: ExecutionInfo): boolean => status === "queued" || status === "running"
 
