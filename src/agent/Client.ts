@@ -15,6 +15,7 @@ import type { Language } from "../CodeContext.js"
 import { RateLimitError, SandboxError } from "../Errors.js"
 import { ErrorInfo } from "../Execution.js"
 import { FileEvent, FileInfo } from "../File.js"
+import { acquireRelease } from "../internal/finalizing.js"
 import { Result } from "../Result.js"
 import { makeDialer, NotDialed } from "./Dialer.js"
 import type { Files, Pending, RequestPort } from "./Files.js"
@@ -197,7 +198,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
   }
 
   // Closed as soon as the agent is lost.
-  const outside = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const outside = yield* acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const tunnels = options.dial === undefined ? undefined : yield* makeTunnels({
     dial: options.dial,
     send,
@@ -381,7 +382,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
     onViolation: breakOff
   })
 
-  yield* Effect.acquireRelease(
+  yield* acquireRelease(
     Effect.sync(() => {
       stream.on("data", (bytes: Buffer) => parser.push(bytes))
       stream.once("end", () => breakOff(parser.atBoundary() ? undefined : "a message that was cut off"))
@@ -467,7 +468,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const borrow: RequestPort["borrow"] = lender && {
     ...lender,
     open: (descriptor, access) =>
-      Effect.acquireRelease(
+      acquireRelease(
         Scope.fork(outside, ExecutionStrategy.sequential),
         (scope, exit) => Scope.close(scope, exit)
       ).pipe(Effect.flatMap((scope) => Scope.extend(lender.open(descriptor, access), scope)))

@@ -18,6 +18,7 @@ import type { ExecutionInfo } from "../ExecutionInfo.js"
 import { invalidArgument } from "../internal/arguments.js"
 import { EVENT_COST, type EventLog, makeEventLog, type Reader, type Reading } from "../internal/eventLog.js"
 import { ExecutionHooks } from "../internal/executionHooks.js"
+import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import type { AttachOptions } from "../Options.js"
 import { type About, describe, type Entry, type Events, hasEnded } from "./ExecutionEntry.js"
 import { makeExecutionStore } from "./ExecutionStore.js"
@@ -252,7 +253,7 @@ export const make = Effect.fn("Executions.make")(function*(
     wrap: (log: EventLog<A, RequestError>) => Events,
     work: Work<A>
   ): Effect.Effect<Started<A>, never, Scope.Scope> =>
-    Effect.acquireRelease(
+    acquireRelease(
       Effect.gen(function*() {
         const log = makeEventLog<A, RequestError>(options.logBytes)
         const hooks = yield* ExecutionHooks
@@ -319,7 +320,7 @@ export const make = Effect.fn("Executions.make")(function*(
     log: EventLog<A, RequestError>,
     { after = -1, hold }: AttachOptions
   ): Effect.Effect<Stream.Stream<A, RequestError>, RequestError, Scope.Scope> =>
-    Effect.acquireRelease(
+    acquireRelease(
       Effect.suspend((): Effect.Effect<Reader, RequestError> => {
         if (after >= log.next()) {
           return Effect.fail(invalidArgument(
@@ -342,7 +343,7 @@ export const make = Effect.fn("Executions.make")(function*(
       `the execution "${entry.id}" is ${entry.events._tag === "Batch" ? "a batch" : "no batch"}; use ${other}.`
     )
 
-  yield* Effect.addFinalizer(() => Effect.forEach(store.running(), waitFor, { discard: true }))
+  yield* addFinalizer(() => Effect.forEach(store.running(), waitFor, { discard: true }))
 
   return {
     run: (about, work) => start(about, (log) => ({ _tag: "Run", log }), work),

@@ -15,6 +15,7 @@ import type { Language } from "../CodeContext.js"
 import type { RequestError } from "../Errors.js"
 import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
+import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import type { Measure } from "../isolation/Consumption.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
@@ -108,7 +109,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const { sandboxId } = options
   const isolation = yield* Isolation
   // A scope of its own: the wall comes down as soon as the agent is lost, not only when the sandbox is deleted.
-  const wall = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const wall = yield* acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
   const tearDown = Scope.close(wall, Exit.void)
   const pausing = Pausing.make(agent.freezing, yield* Effect.clock)
@@ -168,7 +169,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     })
   )
   const contexts: Contexts = ContextsModule.make(sandboxId, client, options.cwd)
-  yield* Effect.addFinalizer(() =>
+  yield* addFinalizer(() =>
     Effect.sync(() => {
       closing = true
     })

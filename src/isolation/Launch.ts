@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
+import { addFinalizer } from "../internal/finalizing.js"
 import * as AgentProgram from "./AgentProgram.js"
 import type { Program } from "./BubblewrapProgram.js"
 import type { Cgroups, Group } from "./Cgroup.js"
@@ -199,7 +200,7 @@ export const launch = Effect.fnUntraced(function*(
     )
   )
   const first = yield* Owner.identify(pid)
-  yield* Effect.addFinalizer(() => end(options, child, group, first))
+  yield* addFinalizer(() => end(options, child, group, first))
   yield* group.attach(pid).pipe(
     Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`))
   )

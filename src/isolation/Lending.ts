@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
+import { acquireRelease } from "../internal/finalizing.js"
 import * as Host from "./Host.js"
 import * as Owner from "./Owner.js"
 
@@ -60,7 +61,7 @@ export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace:
   })
 
   return (descriptor, access) =>
-    Effect.acquireRelease(
+    acquireRelease(
       Effect.acquireUseRelease(
         openFile(`/proc/${agent.pid}/fd/${descriptor}`, O_PATH),
         (pinned) => Effect.zipRight(check(pinned), openFile(`/proc/self/fd/${pinned.fd}`, ACCESS[access] | CAREFULLY)),

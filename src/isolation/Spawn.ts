@@ -16,6 +16,7 @@ import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs"
 import * as Path from "node:path"
 import { Duplex } from "node:stream"
 import { isMainThread } from "node:worker_threads"
+import { acquireRelease } from "../internal/finalizing.js"
 import { inheritedDescriptors } from "./Descriptors.js"
 import type { ExitStatus } from "./Isolation.js"
 
@@ -42,7 +43,7 @@ export const content = (
   directory: string,
   data: string | Uint8Array
 ): Effect.Effect<Content, SpawnError, Scope.Scope> =>
-  Effect.acquireRelease(
+  acquireRelease(
     Effect.try({
       try: () => {
         const path = Path.join(directory, `sandbox-${randomUUID()}`)
@@ -155,7 +156,7 @@ const spawnError = (options: SpawnOptions, cause: unknown): SpawnError => {
  * (prctl(2), `PR_SET_PDEATHSIG`), so it would die when that thread ends.
  */
 export const spawn = (options: SpawnOptions): Effect.Effect<Child, SpawnError, Scope.Scope> =>
-  Effect.acquireRelease(acquire(options), (child) => release(child, options)).pipe(Effect.map((handle) => handle.child))
+  acquireRelease(acquire(options), (child) => release(child, options)).pipe(Effect.map((handle) => handle.child))
 
 interface Handle {
   readonly child: Child
@@ -292,8 +293,7 @@ export const output = (
     const status = yield* Effect.zipLeft(child.exited, child.closed)
     return { ...status, stdout: yield* stdout, stderr: yield* stderr }
   }).pipe(
-    // Within the time limit, whose fiber is another one: a fiber that runs the finalizers of another one keeps a part of its
-    // references, more with each (`Effect.addFinalizer`).
+    // Within the time limit, whose fiber is another one: the one that fills the scope closes it.
     Effect.scoped,
     // Also in a finalizer: what cannot be interrupted cannot time out.
     Effect.interruptible,
