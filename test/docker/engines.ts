@@ -48,7 +48,9 @@ const start = async (
   // It ends with this process, however that ends (prctl(2), PR_SET_PDEATHSIG), and not by the keys of the terminal.
   const daemon = spawn("setpriv", ["--pdeathsig", "TERM", command, ...args], {
     stdio: ["ignore", output, output],
-    detached: true
+    detached: true,
+    // Where a container of Podman runs out of memory, its monitor leaves a file "oom".
+    cwd: folder
   })
   const ended = new Promise<void>((resolve) => {
     daemon.once("error", () => resolve())
