@@ -239,7 +239,9 @@ export const make = Effect.fn("Executions.make")(function*(
       const at = now()
       log.close(reader, at)
       if (hasEnded(entry)) {
-        if (log.ended() && reader.hold === undefined && reader.done === log.next()) store.read(entry)
+        // What is held for a name may still be asked for.
+        const hadAll = log.ended() && reader.hold === undefined && reader.done === log.next()
+        if (hadAll && log.isIdle()) store.read(entry)
         return Effect.void
       }
       if (isStarter && entry.about.detached !== true && entry.graceMs === 0) return stop(entry, unread(entry))

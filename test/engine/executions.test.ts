@@ -167,6 +167,22 @@ describe("executions of an engine", () => {
     60_000
   )
 
+  it.live(
+    "keep what is held for a name, also when another reader has had all of it",
+    () =>
+      over({ executionLogMb: 1 })(Effect.scoped(Effect.gen(function*() {
+        const sandbox = yield* python
+        const hold = "reader"
+        const head = yield* leave(sandbox.runCodeStream(printing(2), { detachGraceMs: 600_000, hold }))
+        const all = yield* Stream.runCollect(sandbox.attach(idOf(head)))
+        expect(textOf(all) === expected(2)).toBe(true)
+        const [first] = head
+        const rest = yield* Stream.runCollect(sandbox.attach(idOf(head), { after: first?.seq ?? 0, hold }))
+        expect([first, ...rest]).toEqual([...all])
+      }))),
+    60_000
+  )
+
   it.live("leave nothing behind when they are cancelled, nor when the engine ends", () =>
     Effect.gen(function*() {
       const mark = `execution-${process.pid}`
