@@ -2,7 +2,6 @@
  * The files of a sandbox as the operations use them: each use is noticed, and what the kernel does not refuse is refused
  * here.
  */
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -51,10 +50,7 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
         Effect.flatMap(writing, ({ admit }) =>
           files.write(
             path,
-            Stream.mapChunksEffect(
-              content,
-              (pieces) => Effect.as(admit(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length)), pieces)
-            ),
+            Stream.tap(content, (piece) => admit(piece.length)),
             options
           ))
       ),

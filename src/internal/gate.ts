@@ -4,7 +4,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 
 /**
  * A gate with a fixed number of places. (An `Effect.Semaphore` lets a newcomer pass those who wait, and does not say how
@@ -36,9 +36,6 @@ export const makeGate = (places: number): Gate => {
     }
   })
 
-  // It needs nothing of who has entered, so that nothing of that is kept for it.
-  const leaving = Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, leave))
-
   // While somebody waits, every place is taken: nobody passes.
   const take = Effect.sync(() => {
     if (inside < places) {
@@ -66,11 +63,11 @@ export const makeGate = (places: number): Gate => {
   return {
     enter: Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(take, (taken) => taken ? Effect.void : queue(restore)).pipe(
-        Effect.zipRight(leaving)
+        Effect.zipRight(Effect.addFinalizer(() => leave))
       )
     ),
     tryEnter: Effect.uninterruptible(
-      Effect.tap(take, (taken) => taken ? leaving : Effect.void)
+      Effect.tap(take, (taken) => taken ? Effect.addFinalizer(() => leave) : Effect.void)
     ),
     inside: () => inside
   }

@@ -58,7 +58,7 @@ export const tool = Effect.fnUntraced(function*(
   timeoutMs: number = TIMEOUT
 ) {
   const { exitCode, signal, stderr, stdout } = yield* Effect.mapError(
-    Spawn.output({ command, args, env: { PATH: SEARCH_PATH, LC_ALL: "C" }, timeoutMs, trusted: true }),
+    Spawn.output({ command, args, env: { PATH: SEARCH_PATH, LC_ALL: "C" }, timeoutMs }),
     ({ message }) => message
   )
   if (exitCode === null || !fine.includes(exitCode)) {

@@ -51,7 +51,13 @@ const witness = <A extends ExecutionEvent>(stream: Stream.Stream<A, RequestError
           seen.ended = event
         }
       }
-      return begun === undefined ? Effect.succeed(chunk) : Effect.as(Runs.tellBegun(begun), chunk)
+      return begun === undefined ? Effect.succeed(chunk) : Effect.as(
+        Effect.annotateLogs(Effect.logDebug("An execution began."), {
+          sandboxId: begun.sandboxId,
+          executionId: begun.executionId
+        }),
+        chunk
+      )
     })
   }
 }
@@ -93,7 +99,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         }
         // What runs can write: who holds too much may read and delete, but run nothing.
         yield* quotas.storage(userId, storedBytes(sdk), 0)
-        yield* stoppable(active, userId, request)
+        yield* Effect.provideService(stoppable(request), Active, active)
         return yield* effect
       })
 
@@ -110,7 +116,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
           format,
           events: Streams.executionEvents,
           lifetime: options,
-          start: (lifetime) => sdk.runCodeStream(id, code, { ...options, ...lifetime }),
+          start: (lifetime) => witness(sdk.runCodeStream(id, code, { ...options, ...lifetime })).stream,
           follow: sdk.attach,
           cancel: sdk.cancelExecution
         })
@@ -142,7 +148,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
           events: Streams.executionEvents,
           lifetime: options,
           start: (lifetime) =>
-            sdk.runTerminalStream(id, command, { ...options, ...lifetime }),
+            witness(sdk.runTerminalStream(id, command, { ...options, ...lifetime })).stream,
           follow: sdk.attach,
           cancel: sdk.cancelExecution
         })

@@ -14,11 +14,9 @@ const CONTROL = 3
 const LOOK_AGAIN = 20
 
 const { load, wait } = Atomics
-const { concat } = Buffer
 
 export class Control {
   private ticket = 0
-  private kept: Uint8Array | undefined
 
   constructor(
     private readonly critical: Critical,
@@ -38,9 +36,7 @@ export class Control {
    * Sends a frame. It has left when this returns, and no part of it is ever sent alone.
    */
   send(header: object, blob?: string): void {
-    const frame = encodeFrame(header, blob)
-    const bytes = this.kept === undefined ? frame : concat([this.kept, frame])
-    this.kept = undefined
+    const bytes = encodeFrame(header, blob)
     let offset = 0
     this.critical.run(() =>
       persist(this.critical, () => {
@@ -49,13 +45,6 @@ export class Control {
         return offset === bytes.length ? undefined : written
       })
     )
-  }
-
-  /**
-   * Sends a frame together with the next one.
-   */
-  keep(header: object, blob: string): void {
-    this.kept = encodeFrame(header, blob)
   }
 
   /**

@@ -120,12 +120,12 @@ export const startKernel = (): void => {
     }
   }
 
-  /** Shows the last result of a run, which ends right after it. */
+  /** Shows the last result of a run, after which it prints nothing. */
   const emitLast = (run: Run, result: string): void => {
     if (run === active) {
       critical.run(() => {
         run.flush()
-        control.keep({ ev: "result", run: run.request.run }, result)
+        control.send({ ev: "result", run: run.request.run }, result)
       })
     }
   }
