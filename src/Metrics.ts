@@ -171,6 +171,17 @@ const tagged = <Type, In, Out>(
 ): Metric.Metric<Type, In, Out> =>
   Metric.taggedWithLabels(metric, Object.entries(tags).map(([key, value]) => MetricLabel.make(key, value)))
 
+/** The same, each made once: of the tags of what is counted at every request there are a few. */
+const remembered = <Type, In, Out>(metric: Metric.Metric<Type, In, Out>) => {
+  const known = new Map<string, Metric.Metric<Type, In, Out>>()
+  return (tags: Readonly<Record<string, string>>): Metric.Metric<Type, In, Out> => {
+    const name = Object.values(tags).join("\n")
+    const found = known.get(name) ?? tagged(metric, tags)
+    known.set(name, found)
+    return found
+  }
+}
+
 /**
  * How something ended, in one word of a few.
  *
@@ -245,6 +256,10 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
       in: tagged(streamedBytes, { component, direction: "in" }),
       out: tagged(streamedBytes, { component, direction: "out" })
     }
+    const answered = remembered(requests)
+    const answeredIn = remembered(requestDuration)
+    const executed = remembered(executions)
+    const executedIn = remembered(executionDuration)
     const sandboxes = new Set<string>()
     let total = 0
     let successful = 0
@@ -262,8 +277,8 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
         total += 1
         successful += result === "success" || result === "ExecutionError" ? 1 : 0
         responseTime += took
-        yield* Metric.increment(tagged(requests, { component, operation, outcome: result }))
-        yield* Metric.update(tagged(requestDuration, { component, operation }), took / 1_000)
+        yield* Metric.increment(answered({ component, operation, outcome: result }))
+        yield* Metric.update(answeredIn({ component, operation }), took / 1_000)
         yield* touch
       })
 
@@ -295,8 +310,8 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
         Effect.gen(function*() {
           executionTime += durationMs
           const language = about?.language ?? "unknown"
-          yield* Metric.increment(tagged(executions, { component, language, outcome: about?.outcome ?? "success" }))
-          yield* Metric.update(tagged(executionDuration, { component, language }), durationMs / 1_000)
+          yield* Metric.increment(executed({ component, language, outcome: about?.outcome ?? "success" }))
+          yield* Metric.update(executedIn({ component, language }), durationMs / 1_000)
           yield* touch
         }),
       retried: (operation) => Metric.increment(tagged(retries, { component, operation })),

@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -14,11 +15,13 @@ import type { Language } from "../CodeContext.js"
 import { RateLimitError, SandboxError } from "../Errors.js"
 import { ErrorInfo } from "../Execution.js"
 import { FileEvent, FileInfo } from "../File.js"
+import { acquireRelease } from "../internal/finalizing.js"
 import { Result } from "../Result.js"
 import { makeDialer, NotDialed } from "./Dialer.js"
-import type { Files, Pending } from "./Files.js"
+import type { Files, Pending, RequestPort } from "./Files.js"
 import { makeFiles } from "./Files.js"
 import { encodeFrame, makeFrameParser } from "./Frames.js"
+import type { Lender } from "./Lent.js"
 import type { EngineMessage, ProcessRequest } from "./Protocol.js"
 import { AgentMessage, NET_WINDOW, PORT_CONNECTIONS } from "./Protocol.js"
 import type { Stdin, StdinPort } from "./Stdin.js"
@@ -119,6 +122,8 @@ export interface ClientOptions {
   readonly onContextExit: (contextId: string, exit: Message<"context.exit">) => void
   /** Makes connections for what runs in the sandbox; without it, asking for one breaks the protocol. */
   readonly dial?: Dial | undefined
+  /** How files that the agent has open are reached; without it, frames bring all of them. */
+  readonly lender?: Lender | undefined
   /**
    * Called once, when the stream has ended, or has broken the protocol (then with what it did). Gives what is told to
    * whoever was waiting, and to whoever asks later.
@@ -193,7 +198,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
   }
 
   // Closed as soon as the agent is lost.
-  const outside = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const outside = yield* acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const tunnels = options.dial === undefined ? undefined : yield* makeTunnels({
     dial: options.dial,
     send,
@@ -234,7 +239,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
     if (Either.isLeft(value)) {
       return breakOff("a reply that does not decode")
     }
-    requests.get(message.id)?.reply(value.right)
+    requests.get(message.id)?.reply(value.right, message.fd)
   }
 
   const onWritten = (id: number, blob: Buffer): void => {
@@ -304,7 +309,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
       case "file.contents":
         return requests.get(message.id)?.contents?.(message.sizes, blob)
       case "file.credit":
-        return requests.get(message.id)?.credit?.(message.bytes)
+        return requests.get(message.id)?.credit?.(message.bytes, message.fd)
       case "file.events":
         return onFileEvents(message.id, blob)
       case "file.data":
@@ -377,7 +382,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
     onViolation: breakOff
   })
 
-  yield* Effect.acquireRelease(
+  yield* acquireRelease(
     Effect.sync(() => {
       stream.on("data", (bytes: Buffer) => parser.push(bytes))
       stream.once("end", () => breakOff(parser.atBoundary() ? undefined : "a message that was cut off"))
@@ -458,6 +463,17 @@ export const make = Effect.fn("AgentClient.make")(function*(
       }
     })
 
+  const { lender } = options
+  // What is lent is given back as soon as the agent is lost: its disk is unmounted after that.
+  const borrow: RequestPort["borrow"] = lender && {
+    ...lender,
+    open: (descriptor, access) =>
+      acquireRelease(
+        Scope.fork(outside, ExecutionStrategy.sequential),
+        (scope, exit) => Scope.close(scope, exit)
+      ).pipe(Effect.flatMap((scope) => Scope.extend(lender.open(descriptor, access), scope)))
+  }
+
   const dial: AgentClient["dial"] = (port) =>
     dialer.dial(port).pipe(
       Effect.timeoutFail({ duration: DIAL_TIMEOUT, onTimeout: () => new NotDialed({ reason: "closed" }) }),
@@ -505,7 +521,9 @@ export const make = Effect.fn("AgentClient.make")(function*(
           return id
         }),
       forget: (id) => requests.delete(id),
-      send
+      send,
+      present: whileHere(() => {}),
+      borrow
     })
   }
 })

@@ -3,6 +3,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
@@ -11,6 +12,8 @@ import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"
 import { FileReach } from "../internal/fileReach.js"
 import { makeInbox } from "../internal/inbox.js"
+import * as Lent from "./Lent.js"
+import type { Lender } from "./Lent.js"
 import type { EngineMessage } from "./Protocol.js"
 import { FILE_WINDOW, WATCH_WINDOW } from "./Protocol.js"
 
@@ -22,11 +25,12 @@ type FileMessage = Extract<EngineMessage, { readonly id: number }>
  * A request that waits for what the agent says to it. `credit` and `data` are for transfers.
  */
 export interface Pending {
-  readonly reply: (value: unknown) => void
+  /** `fd`: the descriptor of the agent at which it lends the file, here and in `credit`. */
+  readonly reply: (value: unknown, fd?: number) => void
   /** `index`: that of the file at fault, of many. */
   readonly failed: (error: SandboxError, index?: number) => void
   readonly data?: (bytes: Buffer, last: boolean) => void
-  readonly credit?: (bytes: number) => void
+  readonly credit?: (bytes: number, fd?: number) => void
   readonly contents?: (sizes: ReadonlyArray<number>, bytes: Buffer) => void
   readonly events?: (events: ReadonlyArray<FileEvent>, bytes: number) => void
 }
@@ -41,6 +45,10 @@ export interface RequestPort {
   /** Forgets a request. Says whether it was still there. */
   readonly forget: (id: number) => boolean
   readonly send: (message: FileMessage, blob?: Uint8Array) => void
+  /** Fails when the agent is gone, with why. */
+  readonly present: Effect.Effect<void, SandboxError>
+  /** How files are had that the agent lends, if there is a way. */
+  readonly borrow: Lender | undefined
 }
 
 /**
@@ -137,19 +145,29 @@ export const makeFiles = (port: RequestPort): Files => {
       }
     })
 
+  const lend = port.borrow === undefined ? {} : { lend: true as const }
+
+  /** A file that the agent lends, if it does, and if the engine can have it. */
+  const borrow = (fd: number | undefined, access: "read" | "write") =>
+    fd === undefined || port.borrow === undefined
+      ? Effect.succeedNone
+      : Effect.option(port.borrow.open(fd, access))
+
   const openRead = Effect.fnUntraced(function*(path: string) {
     let allowed = FILE_WINDOW
     let id = 0
+    const opened = yield* Deferred.make<number | undefined>()
     const inbox = makeInbox<Uint8Array, SandboxError>((taken) => {
       allowed += taken
       port.send({ op: "file.credit", id, bytes: taken })
     })
     id = yield* Effect.acquireRelease(
       port.register({
-        reply: () => {},
+        reply: (_, fd) => Deferred.unsafeDone(opened, Effect.succeed(fd)),
         failed: (error) => {
           port.forget(id)
           inbox.fail(error)
+          Deferred.unsafeDone(opened, Effect.succeed(undefined))
         },
         data: (bytes, last) => {
           allowed -= bytes.length
@@ -171,7 +189,18 @@ export const makeFiles = (port: RequestPort): Files => {
       }),
       cancel
     )
-    port.send({ op: "file.read", id, path, credit: FILE_WINDOW, ...yield* reach })
+    port.send({ op: "file.read", id, path, credit: FILE_WINDOW, ...lend, ...yield* reach })
+    if (port.borrow === undefined) return inbox.stream
+    const fd = yield* Deferred.await(opened)
+    const file = yield* borrow(fd, "read")
+    if (Option.isSome(file)) {
+      return Stream.catchAll(Lent.read(file.value), ({ reason }) =>
+        Stream.fromEffect(Effect.zipRight(
+          port.present,
+          new SandboxError({ code: "file_error", message: `${path} failed: ${reason}.`, sandboxId: port.sandboxId })
+        )))
+    }
+    if (fd !== undefined) port.send({ op: "file.credit", id, bytes: FILE_WINDOW })
     return inbox.stream
   })
 
@@ -202,38 +231,68 @@ export const makeFiles = (port: RequestPort): Files => {
   ) {
     let window = FILE_WINDOW
     let wake: (() => void) | undefined
+    let lentAt: number | undefined
     const answer = yield* Deferred.make<unknown, SandboxError | E>()
     const id = yield* Effect.acquireRelease(
       port.register({
         reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
         failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error)),
-        credit: (bytes) => {
+        credit: (bytes, fd) => {
           window += bytes
+          lentAt ??= fd
           wake?.()
         }
       }),
       cancel
     )
-    const room = Effect.async<void>((resume) => {
-      const go = () => {
-        wake = undefined
-        resume(Effect.void)
-      }
-      wake = go
-      if (window > 0) go()
-    })
-    const sendChunk = (chunk: Uint8Array) =>
-      Effect.gen(function*() {
-        for (let offset = 0; offset < chunk.length; offset += CHUNK_BYTES) {
-          if (window <= 0) yield* room
-          const piece = chunk.subarray(offset, offset + CHUNK_BYTES)
-          window -= piece.length
-          port.send({ op: "file.data", id, last: false }, piece)
+    /** Waits until so much may be sent; all of the window when all that was sent has been written. */
+    const room = (bytes: number) =>
+      Effect.async<void>((resume) => {
+        const look = () => {
+          if (window >= bytes) {
+            wake = undefined
+            resume(Effect.void)
+          }
         }
+        wake = look
+        look()
       })
-    port.send({ op: "file.write", id, path, createParents: options.createParents, ...yield* reach })
-    const upload = Stream.runForEach(content, sendChunk).pipe(
-      Effect.zipRight(Effect.sync(() => port.send({ op: "file.data", id, last: true }))),
+    let sent = 0
+    const sendBytes = Effect.fnUntraced(function*(bytes: Uint8Array) {
+      for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
+        if (window <= 0) yield* room(1)
+        const piece = bytes.subarray(offset, offset + CHUNK_BYTES)
+        window -= piece.length
+        sent += piece.length
+        port.send({ op: "file.data", id, last: false }, piece)
+      }
+    })
+    /** Undefined until the agent has lent the file; none when it cannot be had, or not any more. */
+    let writer: Option.Option<Lent.LentWriter> | undefined
+    const openWriter = Effect.gen(function*() {
+      if (port.borrow === undefined) return Option.none()
+      yield* room(FILE_WINDOW)
+      const file = yield* borrow(lentAt, "write")
+      return Option.isSome(file) ? Option.some(yield* Lent.makeWriter(file.value, sent, port.borrow)) : Option.none()
+    })
+    const give = Effect.fnUntraced(function*(rest: ReadonlyArray<Uint8Array>) {
+      if (rest.length > 0) {
+        writer = Option.none()
+        yield* Effect.forEach(rest, sendBytes, { discard: true })
+      }
+    })
+    const take = Effect.fnUntraced(function*(bytes: Uint8Array) {
+      if (writer === undefined && lentAt !== undefined) writer = yield* openWriter
+      if (writer === undefined || Option.isNone(writer)) return yield* sendBytes(bytes)
+      yield* give(yield* writer.value.push(bytes))
+    })
+    const finish = Effect.gen(function*() {
+      if (writer !== undefined && Option.isSome(writer)) yield* give(yield* writer.value.end)
+      port.send({ op: "file.data", id, last: true })
+    })
+    port.send({ op: "file.write", id, path, createParents: options.createParents, ...lend, ...yield* reach })
+    const upload = Stream.runForEach(content, take).pipe(
+      Effect.zipRight(finish),
       Effect.catchAllCause((cause) => Deferred.failCause(answer, cause))
     )
     // Beside the wait for the answer: an early one (no such folder, disk full) must not wait for the rest of the content.

@@ -34,3 +34,6 @@ export const PORT_CONNECTIONS = 256
 
 /** Where the proxy of a sandbox listens, on its own loopback: a TCP port. */
 export const PROXY_PORT = 3128
+
+/** Files and uploads from this size on are lent to the engine, where it can take them, in bytes. */
+export const LEND_FROM = 1024 * 1024

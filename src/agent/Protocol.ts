@@ -98,6 +98,10 @@ export interface ProcessRequest {
  *   `file.read` is answered by `reply` (the `FileInfo` of what was opened), then `file.data` under credit, the last one
  *   with `last`. `file.write` is answered by `file.credit` as data is written, and by `reply` (a `FileInfo`) when the
  *   `file.data` with `last` has been renamed into place; `file.cancel` ends either early, and leaves no trace.
+ *   With `lend` the agent may tell, in `fd`, at which of its descriptors it has the file open, when `LEND_FROM` bytes have
+ *   been written (in `file.credit`) or are to be read (in `reply`; then it sends none before the next `file.credit`): the
+ *   engine may open the same file by it, and read or write it itself. What is written by frames comes at the end of what
+ *   there is then.
  *   `file.writeMany` writes files whose contents are one after the other in the blob, in this order, each as `file.write`
  *   does; answered by `file.written`, or by `failed` with the `index` of the first that could not be, of which and of
  *   those after it nothing is written. `file.readMany` is answered by `file.contents`: the files from the first on that
@@ -158,8 +162,8 @@ export type EngineMessage =
   | ({ readonly op: "file.delete" } & OneFile)
   | ({ readonly op: "file.makeDirectory"; readonly parents: boolean } & OneFile)
   | ({ readonly op: "file.move"; readonly to: string } & OneFile)
-  | ({ readonly op: "file.read"; readonly credit: number } & OneFile)
-  | ({ readonly op: "file.write"; readonly createParents: boolean } & OneFile)
+  | ({ readonly op: "file.read"; readonly credit: number; readonly lend?: true | undefined } & OneFile)
+  | ({ readonly op: "file.write"; readonly createParents: boolean; readonly lend?: true | undefined } & OneFile)
   | {
     readonly op: "file.writeMany"
     readonly id: number
@@ -183,6 +187,7 @@ export type EngineMessage =
 const run = { run: Schema.Number }
 const id = { id: Schema.Number }
 const net = { net: Schema.Int }
+const lent = { fd: Schema.optional(Schema.Int.pipe(Schema.nonNegative())) }
 
 /**
  * How a process ended: by itself with a status, or by a signal (its name, `SIGKILL`).
@@ -259,7 +264,8 @@ export const AgentMessage = Schema.Union(
   Schema.Struct({
     ev: Schema.Literal("reply"),
     ...id,
-    value: Schema.Union(FileInfo, Schema.Array(FileInfo), Schema.Null)
+    value: Schema.Union(FileInfo, Schema.Array(FileInfo), Schema.Null),
+    ...lent
   }),
   Schema.Struct({
     ev: Schema.Literal("failed"),
@@ -274,7 +280,7 @@ export const AgentMessage = Schema.Union(
     sizes: Schema.Array(Schema.Int.pipe(Schema.nonNegative()))
   }),
   Schema.Struct({ ev: Schema.Literal("file.data"), ...id, last: Schema.Boolean }),
-  Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number }),
+  Schema.Struct({ ev: Schema.Literal("file.credit"), ...id, bytes: Schema.Number, ...lent }),
   Schema.Struct({ ev: Schema.Literal("file.events"), ...id }),
   Schema.Struct({
     ev: Schema.Literal("net.open"),

@@ -83,7 +83,7 @@ class Command:
         self.pid = pid
         agent.children[pid] = self.exited
         agent.jobs[self.number] = self
-        self.run = Run(agent, self.number, header["credit"], sources)
+        self.run = Run(agent, self.number, header["credit"], sources, self.has_terminal)
         if stdin is not None:
             self.input = Input(agent, self.number, stdin, self.ending if self.has_terminal else None)
         if process:

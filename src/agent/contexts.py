@@ -121,7 +121,7 @@ class Context:
             self.write()
         if events & ~WRITE:
             self.receive()
-            self.advance()
+            self.agent.link.hold(self.advance)
 
     def receive(self):
         """Reads once; False when there is nothing more to read."""

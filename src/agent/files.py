@@ -100,15 +100,18 @@ class Files:
         if transfer is not None:
             transfer.close()
 
-    def reply(self, number, value):
-        """Answers; a list goes into the blob, where there is room for it."""
+    def reply(self, number, value, fd=None):
+        """Answers; a list goes into the blob, where there is room for it. `fd`: at which descriptor a file is lent."""
         if isinstance(value, list):
             blob = dump(value).encode("ascii")
             if len(blob) > MAX_BLOB:
                 raise FileFailure("file_error", "The directory has too many entries to be listed at once.")
             self.link.send({"ev": "reply", "id": number, "value": None}, blob)
         else:
-            self.link.send({"ev": "reply", "id": number, "value": value})
+            message = {"ev": "reply", "id": number, "value": value}
+            if fd is not None:
+                message["fd"] = fd
+            self.link.send(message)
 
     def pump(self):
         """The engine has read on: so can files be."""
@@ -218,7 +221,8 @@ class Files:
             self.transfers[header["id"]] = reading
             self.reply(
                 header["id"],
-                describe(self.workspace, place.path, place.folder, place.name, reading.status)
+                describe(self.workspace, place.path, place.folder, place.name, reading.status),
+                reading.fd if reading.lent else None
             )
         reading.pump()
 

@@ -4,6 +4,7 @@ import array
 import builtins
 import errno
 import gc
+import linecache
 import os
 import select
 import signal
@@ -74,13 +75,17 @@ class Control:
         self.read_poll.register(fd, select.POLLIN)
 
     def send(self, header, blob=b""):
+        self.keep(header, blob)
+        self.flush()
+
+    def keep(self, header, blob=b""):
+        """Sends together with what is sent next."""
         self.interrupts.shield()
         try:
             self.outgoing += head(header, len(blob))
             self.outgoing += blob
         finally:
             self.interrupts.unshield()
-        self.flush()
 
     def flush(self):
         while self.outgoing:
@@ -228,8 +233,11 @@ class Kernel:
             # Only the main thread reads answers: another one could take the next run for its own.
             if wait and _thread.get_ident() == self.main_thread:
                 self.control.send_in_order(header, blob)
-            else:
+            elif wait:
                 self.control.send(header, blob)
+            else:
+                # The last one of a run: what comes next is at its end.
+                self.control.keep(header, blob)
 
     # Runs
 
@@ -238,10 +246,20 @@ class Kernel:
         self.control_lock = threading.RLock()
         self.main_thread = _thread.get_ident()
         self.control.send({"ev": "ready"})
+        self.warm_up()
         while True:
             header, blob = self.control.receive()
             if header.get("op") == "run":
                 self.execute(header, blob)
+
+    def warm_up(self):
+        """Does what a run does, while nobody waits: from the first time on, its memory is this process' own."""
+        evaluator = Evaluator({"__builtins__": builtins})
+        dump(self.display.result(evaluator.run("0", 0), True))
+        linecache.cache.clear()
+        extend_user_site()
+        attribution.patch_imported()
+        self.figures.open_figures()
 
     def execute(self, header, blob):
         number = header["run"]

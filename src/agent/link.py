@@ -25,6 +25,7 @@ class Link:
         self.queue = deque()
         self.queued = 0
         self.congested = False
+        self.held = False
         self.decoder = Decoder(MAX_HEADER, MAX_ENGINE_BLOB)
         os.set_blocking(fd, False)
         os.set_blocking(out, False)
@@ -38,10 +39,18 @@ class Link:
         self.queued += len(first) + len(blob)
         if blob:
             self.queue.append(blob)
-        if idle:
+        if idle and not self.held:
             self.write()
         if self.queued > LONG:
             self.congested = True
+
+    def hold(self, work):
+        """Does something, and writes at once all that is sent meanwhile."""
+        self.held = not self.queue
+        work()
+        if self.held:
+            self.held = False
+            self.ready_to_write(WRITE)
 
     def write(self):
         queue = self.queue

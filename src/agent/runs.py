@@ -50,9 +50,7 @@ def read_output(fd, most):
 
 
 def available(fd):
-    """How many bytes wait in a pipe. Of a terminal the kernel tells a part only, but a read comes after all of them."""
-    if os.isatty(fd):
-        return TERMINAL_BUFFER
+    """How many bytes wait in a pipe."""
     return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
 
 
@@ -63,8 +61,9 @@ class Run:
     was set have been sent: that keeps results, errors and the end in order with the output.
     """
 
-    def __init__(self, agent, number, credit, sources):
+    def __init__(self, agent, number, credit, sources, terminal=False):
         self.agent = agent
+        self.terminal = terminal
         self.number = number
         self.credit = credit
         self.sources = dict(sources)
@@ -154,7 +153,10 @@ class Run:
         """Calls `then` once all that is in the pipes at this moment has been sent; when `paid`, also not without credit."""
         self.then = then
         self.paid = paid
-        self.remaining = {stream: available(fd) for stream, fd in self.sources.items()}
+        # Of a terminal the kernel tells a part only, but a read comes after all of it.
+        self.remaining = {
+            stream: TERMINAL_BUFFER if self.terminal else available(fd) for stream, fd in self.sources.items()
+        }
         self.pump()
 
     def pump(self):
@@ -203,7 +205,10 @@ class Sink:
         self.fd = fd
         self.keep = keep
         self.tail = b""
-        loop.watch(fd, READ, self.read)
+        # Mostly there is nobody left who writes.
+        self.read()
+        if self.fd >= 0:
+            loop.watch(fd, READ, self.read)
 
     def read(self, events=0):
         try:

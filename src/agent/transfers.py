@@ -10,9 +10,16 @@ CHUNK = 256 * 1024
 # How much of a file is written before it is written out, so that each time takes a moment only.
 SYNC_STEP = 8 * 1024 * 1024
 
+# Files from this size on are lent to an engine that asks for it.
+LEND_FROM = 1024 * 1024
+
 # How the names begin that files have for a moment: before the first one of that name, and before a replacement.
 NEW = b".sandbox-new-"
 REPLACING = b".sandbox-old-"
+
+
+# At the end of what there is: the engine may have written more.
+WRITE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 
 
 def unused_name(prefix):
@@ -43,6 +50,10 @@ class Reading:
         except BaseException:
             os.close(self.fd)
             raise
+        self.lent = header.get("lend") is True and self.status.st_size >= LEND_FROM
+        if self.lent:
+            # Nothing is sent until the engine says that it wants it so.
+            self.credit = 0
         self.paused = False
 
     def pump(self):
@@ -85,6 +96,9 @@ class Writing:
         self.temporary = None
         self.fd = -1
         self.unsynced = 0
+        self.size = 0
+        self.lend = header.get("lend") is True
+        self.lent = False
         try:
             status = place.status()
         except FileNotFoundError:
@@ -102,12 +116,12 @@ class Writing:
         """A file without a name leaves no trace however this ends; not every file system has them."""
         folder = self.place.folder
         try:
-            self.fd = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
+            self.fd = os.open(b".", os.O_TMPFILE | WRITE, 0o600, dir_fd=folder)
         except FileNotFoundError:
             raise
         except OSError:
             self.temporary = unused_name(self.prefix)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            flags = os.O_CREAT | os.O_EXCL | WRITE
             self.fd = os.open(self.temporary, flags, 0o600, dir_fd=folder)
 
     def data(self, blob, last):
@@ -120,7 +134,12 @@ class Writing:
         if last:
             self.finish()
         elif blob:
-            self.files.link.send({"ev": "file.credit", "id": self.id, "bytes": len(blob)})
+            credit = {"ev": "file.credit", "id": self.id, "bytes": len(blob)}
+            self.size += len(blob)
+            if self.lend and self.size >= LEND_FROM:
+                self.lent = True
+                credit["fd"] = self.fd
+            self.files.link.send(credit)
 
     def sync(self):
         """Where the workspace is a disk of its own, only now is it certain that the host's disk had room for this."""
@@ -134,6 +153,9 @@ class Writing:
 
     def finish(self):
         folder = self.place.folder
+        if self.lent:
+            # As the kernel does when its owner writes; the engine may be more than that.
+            os.fchmod(self.fd, self.mode & ~(stat.S_ISUID | stat.S_ISGID))
         if self.temporary is None:
             self.temporary = unused_name(self.prefix)
             # os.link calls linkat(2), which follows /proc, only when it is given folders.

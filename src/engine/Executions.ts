@@ -16,8 +16,9 @@ import { type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import type { DroppedOutput, ExecutionEvent } from "../Execution.js"
 import type { ExecutionInfo } from "../ExecutionInfo.js"
 import { invalidArgument } from "../internal/arguments.js"
-import { EVENT_COST, type EventLog, makeEventLog, type Reader } from "../internal/eventLog.js"
+import { EVENT_COST, type EventLog, makeEventLog, type Reader, type Reading } from "../internal/eventLog.js"
 import { ExecutionHooks } from "../internal/executionHooks.js"
+import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import type { AttachOptions } from "../Options.js"
 import { type About, describe, type Entry, type Events, hasEnded } from "./ExecutionEntry.js"
 import { makeExecutionStore } from "./ExecutionStore.js"
@@ -63,6 +64,8 @@ export type Work<A> = (journal: Journal<A>) => Effect.Effect<Outcome<A>, Request
 export interface Started<A> {
   readonly id: string
   readonly stream: Stream.Stream<A, RequestError>
+  /** The same events, without a stream: for who wants all of them and nothing else. */
+  readonly read: Reading<A, RequestError>
 }
 
 /**
@@ -252,7 +255,7 @@ export const make = Effect.fn("Executions.make")(function*(
     wrap: (log: EventLog<A, RequestError>) => Events,
     work: Work<A>
   ): Effect.Effect<Started<A>, never, Scope.Scope> =>
-    Effect.acquireRelease(
+    acquireRelease(
       Effect.gen(function*() {
         const log = makeEventLog<A, RequestError>(options.logBytes)
         const hooks = yield* ExecutionHooks
@@ -303,7 +306,7 @@ export const make = Effect.fn("Executions.make")(function*(
         return { entry, reader, log }
       }),
       ({ entry, reader }) => leave(entry, reader, true)
-    ).pipe(Effect.map(({ entry: { id }, log, reader }) => ({ id, stream: log.stream(reader) })))
+    ).pipe(Effect.map(({ entry: { id }, log, reader }) => ({ id, stream: log.stream(reader), read: log.read(reader) })))
 
   // ---- operations ---------------------------------------------------------------------------------------------------
 
@@ -319,7 +322,7 @@ export const make = Effect.fn("Executions.make")(function*(
     log: EventLog<A, RequestError>,
     { after = -1, hold }: AttachOptions
   ): Effect.Effect<Stream.Stream<A, RequestError>, RequestError, Scope.Scope> =>
-    Effect.acquireRelease(
+    acquireRelease(
       Effect.suspend((): Effect.Effect<Reader, RequestError> => {
         if (after >= log.next()) {
           return Effect.fail(invalidArgument(
@@ -342,7 +345,7 @@ export const make = Effect.fn("Executions.make")(function*(
       `the execution "${entry.id}" is ${entry.events._tag === "Batch" ? "a batch" : "no batch"}; use ${other}.`
     )
 
-  yield* Effect.addFinalizer(() => Effect.forEach(store.running(), waitFor, { discard: true }))
+  yield* addFinalizer(() => Effect.forEach(store.running(), waitFor, { discard: true }))
 
   return {
     run: (about, work) => start(about, (log) => ({ _tag: "Run", log }), work),

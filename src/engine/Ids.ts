@@ -11,9 +11,7 @@ const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
  */
 export const makeId = (prefix: "sbx" | "ctx" | "exe" | "tpl" | "bld" | "snp"): Effect.Effect<string> =>
   Effect.sync(() => {
-    let id = `${prefix}_`
-    for (const byte of randomBytes(20)) {
-      id += ALPHABET[byte & 31]
-    }
-    return id
+    const bytes = randomBytes(20)
+    for (const [index, byte] of bytes.entries()) bytes[index] = ALPHABET.charCodeAt(byte & 31)
+    return `${prefix}_${bytes.toString("latin1")}`
   })

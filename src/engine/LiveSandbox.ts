@@ -15,6 +15,7 @@ import type { Language } from "../CodeContext.js"
 import type { RequestError } from "../Errors.js"
 import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
+import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import type { Measure } from "../isolation/Consumption.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
@@ -108,10 +109,10 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const { sandboxId } = options
   const isolation = yield* Isolation
   // A scope of its own: the wall comes down as soon as the agent is lost, not only when the sandbox is deleted.
-  const wall = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const wall = yield* acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
   const tearDown = Scope.close(wall, Exit.void)
-  const pausing = Pausing.make(agent.freezing)
+  const pausing = Pausing.make(agent.freezing, yield* Effect.clock)
   let closing = false
   let reason: SandboxError | undefined
   let common: Readonly<Record<string, string>> = {}
@@ -149,6 +150,12 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     onContextExit: (agentId, exit) =>
       contexts.exited(agentId, exit.signal === null && exit.exitCode !== null ? "exited" : "kernel_died"),
     onLost: describeLoss,
+    lender: agent.lending && {
+      open: agent.lending,
+      changing: pausing.changing,
+      most: options.resources.fileSizeMb * MIB,
+      sync: options.syncFiles
+    },
     dial: Option.getOrUndefined(options.egress)?.connect
   }).pipe(
     Effect.timeoutFail({
@@ -162,7 +169,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     })
   )
   const contexts: Contexts = ContextsModule.make(sandboxId, client, options.cwd)
-  yield* Effect.addFinalizer(() =>
+  yield* addFinalizer(() =>
     Effect.sync(() => {
       closing = true
     })
@@ -223,15 +230,14 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
         })
     })
 
-  const startRun = Effect.fnUntraced(function*(
+  const startRun = (
     request: RunRequest,
     limits: RunLimits,
     context: ContextsModule.Turn | undefined,
     language: string,
     journal: Journal<ExecutionEvent>
-  ) {
-    yield* Effect.acquireRelease(Effect.sync(() => runs.add(journal)), () => Effect.sync(() => runs.delete(journal)))
-    return yield* Run.run(client, {
+  ) => {
+    const run = Run.run(client, {
       ...limits,
       sandboxId,
       request,
@@ -254,7 +260,11 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
           )),
       abandon: tearDown
     }, journal)
-  }, Effect.scoped)
+    return Effect.suspend(() => {
+      runs.add(journal)
+      return run
+    }).pipe(Effect.ensuring(Effect.sync(() => runs.delete(journal))))
+  }
 
   return {
     contexts,

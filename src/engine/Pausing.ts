@@ -2,7 +2,7 @@
  * A sandbox that is up and can be paused: nothing in it runs then, its memory and its streams stay, and no limit of time
  * runs down.
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -29,24 +29,38 @@ export interface Pausing {
    * `pause` does.
    */
   readonly still: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SandboxError | SandboxSDKError, R>
+  /** Changes files of it from outside: waits while nothing runs in it, and is waited for before nothing does. */
+  readonly changing: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Tells that there is no sandbox any more. */
   readonly end: () => void
   /** Sleeps for so many milliseconds in which it is not paused; `Infinity` for ever. */
   readonly sleep: (ms: number) => Effect.Effect<void>
 }
 
+/** More changes at a time than there can be. */
+const ALL = 1_000_000
+
 /**
  * Makes it for a sandbox that runs.
  */
-export const make = (freezing: Freezing): Pausing => {
+export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
   const turn = Effect.unsafeMakeSemaphore(1)
+  // Each change has a permit; who freezes shuts the door, and takes all of them.
+  const changes = Effect.unsafeMakeSemaphore(ALL)
+  const changeable = Effect.unsafeMakeLatch(true)
   let paused = false
   let frozen = false
   let wakers = 0
+  // In milliseconds: since when it is paused, and for how long it was before that.
+  let pausedAt = 0
+  let pausedMs = 0
   let changed = Deferred.unsafeMake<void>(FiberId.none)
 
   const setPaused = (value: boolean): void => {
     if (paused !== value) {
+      const now = clock.unsafeCurrentTimeMillis()
+      if (value) pausedAt = now
+      else pausedMs += now - pausedAt
       paused = value
       const before = changed
       changed = Deferred.unsafeMake<void>(FiberId.none)
@@ -54,17 +68,19 @@ export const make = (freezing: Freezing): Pausing => {
     }
   }
 
-  const freeze = Effect.zipRight(
-    freezing.freeze,
-    Effect.sync(() => {
+  const released = Effect.zipRight(changes.release(ALL), changeable.open)
+
+  const freeze = Effect.zipRight(changeable.close, changes.take(ALL)).pipe(
+    Effect.zipRight(Effect.onError(freezing.freeze, () => released)),
+    Effect.zipRight(Effect.sync(() => {
       frozen = true
-    })
+    }))
   )
 
   const thaw = Effect.suspend(() => {
     if (!frozen) return Effect.void
     frozen = false
-    return freezing.thaw
+    return Effect.zipRight(freezing.thaw, released)
   })
 
   const wake = turn.withPermits(1)(Effect.suspend(() => {
@@ -81,19 +97,18 @@ export const make = (freezing: Freezing): Pausing => {
 
   const change = Effect.suspend(() => Deferred.await(changed))
 
+  /** How much time has passed in which it was not paused, counted from some moment on. */
+  const runningTime = (): number => {
+    const now = clock.unsafeCurrentTimeMillis()
+    return now - pausedMs - (paused ? now - pausedAt : 0)
+  }
+
+  // It wakes up too early after a pause, and goes on: that is rare, and each run of code has such a sleep.
   const sleep = Effect.fnUntraced(function*(ms: number) {
-    let left = ms
-    while (left > 0) {
-      if (paused) {
-        yield* change
-        continue
-      }
-      const start = yield* Clock.currentTimeMillis
-      const isOver = yield* Effect.raceFirst(
-        Effect.as(Effect.sleep(Duration.millis(left)), true),
-        Effect.as(change, false)
-      )
-      left = isOver ? 0 : left - ((yield* Clock.currentTimeMillis) - start)
+    const end = runningTime() + ms
+    for (let left = ms; left > 0; left = end - runningTime()) {
+      yield* Effect.sleep(Duration.millis(left))
+      while (paused) yield* change
     }
   })
 
@@ -127,6 +142,7 @@ export const make = (freezing: Freezing): Pausing => {
       frozen = false
       setPaused(false)
     },
+    changing: (effect) => changeable.whenOpen(changes.withPermits(1)(effect)),
     awake: (effect) => Effect.acquireUseRelease(wake, () => effect, () => rest),
     sleep: (ms) => ms === Infinity ? Effect.never : sleep(ms)
   }

@@ -44,8 +44,8 @@ export interface Running {
   readonly live: LiveSandbox
   readonly limits: Resources.Limits
   readonly files: Files
-  /** Counts as running for as long as the scope is open. */
-  readonly busy: Effect.Effect<void, never, Scope.Scope>
+  /** Counts as running, and as being used, for as long as the effect lasts. */
+  readonly whileBusy: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Counts as being used, and so is not idle, for as long as the scope is open. */
   readonly used: Effect.Effect<void, never, Scope.Scope>
 }
@@ -638,7 +638,13 @@ export const make = Effect.fn("Registry.make")(function*(
         live,
         limits: entry.limits,
         files: WorkspaceFiles.make({ files, gauge, used }),
-        busy: Effect.zipRight(used, Effect.acquireRelease(countRun(entry, 1), () => countRun(entry, -1))),
+        // Not in a scope: that costs several times as much, at each run.
+        whileBusy: (effect) =>
+          Effect.acquireUseRelease(
+            Effect.zipRight(countUse(entry, 1), countRun(entry, 1)),
+            () => effect,
+            () => Effect.zipRight(countRun(entry, -1), countUse(entry, -1))
+          ),
         used
       }
     })

@@ -2,6 +2,7 @@
  * The files of a sandbox as the operations use them: each use is noticed, and what the kernel does not refuse is refused
  * here.
  */
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -50,7 +51,10 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
         Effect.flatMap(writing, ({ admit }) =>
           files.write(
             path,
-            Stream.tap(content, (piece) => admit(piece.length)),
+            Stream.mapChunksEffect(
+              content,
+              (pieces) => Effect.as(admit(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length)), pieces)
+            ),
             options
           ))
       ),

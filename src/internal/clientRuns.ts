@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { RequestError } from "../Errors.js"
-import type { ExecutionEvent, TerminalEvent } from "../Execution.js"
+import type { Ended, ExecutionEvent, TerminalEvent } from "../Execution.js"
 import type * as Metrics from "../Metrics.js"
 import { RunCodeStreamOptions, RunTerminalStreamOptions } from "../Options.js"
 import {
@@ -55,9 +55,18 @@ export const counted =
   <A extends ExecutionEvent>(events: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
     Stream.suspend(() => {
       let outcome = "success"
-      return Stream.tap(events, (event) => {
-        if (event._tag === "Error") outcome = "ExecutionError"
-        return event._tag === "Ended" ? metrics.execution(event.duration, { language, outcome }) : Effect.void
+      return Stream.mapChunksEffect(events, (chunk) => {
+        let ended: typeof Ended.Type | undefined
+        for (const event of chunk) {
+          if (event._tag === "Error") {
+            outcome = "ExecutionError"
+          } else if (event._tag === "Ended") {
+            ended = event
+          }
+        }
+        return ended === undefined
+          ? Effect.succeed(chunk)
+          : Effect.as(metrics.execution(ended.duration, { language, outcome }), chunk)
       })
     })
 

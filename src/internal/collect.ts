@@ -3,6 +3,7 @@
  *
  * What a limit cuts (`maxOutputSize`) is cut where the events are made; here nothing is.
  */
+import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -19,6 +20,7 @@ import {
 import type { OutputCallbacks, RunCodeCallbacks } from "../Options.js"
 import type { Result } from "../Result.js"
 import { makeDelivery } from "./callbacks.js"
+import type { Reading } from "./eventLog.js"
 import { splitLines } from "./lines.js"
 
 /**
@@ -134,12 +136,23 @@ const brokenOff = (record: Recorder, url: string | undefined): RequestError => {
     : new ConnectionError({ message: `${message} The connection to ${url} broke.`, url, execution })
 }
 
-/** Runs the stream to its end, calling the callbacks. Fails with what the stream fails with. */
+/**
+ * Where the events of a run come from.
+ */
+export type Events<A> = Stream.Stream<A, RequestError> | Reading<A, RequestError>
+
+const readingOf = <A>(events: Events<A>): Reading<A, RequestError> =>
+  typeof events === "function"
+    ? events
+    : (each) => Stream.runForEachChunk(events, (chunk) => each(Chunk.toReadonlyArray(chunk)))
+
+/** Reads the events to their end, calling the callbacks. Fails with what they fail with. */
 const drain = (
-  events: Stream.Stream<ExecutionEvent, RequestError>,
+  events: Events<ExecutionEvent>,
   record: Recorder,
   callbacks: RunCodeCallbacks
 ): Effect.Effect<void, RequestError> => {
+  const read = readingOf(events)
   const add = (chunk: Iterable<ExecutionEvent>) => {
     for (const event of chunk) {
       record.add(event)
@@ -147,17 +160,16 @@ const drain = (
   }
   const { onError, onResult, onStderr, onStdout } = callbacks
   if (onStdout === undefined && onStderr === undefined && onResult === undefined && onError === undefined) {
-    return Stream.runForEachChunk(events, (chunk) => Effect.sync(() => add(chunk)))
+    return read((chunk) => Effect.sync(() => add(chunk)))
   }
   return Effect.scoped(Effect.gen(function*() {
     const outcome = yield* Deferred.make<void, RequestError>()
     const delivery = yield* makeDelivery(callbacks, (cause) => Deferred.failCause(outcome, cause))
-    // In the scope, and not in a race: whichever way this ends, the stream is closed before anything else goes on.
-    yield* events.pipe(
-      Stream.runForEachChunk((chunk) => {
-        add(chunk)
-        return delivery.deliver(chunk)
-      }),
+    // In the scope, and not in a race: whichever way this ends, the reading is over before anything else goes on.
+    yield* read((chunk) => {
+      add(chunk)
+      return delivery.deliver(chunk)
+    }).pipe(
       Effect.tapError(() => delivery.flush),
       Effect.zipRight(delivery.flush),
       Effect.intoDeferred(outcome),
@@ -169,7 +181,7 @@ const drain = (
 
 /** The first and the last event of a run that came to its end. */
 const complete = (
-  events: Stream.Stream<ExecutionEvent, RequestError>,
+  events: Events<ExecutionEvent>,
   record: Recorder,
   options: CollectOptions
 ) =>
@@ -192,7 +204,7 @@ const complete = (
  * the stream is closed by then.
  */
 export const collectExecution = (
-  events: Stream.Stream<ExecutionEvent, RequestError>,
+  events: Events<ExecutionEvent>,
   options: CollectOptions = {}
 ): Effect.Effect<ExecutionResult, RequestError | ExecutionError> =>
   Effect.gen(function*() {
@@ -226,7 +238,7 @@ export const collectExecution = (
  * for `ExecutionError`; a command that ends with an exit status other than 0 is not a failure.
  */
 export const collectTerminal = (
-  events: Stream.Stream<TerminalEvent, RequestError>,
+  events: Events<TerminalEvent>,
   options: OutputCallbacks & Pick<CollectOptions, "url"> = {}
 ): Effect.Effect<string, RequestError> =>
   Effect.gen(function*() {

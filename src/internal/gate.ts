@@ -4,7 +4,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 
 /**
  * A gate with a fixed number of places. (An `Effect.Semaphore` lets a newcomer pass those who wait, and does not say how
@@ -36,6 +36,9 @@ export const makeGate = (places: number): Gate => {
     }
   })
 
+  // It needs nothing of who has entered, so that nothing of that is kept for it.
+  const leaving = Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, leave))
+
   // While somebody waits, every place is taken: nobody passes.
   const take = Effect.sync(() => {
     if (inside < places) {
@@ -63,11 +66,11 @@ export const makeGate = (places: number): Gate => {
   return {
     enter: Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(take, (taken) => taken ? Effect.void : queue(restore)).pipe(
-        Effect.zipRight(Effect.addFinalizer(() => leave))
+        Effect.zipRight(leaving)
       )
     ),
     tryEnter: Effect.uninterruptible(
-      Effect.tap(take, (taken) => taken ? Effect.addFinalizer(() => leave) : Effect.void)
+      Effect.tap(take, (taken) => taken ? leaving : Effect.void)
     ),
     inside: () => inside
   }

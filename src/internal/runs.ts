@@ -12,6 +12,15 @@ import { invalidArgument } from "./issue.js"
 /** What `runCode` and `runTerminal` keep when the call does not say, in bytes. */
 export const DEFAULT_CAPTURE_BYTES = 100 * 1024 * 1024
 
+const tookTooLong = (timeoutMs: number, detached: boolean | undefined) =>
+  new TimeoutError({
+    message: `The request took longer than ${timeoutMs} ms (requestTimeoutMs); what it ran ${
+      detached === true ? "goes on (detached)" : "was stopped"
+    }.`,
+    timeoutMs,
+    operation: "request"
+  })
+
 /**
  * Limits how long a call may take as a whole, from here on; what it runs is stopped when the time is over, unless it is
  * `detached`.
@@ -23,19 +32,18 @@ export const withRequestTimeout =
       ? stream
       : Stream.interruptWhen(
         stream,
-        Effect.delay(
-          Effect.fail(
-            new TimeoutError({
-              message: `The request took longer than ${timeoutMs} ms (requestTimeoutMs); what it ran ${
-                detached === true ? "goes on (detached)" : "was stopped"
-              }.`,
-              timeoutMs,
-              operation: "request"
-            })
-          ),
-          Duration.millis(timeoutMs)
-        )
+        Effect.delay(Effect.fail(tookTooLong(timeoutMs, detached)), Duration.millis(timeoutMs))
       )
+
+/**
+ * The same for a call that is no stream.
+ */
+export const withCallTimeout =
+  (timeoutMs: number | undefined, detached: boolean | undefined) =>
+  <A, R>(call: Effect.Effect<A, RequestError, R>): Effect.Effect<A, RequestError, R> =>
+    timeoutMs === undefined
+      ? call
+      : Effect.timeoutFail(call, { duration: timeoutMs, onTimeout: () => tookTooLong(timeoutMs, detached) })
 
 /**
  * Refuses a context together with a language: a context has its language already.

@@ -4,6 +4,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { acquireRelease } from "./finalizing.js"
 
 /**
  * One at a time, first come, first served. (An `Effect.Semaphore` lets a newcomer pass those who wait.)
@@ -21,7 +22,7 @@ export const makeTurnstile: Effect.Effect<Turnstile> = Effect.sync(() => {
   const turn = Effect.gen(function*() {
     const mine = yield* Deferred.make<void>()
     let arrived = false
-    const before = yield* Effect.acquireRelease(
+    const before = yield* acquireRelease(
       Effect.sync(() => {
         const ahead = last
         last = mine

@@ -61,6 +61,7 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   const cgroups = yield* Effect.cached(Scope.extend(Cgroup.make, scope))
 
   const temporaryDirectory = options.temporaryDirectory ?? Os.tmpdir()
+  const contents = yield* Remember.success(Scope.extend(Launch.contents(temporaryDirectory), scope))
   const disks = yield* Effect.cached(Disk.support(temporaryDirectory))
 
   const makeWorkspace = Workspace.make(disks)
@@ -72,6 +73,7 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
         systemMounts: yield* systemMounts,
         runtimes: yield* found,
         cgroups: yield* cgroups,
+        contents: yield* contents,
         agent
       })
     })

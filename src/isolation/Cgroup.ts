@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
+import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import { findPlain, findTrees, type Tree } from "./CgroupTree.js"
 import type { Counting } from "./Consumption.js"
 import * as Host from "./Host.js"
@@ -184,7 +185,7 @@ const openGroup = Effect.fnUntraced(
     // Made anew each time: another layer in this process may just have closed and removed it.
     yield* makeFolder(parent)
     yield* delegate(parent, tree)
-    yield* Effect.acquireRelease(makeFolder(directory), () => removeGroup(directory))
+    yield* acquireRelease(makeFolder(directory), () => removeGroup(directory))
     for (const { file, optional, text } of settings(tree, limits)) {
       const setting = write(Path.join(directory, file), text)
       yield* optional ? Effect.ignore(setting) : setting
@@ -225,7 +226,7 @@ const freezable = Effect.fnUntraced(
     if (limiting !== undefined) return { directory: Option.some(limiting.directory), own: Option.none<string>() }
     const made = yield* Effect.transposeMapOption(own, (directory) =>
       Effect.option(Effect.as(
-        Effect.acquireRelease(makeFolder(directory), () => removeGroup(directory)),
+        acquireRelease(makeFolder(directory), () => removeGroup(directory)),
         directory
       )))
     const directory = Option.flatten(made)
@@ -343,7 +344,7 @@ export const make: Effect.Effect<Cgroups, never, Scope.Scope> = Effect.gen(
       ? Option.none<Tree>()
       : yield* Effect.findFirst(yield* findPlain, (tree) => canFreeze(tree, engine))
     const all = [...trees, ...Option.toArray(plain)]
-    yield* Effect.addFinalizer(() =>
+    yield* addFinalizer(() =>
       Effect.forEach(
         all,
         // Fails while it holds the groups of another layer, which then removes it.

@@ -15,6 +15,7 @@ import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
+import { acquireRelease } from "../internal/finalizing.js"
 import * as Ext4 from "./Ext4.js"
 import * as Host from "./Host.js"
 import * as Mounts from "./Mounts.js"
@@ -202,7 +203,7 @@ export const make = (workspace: string, user: User, room: Room): Effect.Effect<v
 export const open = (workspace: string): Effect.Effect<boolean, SandboxError, Scope.Scope> =>
   Effect.gen(function*() {
     if (!(yield* Host.exists(imageOf(workspace)))) return false
-    yield* Effect.acquireRelease(
+    yield* acquireRelease(
       Effect.mapError(mountImage(workspace), failed("mounted", workspace)).pipe(
         Effect.onError(() => Effect.whenEffect(Mounts.unmount(workspace), Mounts.isMountPoint(workspace)))
       ),
@@ -284,14 +285,14 @@ export const support = (directory: string): Effect.Effect<Support> =>
       }
     }
     const prefix = Path.join(directory, `${yield* Owner.nameHere}-disk-`)
-    const folder = yield* Effect.acquireRelease(
+    const folder = yield* acquireRelease(
       Effect.tryPromise({ try: () => Fs.mkdtemp(prefix), catch: String }),
       (path) => Effect.ignore(Effect.tryPromise(() => Fs.rm(path, { recursive: true, force: true })))
     )
     const workspace = Path.join(folder, "workspace")
     yield* Effect.tryPromise({ try: () => Fs.mkdir(workspace), catch: String })
     yield* makeImage(workspace, { uid: 0, gid: 0 }, roomOf(8))
-    yield* Effect.acquireRelease(mountImage(workspace), () => Mounts.unmount(workspace))
+    yield* acquireRelease(mountImage(workspace), () => Mounts.unmount(workspace))
     return Either.right(MECHANISM)
   }).pipe(
     Effect.scoped,

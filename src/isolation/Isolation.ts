@@ -9,6 +9,7 @@ import { SandboxError } from "../Errors.js"
 import type { Measure } from "./Consumption.js"
 import type { Freezing } from "./Freezing.js"
 import type { Guarantee } from "./Guarantee.js"
+import type { Lending } from "./Lending.js"
 import type { Runtimes } from "./Runtimes.js"
 
 /**
@@ -74,6 +75,8 @@ export interface AgentProcess {
   readonly sharesUser?: boolean
   /** Stops all of it where it is; closing the scope ends it then as well. */
   readonly freezing: Freezing
+  /** Opens what the agent has open; absent where its descriptors cannot be seen. */
+  readonly lending?: Lending
   /** What all of it takes of processor and memory. Fails with `unsupported` where nobody can tell. */
   readonly consumption: Measure
   /** The end of what the agent and the isolation wrote to standard error: for the message of a failed start. */

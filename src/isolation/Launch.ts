@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
+import { addFinalizer } from "../internal/finalizing.js"
 import * as AgentProgram from "./AgentProgram.js"
 import type { Program } from "./BubblewrapProgram.js"
 import type { Cgroups, Group } from "./Cgroup.js"
@@ -17,6 +18,7 @@ import * as Consumption from "./Consumption.js"
 import * as Diagnosis from "./Diagnosis.js"
 import * as Freezing from "./Freezing.js"
 import type { AgentProcess, LaunchOptions } from "./Isolation.js"
+import * as Lending from "./Lending.js"
 import * as Owner from "./Owner.js"
 import * as Packages from "./Packages.js"
 import type * as Runtimes from "./Runtimes.js"
@@ -33,9 +35,41 @@ export interface Prepared {
   readonly systemMounts: ReadonlyArray<string>
   readonly runtimes: Runtimes.Found
   readonly cgroups: Cgroups
+  readonly contents: Contents
   /** What the agent has to be written in; by default Python where there is one, and Node otherwise. */
   readonly agent?: AgentProgram.AgentKind | undefined
 }
+
+/**
+ * What each sandbox is given to read, the same for all.
+ */
+export interface Contents {
+  readonly seccomp: Spawn.Content
+  readonly files: ReadonlyArray<Spawn.Content>
+}
+
+/**
+ * Makes it ready, until the scope closes.
+ */
+export const contents = Effect.fnUntraced(
+  function*(directory: string): Effect.fn.Return<Contents, Diagnosis.Unavailable, Scope.Scope> {
+    if (Option.isNone(Seccomp.filterHere)) {
+      return yield* new Diagnosis.Unavailable({
+        reason: `There is no filter of system calls for ${process.arch}`,
+        fix: "use a machine of x64 or arm64"
+      })
+    }
+    const hold = (data: string | Uint8Array) =>
+      Effect.mapError(
+        Spawn.content(directory, data),
+        ({ message }) => new Diagnosis.Unavailable({ reason: message, fix: `see that ${directory} can be written to` })
+      )
+    return {
+      seccomp: yield* hold(Seccomp.filterHere.value),
+      files: yield* Effect.forEach(Object.values(CommandLine.FILES), hold)
+    }
+  }
+)
 
 const MIB = 1024 * 1024
 
@@ -109,7 +143,7 @@ const end = Effect.fnUntraced(
  */
 export const launch = Effect.fnUntraced(function*(
   options: LaunchOptions,
-  { agent: kind, cgroups, program, runtimes, systemMounts }: Prepared
+  { agent: kind, cgroups, contents, program, runtimes, systemMounts }: Prepared
 ): Effect.fn.Return<AgentProcess, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
   const agent = AgentProgram.find(runtimes, {
     folder: CommandLine.AGENT_FOLDER,
@@ -123,12 +157,6 @@ export const launch = Effect.fnUntraced(function*(
       fix: yield* Packages.installCommand(["python3"])
     })
   }
-  if (Option.isNone(Seccomp.filterHere)) {
-    return yield* new Diagnosis.Unavailable({
-      reason: `There is no filter of system calls for ${process.arch}`,
-      fix: "use a machine of x64 or arm64"
-    })
-  }
   const { memoryMb, processes, tmpMb } = options.resources
   const user = yield* Users.ofWorkspace(options.workspace)
   const group = yield* cgroups.make(options.sandboxId, {
@@ -137,13 +165,12 @@ export const launch = Effect.fnUntraced(function*(
     cpus: options.resources.cpus
   }).pipe(Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`)))
 
-  const files = Object.values(CommandLine.FILES)
   const child = yield* Spawn.spawn({
     command: program.path,
     args: ["--args", String(DESCRIPTORS.args), agent.command, ...agent.args],
     env: { PATH: "/usr/bin:/bin" },
     user: user.uid === process.geteuid?.() ? undefined : user,
-    stdio: ["null", "null", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe", ...files.map(() => "pipe" as const)]
+    stdio: ["null", "null", "pipe", "pipe", "pipe", contents.seccomp, "pipe", "pipe", ...contents.files]
   }).pipe(
     Effect.mapError(spawnFailed)
   )
@@ -159,8 +186,6 @@ export const launch = Effect.fnUntraced(function*(
     CommandLine.make({ ...options, systemMounts, mounts: runtimes.mounts, memoryMb, tmpMb }).map((arg) => `${arg}\0`)
       .join("")
   )
-  yield* send(DESCRIPTORS.seccomp, Seccomp.filterHere.value)
-  yield* Effect.forEach(files, (text, index) => send(DESCRIPTORS.files + index, text), { discard: true })
 
   const pid = yield* Effect.flatMap(pipe(DESCRIPTORS.info), readInfo).pipe(
     Effect.catchAll((reason) =>
@@ -175,7 +200,7 @@ export const launch = Effect.fnUntraced(function*(
     )
   )
   const first = yield* Owner.identify(pid)
-  yield* Effect.addFinalizer(() => end(options, child, group, first))
+  yield* addFinalizer(() => end(options, child, group, first))
   yield* group.attach(pid).pipe(
     Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`))
   )
@@ -185,6 +210,7 @@ export const launch = Effect.fnUntraced(function*(
     exited: Effect.map(child.exited, statusOf),
     outOfMemoryKills: group.outOfMemoryKills,
     freezing: Freezing.make(group, pid),
+    lending: yield* Lending.make(first, options.workspace),
     consumption: Consumption.make(pid, group.counting),
     memoryLimited: Option.isSome(cgroups.support.memory),
     diagnostics

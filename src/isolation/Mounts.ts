@@ -58,7 +58,7 @@ export const tool = Effect.fnUntraced(function*(
   timeoutMs: number = TIMEOUT
 ) {
   const { exitCode, signal, stderr, stdout } = yield* Effect.mapError(
-    Spawn.output({ command, args, env: { PATH: SEARCH_PATH, LC_ALL: "C" }, timeoutMs }),
+    Spawn.output({ command, args, env: { PATH: SEARCH_PATH, LC_ALL: "C" }, timeoutMs, trusted: true }),
     ({ message }) => message
   )
   if (exitCode === null || !fine.includes(exitCode)) {

@@ -1,8 +1,8 @@
 /**
  * Child processes: the one module that uses `node:child_process`.
  *
- * Each child is the leader of a new session and process group, has exactly the environment and the descriptors that
- * it is given, and is gone when its scope has closed.
+ * Each child is the leader of a new session and process group, has exactly the environment that it is given and, but for
+ * tools of the system, exactly the descriptors, and is gone when its scope has closed.
  */
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -11,9 +11,12 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { spawn as nodeSpawn } from "node:child_process"
 import type { ChildProcess, StdioOptions } from "node:child_process"
-import { closeSync, openSync } from "node:fs"
+import { randomUUID } from "node:crypto"
+import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs"
+import * as Path from "node:path"
 import { Duplex } from "node:stream"
 import { isMainThread } from "node:worker_threads"
+import { acquireRelease } from "../internal/finalizing.js"
 import { inheritedDescriptors } from "./Descriptors.js"
 import type { ExitStatus } from "./Isolation.js"
 
@@ -26,7 +29,46 @@ export class SpawnError extends Data.TaggedError("SpawnError")<{
 }> {}
 
 /**
- * What to start. Nothing is taken from this process: not its environment, not its folder, not its descriptors.
+ * A text or bytes that children can be given to read: each has it from its beginning.
+ */
+export interface Content {
+  /** Opens it anew, for one child. */
+  readonly open: () => number
+}
+
+/**
+ * Holds a content until the scope closes: in a file without a name, so that nothing is left of it whatever happens.
+ */
+export const content = (
+  directory: string,
+  data: string | Uint8Array
+): Effect.Effect<Content, SpawnError, Scope.Scope> =>
+  acquireRelease(
+    Effect.try({
+      try: () => {
+        const path = Path.join(directory, `sandbox-${randomUUID()}`)
+        const descriptor = openSync(path, "wx+", 0o600)
+        try {
+          unlinkSync(path)
+          writeFileSync(descriptor, data)
+          return descriptor
+        } catch (cause) {
+          closeSync(descriptor)
+          throw cause
+        }
+      },
+      catch: (cause) =>
+        new SpawnError({
+          code: codeOf(cause),
+          message: `No file could be written in ${directory}: ${cause instanceof Error ? cause.message : String(cause)}`
+        })
+    }),
+    (descriptor) => Effect.sync(() => closeSync(descriptor))
+  ).pipe(Effect.map((descriptor) => ({ open: () => openSync(`/proc/self/fd/${descriptor}`, "r") })))
+
+/**
+ * What to start. Nothing is taken from this process: not its environment, not its folder, not its descriptors (but for a
+ * tool of the system).
  */
 export interface SpawnOptions {
   readonly command: string
@@ -36,7 +78,12 @@ export interface SpawnOptions {
   /** Whom it runs as; this process' own user without it. Supplementary groups are dropped with it. */
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   /** What each of its descriptors is, from 0. A pipe is one end of a socket pair and goes both ways from 3 on. */
-  readonly stdio: ReadonlyArray<"null" | "pipe">
+  readonly stdio: ReadonlyArray<"null" | "pipe" | Content>
+  /**
+   * Whether it is a tool of the system: it may have a descriptor of this process that passes through `exec`. To look for
+   * those takes longer the more sandboxes there are.
+   */
+  readonly trusted?: boolean | undefined
   /** Milliseconds from SIGTERM to SIGKILL when the scope closes; SIGKILL at once without it. */
   readonly graceMs?: number | undefined
 }
@@ -65,11 +112,12 @@ const KILL_TIMEOUT = 5_000
  * The descriptors of a child as Node takes them: what it was given, then a closed door at each number where this
  * process holds a descriptor that would pass through `exec` (Node leaves those open, whoever opened them).
  */
-const stdioOf = (options: SpawnOptions, nullDevice: number): StdioOptions => {
+const stdioOf = (options: SpawnOptions, open: (content?: Content) => number): StdioOptions => {
+  const nullDevice = open()
   const stdio: Array<"ignore" | "pipe" | number> = options.stdio.map((kind, index) =>
-    kind === "pipe" ? "pipe" : index < 3 ? "ignore" : nullDevice
+    kind === "pipe" ? "pipe" : kind !== "null" ? open(kind) : index < 3 ? "ignore" : nullDevice
   )
-  for (const descriptor of inheritedDescriptors()) {
+  for (const descriptor of options.trusted === true ? [] : inheritedDescriptors()) {
     if (descriptor < options.stdio.length) continue
     // For a number from 3 on, "ignore" leaves what is there: here, nothing.
     while (stdio.length < descriptor) stdio.push("ignore")
@@ -89,8 +137,11 @@ const signalGroup = (pid: number, signal: NodeJS.Signals): void => {
   }
 }
 
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
+
 const spawnError = (options: SpawnOptions, cause: unknown): SpawnError => {
-  const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
+  const code = codeOf(cause)
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new SpawnError({ code, message: `${options.command} did not start: ${reason}` })
 }
@@ -105,7 +156,7 @@ const spawnError = (options: SpawnOptions, cause: unknown): SpawnError => {
  * (prctl(2), `PR_SET_PDEATHSIG`), so it would die when that thread ends.
  */
 export const spawn = (options: SpawnOptions): Effect.Effect<Child, SpawnError, Scope.Scope> =>
-  Effect.acquireRelease(acquire(options), (child) => release(child, options)).pipe(Effect.map((handle) => handle.child))
+  acquireRelease(acquire(options), (child) => release(child, options)).pipe(Effect.map((handle) => handle.child))
 
 interface Handle {
   readonly child: Child
@@ -124,18 +175,23 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
   let ended = false
   const started = yield* Effect.try({
     try: () => {
-      const nullDevice = openSync("/dev/null", "r+")
+      const opened: Array<number> = []
+      const open = (content?: Content): number => {
+        const descriptor = content === undefined ? openSync("/dev/null", "r+") : content.open()
+        opened.push(descriptor)
+        return descriptor
+      }
       try {
         return nodeSpawn(options.command, [...options.args], {
           cwd: options.cwd ?? "/",
           env: { ...options.env },
           detached: true,
-          stdio: stdioOf(options, nullDevice),
+          stdio: stdioOf(options, open),
           ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid })
         })
       } finally {
         // The child has its copies by now: Node's spawn returns after exec.
-        closeSync(nullDevice)
+        opened.forEach((descriptor) => closeSync(descriptor))
       }
     },
     catch: (cause) => spawnError(options, cause)
@@ -237,12 +293,13 @@ export const output = (
     const status = yield* Effect.zipLeft(child.exited, child.closed)
     return { ...status, stdout: yield* stdout, stderr: yield* stderr }
   }).pipe(
+    // Within the time limit, whose fiber is another one: the one that fills the scope closes it.
+    Effect.scoped,
     // Also in a finalizer: what cannot be interrupted cannot time out.
     Effect.interruptible,
     Effect.timeoutFail({
       duration: options.timeoutMs,
       onTimeout: () =>
         new SpawnError({ code: "timeout", message: `${options.command} did not end within ${options.timeoutMs} ms` })
-    }),
-    Effect.scoped
+    })
   )

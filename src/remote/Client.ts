@@ -47,8 +47,11 @@ class CurrentExtras extends Context.Reference<CurrentExtras>()("sandbox-sdk/remo
   defaultValue: (): Extras => ({})
 }) {}
 
-/** An answer that has begun, on its way out of the derived client, which would read it to its end. */
-class Opened extends Data.TaggedError("sandbox-sdk/remote/Opened")<{
+/**
+ * An answer that has begun, on its way out of the derived client, which would read it to its end. No error: nobody asks where
+ * it came from.
+ */
+class Opened extends Data.TaggedClass("sandbox-sdk/remote/Opened")<{
   readonly response: HttpClientResponse.HttpClientResponse
 }> {}
 
@@ -98,7 +101,7 @@ const deriveStreaming = (http: HttpClient.HttpClient, peer: Peer) =>
       HttpClient.transformResponse((answer) =>
         answer.pipe(
           Effect.flatMap(requireSuccess(peer)),
-          Effect.flatMap((response) => new Opened({ response }))
+          Effect.flatMap((response) => Effect.fail(new Opened({ response })))
         )
       )
     )

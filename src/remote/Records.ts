@@ -110,13 +110,26 @@ export interface RecordReader<A> {
 }
 
 /**
+ * What a line says.
+ */
+export type RecordDecoder<A> = (line: string) => Either.Either<A | Failed | Continues, ParseResult.ParseIssue>
+
+/**
+ * Makes a decoder of lines, for all answers whose records have that schema: what it takes to make one is done once, at the
+ * first line.
+ */
+export const makeDecoder = <A, I>(schema: Schema.Schema<A | Failed, I>): RecordDecoder<A> => {
+  let decode: RecordDecoder<A> | undefined
+  return (line) => {
+    decode ??= ParseResult.decodeUnknownEither(Schema.parseJson(Schema.Union(schema, Continues)))
+    return decode(line)
+  }
+}
+
+/**
  * Makes a reader of one answer.
  */
-export const makeReader = <A, I>(
-  schema: Schema.Schema<A | Failed, I>,
-  { isLast, peer }: RecordOptions<A>
-): RecordReader<A> => {
-  const decode = ParseResult.decodeUnknownEither(Schema.parseJson(Schema.Union(schema, Continues)))
+export const makeReader = <A>(decode: RecordDecoder<A>, { isLast, peer }: RecordOptions<A>): RecordReader<A> => {
   const cutter = makeLineCutter()
 
   const read = (lines: ReadonlyArray<string>): Found<A> => {
@@ -175,10 +188,10 @@ export const makeReader = <A, I>(
  * records before that are given first.
  */
 export const decodeRecords =
-  <A, I>(schema: Schema.Schema<A | Failed, I>, options: RecordOptions<A>) =>
+  <A>(decode: RecordDecoder<A>, options: RecordOptions<A>) =>
   (body: Stream.Stream<Uint8Array, RequestError>): Stream.Stream<A, RequestError> =>
     Stream.fromPull(Effect.gen(function*() {
-      const reader = makeReader(schema, options)
+      const reader = makeReader(decode, options)
       const pull = yield* Stream.toPull(body)
       let end: Effect.Effect<never, Option.Option<RequestError>> | undefined
 

@@ -5,21 +5,19 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Fields from "../api/Headers.js"
-import type { Failed } from "../api/Status.js"
 import { NDJSON } from "../api/Streams.js"
 import { ConnectionError, type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import { makeInbox } from "../internal/inbox.js"
+import { makeTimedPull } from "../internal/timedPull.js"
 import type { Begun, Client, Opening, Streaming } from "./Client.js"
 import { type Peer, undecodable } from "./Failures.js"
-import { makeReader } from "./Records.js"
-import { limitOf, PATIENCE, silent } from "./Silence.js"
+import { makeReader, type RecordDecoder } from "./Records.js"
+import { limitOf, silent } from "./Silence.js"
 
 /** What one answer has, in bytes of events. Not more than twice of it waits for the consumer. */
 const PART_BYTES = 4 * 1024 * 1024
@@ -28,7 +26,7 @@ const PART_BYTES = 4 * 1024 * 1024
 const DEFAULT_HEARTBEAT_MS = 5_000
 
 /** How long the end of an answer is waited for after its last record, so that the connection can be used again. */
-const SETTLE = Duration.millis(100)
+const SETTLE_MS = 100
 
 /** Any event. The first one of an execution says which it is. */
 interface Event {
@@ -40,11 +38,11 @@ interface Event {
 /**
  * A stream of events: `start` begins what they tell of, or it has an id already, and the events after a number are wanted.
  */
-export interface Resumable<A, I> {
+export interface Resumable<A> {
   readonly operation: string
   /** The key of the request that starts it, and the name of who reads. */
   readonly key: string
-  readonly schema: Schema.Schema<A | Failed, I>
+  readonly decode: RecordDecoder<A>
   readonly isLast: (event: A) => boolean
   readonly from:
     | { readonly start: (api: Streaming) => Opening }
@@ -80,9 +78,9 @@ type End = "complete" | "continues" | "broken" | { readonly failed: RequestError
  * broke and could not be made again within the retries, whose number counts anew whenever something has arrived; and with
  * `SandboxError` `outcome_unknown` when the server has lost what it was.
  */
-export const resumable = <A extends Event, I>(
+export const resumable = <A extends Event>(
   client: Client,
-  { from, isLast, key, operation, schema }: Resumable<A, I>
+  { decode, from, isLast, key, operation }: Resumable<A>
 ): Stream.Stream<A, RequestError> =>
   client.limitStream(Stream.unwrapScoped(Effect.gen(function*() {
     const { metrics, peer } = client
@@ -121,19 +119,34 @@ export const resumable = <A extends Event, I>(
     const read = (answer: Begun) =>
       Effect.gen(function*() {
         const before = after
-        const reader = makeReader(schema, { peer, isLast })
-        const pull = yield* Stream.toPull(metrics.trackBytes("out")(answer.bytes))
-        let heard = yield* Clock.currentTimeMillis
+        const reader = makeReader(decode, { peer, isLast })
+        const { next, within } = yield* makeTimedPull(yield* Stream.toPull(metrics.trackBytes("out")(answer.bytes)))
         heartbeatMs = Option.getOrElse(answer.heartbeatMs, () => heartbeatMs)
         if (isBroken) {
           isBroken = false
           yield* metrics.resumed(operation)
         }
 
+        const ended = Option.getOrElse(() => reader.cutOff())
+        const pull = Option.isNone(answer.heartbeatMs)
+          ? Effect.mapError(next, ended)
+          : Effect.matchEffect(within(silenceMs()), {
+            onFailure: (end) => Effect.fail(ended(end)),
+            onSuccess: (pieces) =>
+              pieces === undefined ? Effect.fail(silent(peer, silenceMs())) : Effect.succeed(pieces)
+          })
+
+        /** What is left of the answer, if it ends soon. */
+        const settle = (deadline: number): Effect.Effect<void> =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            now >= deadline ? Effect.void : Effect.matchEffect(within(deadline - now), {
+              onFailure: () => Effect.void,
+              onSuccess: () => settle(deadline)
+            }))
+
         const toEnd = Effect.gen(function*(): Effect.fn.Return<End, RequestError> {
           for (;;) {
-            const pieces = yield* Effect.mapError(pull, Option.getOrElse(() => reader.cutOff()))
-            heard = yield* Clock.currentTimeMillis
+            const pieces = yield* pull
             let bytes = 0
             for (const piece of pieces) {
               bytes += piece.length
@@ -146,19 +159,13 @@ export const resumable = <A extends Event, I>(
               return { failed: end.left }
             }
             if (end.right !== "open") {
-              yield* Effect.ignore(Effect.timeoutOption(Effect.forever(pull), SETTLE))
+              yield* Effect.flatMap(Clock.currentTimeMillis, (now) => settle(now + SETTLE_MS))
               return end.right
             }
           }
         })
 
-        const watch: Effect.Effect<never, RequestError> = Effect.suspend(() => Effect.sleep(silenceMs() / PATIENCE))
-          .pipe(
-            Effect.zipRight(Clock.currentTimeMillis),
-            Effect.flatMap((now) => now - heard > silenceMs() ? Effect.fail(silent(peer, now - heard)) : watch)
-          )
-
-        return yield* (Option.isNone(answer.heartbeatMs) ? toEnd : Effect.raceFirst(toEnd, watch)).pipe(
+        return yield* toEnd.pipe(
           Effect.catchAll((error): Effect.Effect<End, RequestError> => {
             isBroken = true
             // Something has arrived: what follows is a new attempt, and not a further one.

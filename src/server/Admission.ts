@@ -2,13 +2,16 @@
  * What is run for a user, from before it begins to its end: it counts among that user's executions, and is stopped when the
  * API key that has asked for it is revoked. The request may be over long before.
  */
-import * as Deferred from "effect/Deferred"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
 import type { RequestError } from "../Errors.js"
+import { makeInbox } from "../internal/inbox.js"
 import * as Quotas from "../Quotas.js"
 import { ApiKeys } from "./ApiKeys.js"
 
@@ -21,6 +24,25 @@ export interface Admission {
   /** It has ended, or never began. */
   readonly ended: () => void
 }
+
+/**
+ * Closes what those hold who have ended: they say so from where nothing can be waited for. One fiber does it for all.
+ */
+export class Admissions extends Context.Tag("sandbox-sdk/server/Admissions")<Admissions, {
+  readonly close: (scope: Scope.CloseableScope) => void
+}>() {}
+
+/**
+ * It, for one server.
+ */
+export const layer: Layer.Layer<Admissions> = Layer.scoped(
+  Admissions,
+  Effect.gen(function*() {
+    const inbox = makeInbox<Scope.CloseableScope, never>(() => {})
+    yield* Effect.forkScoped(Stream.runForEach(inbox.stream, (scope) => Scope.close(scope, Exit.void)))
+    return { close: (scope) => inbox.push(scope, 0) }
+  })
+)
 
 const asUser = (userId: string) => <B, E>(effect: Effect.Effect<B, E>) =>
   Effect.provideService(effect, CurrentUser, userId)
@@ -36,10 +58,9 @@ export const admit = Effect.fnUntraced(function*(
   const { keyId, userId } = yield* Caller
   const { execution } = yield* Quotas.Quotas
   const keys = yield* ApiKeys
-  const over = yield* Deferred.make<void>()
+  const { close } = yield* Admissions
   const scope = yield* Scope.make()
-  yield* Effect.forkDaemon(Effect.zipRight(Deferred.await(over), Scope.close(scope, Exit.void)))
-  const ended = (): void => Deferred.unsafeDone(over, Effect.void)
+  const ended = (): void => close(scope)
   let known: string | undefined
   const revoked = Effect.suspend(() => known === undefined ? Effect.void : asUser(userId)(Effect.ignore(cancel(known))))
   yield* execution(userId).pipe(

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { SandboxSDKError } from "../Errors.js"
 
@@ -213,15 +213,15 @@ export const make = (
             : Effect.succeed(shown(found))
         }),
       whileKnown: (id, end) =>
-        Effect.suspend(() => {
+        // In one step with the look-up: a key that is revoked knows all that is to be ended with it.
+        Effect.flatMap(Effect.scope, (scope) => {
           const entry = entries.get(id)
-          return entry === undefined
-            ? Effect.fail(wasRevoked)
-            : Effect.acquireRelease(
-              Effect.sync(() => entry.held.add(end)),
-              () => Effect.sync(() => entry.held.delete(end))
-            )
-        })
+          if (entry === undefined) {
+            return Effect.fail(wasRevoked)
+          }
+          entry.held.add(end)
+          return Scope.addFinalizer(scope, Effect.sync(() => entry.held.delete(end)))
+        }).pipe(Effect.uninterruptible)
     }
   })
 

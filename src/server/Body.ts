@@ -2,11 +2,13 @@
  * Reads the bodies of requests: never more than a limit, never for ever, and never anything but what was asked for.
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import * as NodeStream from "@effect/platform-node/NodeStream"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
+import { LONGEST_MS } from "../internal/timedPull.js"
 import { type Problem, problem } from "./Problem.js"
 
 /**
@@ -50,7 +52,8 @@ const brokenOff = problem(400, "The body broke off.", { field: "body", headers: 
 
 const announced = (source: IncomingMessage): number => Number(source.headers["content-length"] ?? 0)
 
-const readAll = (source: IncomingMessage, limit: number): Effect.Effect<Uint8Array, Problem> =>
+/** A timer of its own and no race: that would cost every request two fibers. */
+const readAll = (source: IncomingMessage, limit: number, timeoutMs: number): Effect.Effect<Uint8Array, Problem> =>
   Effect.async<Uint8Array, Problem>((resume) => {
     if (announced(source) > limit) {
       return resume(Effect.fail(tooLarge(limit)))
@@ -58,8 +61,13 @@ const readAll = (source: IncomingMessage, limit: number): Effect.Effect<Uint8Arr
     const pieces: Array<Buffer> = []
     let size = 0
     const stop = () => {
+      clearTimeout(timer)
       source.off("data", onData).off("end", onEnd).off("close", onClose)
     }
+    const timer = setTimeout(() => {
+      stop()
+      resume(Effect.fail(tooSlow(timeoutMs)))
+    }, Math.min(timeoutMs, LONGEST_MS))
     const onData = (piece: Buffer) => {
       size += piece.length
       pieces.push(piece)
@@ -119,9 +127,7 @@ const readBytes = (
         headers: { accept: "application/json" }
       })
     }
-    return yield* readAll(source, maxJsonBytes).pipe(
-      Effect.timeoutFail({ duration: timeoutMs, onTimeout: () => tooSlow(timeoutMs) })
-    )
+    return yield* readAll(source, maxJsonBytes, timeoutMs)
   })
 
 /**
@@ -160,6 +166,43 @@ export const limited = (request: HttpServerRequest.HttpServerRequest, limits: Bo
   }
 }
 
+type Arrival = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Problem>>
+
+/** What has arrived of a body by now, or its end; undefined when that is to be waited for. */
+const arrived = (source: IncomingMessage): Arrival | undefined => {
+  const pieces: Array<Uint8Array> = []
+  for (let piece: unknown = source.read(); piece instanceof Uint8Array; piece = source.read()) pieces.push(piece)
+  return pieces.length > 0
+    ? Effect.succeed(Chunk.unsafeFromArray(pieces))
+    : source.readableEnded
+    ? Effect.fail(Option.none())
+    : source.destroyed
+    ? Effect.fail(Option.some(brokenOff))
+    : undefined
+}
+
+/** The same, waited for. It costs a timer and no fiber, for there may be thousands of these in a second. */
+const arrival = (source: IncomingMessage, timeoutMs: number): Arrival =>
+  Effect.suspend(() =>
+    arrived(source) ?? Effect.async((resume) => {
+      const stop = () => {
+        clearTimeout(timer)
+        for (const event of ["readable", "end", "close"]) source.off(event, look)
+      }
+      const settle = (outcome: Arrival) => {
+        stop()
+        resume(outcome)
+      }
+      const look = () => {
+        const outcome = arrived(source)
+        if (outcome !== undefined) settle(outcome)
+      }
+      const timer = setTimeout(() => settle(Effect.fail(Option.some(tooSlow(timeoutMs)))), timeoutMs)
+      for (const event of ["readable", "end", "close"]) source.on(event, look)
+      return Effect.sync(stop)
+    })
+  )
+
 /**
  * The bytes of the body as they arrive. Not read faster than they are taken.
  */
@@ -169,17 +212,16 @@ export const bytes = (
 ): Stream.Stream<Uint8Array, Problem> => {
   const source = NodeHttpServerRequest.toIncomingMessage(request)
   const refuse = Effect.fail(tooLarge(maxUploadBytes))
+  // Its `close` tells enough; without a listener an error would end the server.
+  source.on("error", () => {})
   let size = 0
   return announced(source) > maxUploadBytes
     ? Stream.fromEffect(refuse)
     // Not closed with the stream: the answer goes out by the same socket.
-    : NodeStream.fromReadable<Problem, Uint8Array>(() => source, () => brokenOff, { closeOnDone: false }).pipe(
-      Stream.timeoutFail(() => tooSlow(timeoutMs), timeoutMs),
-      Stream.mapChunksEffect((chunk) => {
-        for (const piece of chunk) {
-          size += piece.length
-        }
-        return size > maxUploadBytes ? refuse : Effect.succeed(chunk)
-      })
-    )
+    : Stream.mapChunksEffect(Stream.repeatEffectChunkOption(arrival(source, timeoutMs)), (chunk) => {
+      for (const piece of chunk) {
+        size += piece.length
+      }
+      return size > maxUploadBytes ? refuse : Effect.succeed(chunk)
+    })
 }

@@ -21,6 +21,7 @@ import { Active } from "./Active.js"
 import { answerCause, answerProblem, encodeError } from "./Answer.js"
 import { ApiKeys } from "./ApiKeys.js"
 import * as Body from "./Body.js"
+import { debug } from "./Debug.js"
 import { E2b } from "./e2b/E2b.js"
 import { PortProxy } from "./PortProxy.js"
 import { routeOf } from "./PortRoutes.js"
@@ -136,12 +137,12 @@ const answer = (
 
 const tell = (request: Request, response: Response, start: number) =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Effect.annotateLogs(Effect.logDebug("A request was answered."), {
+    debug("A request was answered.", () => ({
       method: request.method,
       path: shownPath(request.url.split("?")[0] ?? ""),
       status: response.status,
       duration: now - start
-    }))
+    })))
 
 /**
  * Goes around all routes.
@@ -161,18 +162,10 @@ export const layer = HttpApiBuilder.middleware(
         : undefined
 
     const refusal = (request: Request): Effect.Effect<Response | undefined> =>
-      Effect.gen(function*() {
-        const asked = preflight(request, settings)
-        if (asked !== undefined) {
-          return asked
-        }
-        if (!(yield* keys.required) && isForeign(request, settings)) {
-          return answerProblem(
-            problem(403, "This server has no API keys, and answers programs on its own machine alone.")
-          )
-        }
-        return undefined
-      })
+      Effect.map(keys.required, (required) =>
+        preflight(request, settings) ?? (!required && isForeign(request, settings)
+          ? answerProblem(problem(403, "This server has no API keys, and answers programs on its own machine alone."))
+          : undefined))
 
     return (app) =>
       Effect.gen(function*() {

@@ -6,9 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
+import type { SandboxSDKError } from "../Errors.js"
 import type { ExecutionInfo } from "../ExecutionInfo.js"
 import type { Service } from "../SandboxSDK.js"
-import { Active } from "./Active.js"
+import { Active, type ActiveService } from "./Active.js"
 import { Idempotency } from "./Idempotency.js"
 import { OpenStreams } from "./OpenStreams.js"
 import { type Problem, problem } from "./Problem.js"
@@ -67,13 +68,12 @@ export const keyOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effe
 /**
  * Lets the request be stopped by its `Idempotency-Key`, if it has one.
  */
-export const stoppable = (request: HttpServerRequest.HttpServerRequest) =>
-  Effect.gen(function*() {
-    const key = yield* Effect.orDie(keyOf(request))
-    const { userId } = yield* Caller
-    const { name } = yield* Active
-    yield* key === undefined ? Effect.void : name(nameOf(userId, key))
-  })
+export const stoppable = (
+  { name }: ActiveService,
+  userId: string,
+  request: HttpServerRequest.HttpServerRequest
+): Effect.Effect<void, SandboxSDKError> =>
+  Effect.flatMap(Effect.orDie(keyOf(request)), (key) => key === undefined ? Effect.void : name(nameOf(userId, key)))
 
 const isUnderWay = ({ status }: ExecutionInfo): boolean => status === "queued" || status === "running"
 

@@ -19,9 +19,8 @@ export const metered = Effect.fnUntraced(function*(
   const before = yield* Effect.cached(used)
   let size = 0
   return <E>(content: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E | RequestError> =>
-    Stream.tap(content, (piece) =>
-      Effect.suspend(() => {
-        size += piece.length
-        return quotas.storage(user, before, size)
-      }))
+    Stream.mapChunksEffect(content, (pieces) => {
+      for (const piece of pieces) size += piece.length
+      return Effect.as(quotas.storage(user, before, size), pieces)
+    })
 })

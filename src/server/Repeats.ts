@@ -5,6 +5,7 @@
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -155,14 +156,21 @@ export const make: Effect.Effect<
   const count = (user: string) => Effect.flatMap(quotas.request(user), tellBudget)
 
   return {
-    answer: (limited, app) =>
+    answer: <R>(limited: Limited, app: Effect.Effect<Response, never, R>) =>
       Effect.gen(function*() {
         const { request } = limited
         const keyed = yield* identify(limited)
-        const ready = Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
         if (keyed === undefined || isStream(request)) {
-          return yield* Effect.provideService(ready, CurrentKey, keyed)
+          return yield* Effect.mapInputContext(
+            app,
+            (context: Context.Context<R | HttpServerRequest.HttpServerRequest>) =>
+              context.pipe(
+                Context.add(HttpServerRequest.HttpServerRequest, request),
+                Context.add(CurrentKey, keyed)
+              )
+          )
         }
+        const ready = Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
         const { answer, replayed } = yield* idempotency.once(
           keyed,
           { graceMs: detachGraceMs, repeatable: request.method === REPEATABLE, newest: request.method === UPLOAD },

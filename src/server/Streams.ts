@@ -8,14 +8,13 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
+import type * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ServerResponse } from "node:http"
 import { EVENT_STREAM, NDJSON } from "../Api.js"
@@ -23,6 +22,7 @@ import { HEARTBEAT } from "../api/Headers.js"
 import { type BatchEvent, JobEnded } from "../Batch.js"
 import type { RequestError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
+import { LONGEST_MS, makeTimedPull, type TimedPull } from "../internal/timedPull.js"
 import { Active, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
 import type { Segment } from "./Segments.js"
@@ -57,7 +57,7 @@ type Pulled<A> = Effect.Effect<Chunk.Chunk<A>, Option.Option<RequestError>>
 
 /** What is left of a stream, and whether there is an element, or the end, already. */
 interface Begun<A> {
-  readonly pull: Pulled<A>
+  readonly rest: TimedPull<Chunk.Chunk<A>, Option.Option<RequestError>>
   readonly isReady: boolean
 }
 
@@ -66,38 +66,45 @@ interface Begun<A> {
  */
 const begin = <A>(
   stream: Stream.Stream<A, RequestError>,
-  waitMs: number
+  waitMs: number,
+  watch: (pull: Pulled<A>) => Pulled<A> = (pull) => pull
 ): Effect.Effect<Begun<A>, RequestError, Scope.Scope> =>
   Effect.gen(function*() {
     // In the scope of the request, which closes with its connection.
     const pull: Pulled<A> = yield* Stream.toPull(stream)
-    const first = yield* Effect.forkScoped(Effect.exit(pull))
-    const early = yield* Effect.timeoutOption(Fiber.join(first), waitMs)
-    if (Option.isSome(early) && Exit.isFailure(early.value)) {
-      const { cause } = early.value
-      const failure = Option.flatten(Cause.failureOption(cause))
-      if (Option.isSome(failure)) {
-        return yield* Effect.fail(failure.value)
+    const { next, within } = yield* makeTimedPull(watch(pull))
+    const early = yield* Effect.exit(within(waitMs))
+    if (Exit.isFailure(early)) {
+      const failure = Cause.failureOption(early.cause)
+      if (Option.isNone(failure)) {
+        return yield* Effect.failCause(Cause.map(early.cause, () => serverEnds))
       }
-      if (Option.isNone(Cause.failureOption(cause))) {
-        return yield* Effect.failCause(Cause.map(cause, () => serverEnds))
+      if (Option.isSome(failure.value)) {
+        return yield* Effect.fail(failure.value.value)
       }
     }
-    const next = Effect.flatten(Fiber.join(first))
-    let isFirst = true
-    return {
-      isReady: Option.isSome(early),
-      pull: Effect.suspend(() => {
-        if (isFirst) {
-          isFirst = false
-          return next
-        }
-        return pull
+    let first = Exit.isSuccess(early) ? early.value : undefined
+    const isReady = Exit.isFailure(early) || first !== undefined
+    const orFirst = <B>(later: Effect.Effect<B, Option.Option<RequestError>>) =>
+      Effect.suspend((): Effect.Effect<B | Chunk.Chunk<A>, Option.Option<RequestError>> => {
+        const taken = first
+        first = undefined
+        return taken === undefined ? later : Effect.succeed(taken)
       })
-    }
+    return { isReady, rest: { next: orFirst(next), within: (ms) => orFirst(within(ms)) } }
   })
 
 const encoder = new TextEncoder()
+
+/**
+ * Text as UTF-8. Where all of it is ASCII, which is what most output is, it is encoded straight into memory of that size: the
+ * other way takes four times as long.
+ */
+export const utf8 = (text: string): Uint8Array => {
+  const memory = Buffer.allocUnsafeSlow(text.length)
+  const { read, written } = encoder.encodeInto(text, memory)
+  return read === text.length ? memory.subarray(0, written) : encoder.encode(text)
+}
 
 const frames: Readonly<Record<Format, (json: string, id: number | undefined) => string>> = {
   [EVENT_STREAM]: (json, id) => id === undefined ? `data: ${json}\n\n` : `id: ${id}\ndata: ${json}\n\n`,
@@ -129,6 +136,8 @@ export interface RecordOptions<A> {
   readonly segment?: Segment | undefined
   /** The number of the record before the first; -1 without. */
   readonly after?: number | undefined
+  /** Sees each pull of the stream. */
+  readonly watch?: ((pull: Pulled<A>) => Pulled<A>) | undefined
 }
 
 const encodeJobEnded = Schema.encodeSync(JobEnded)
@@ -164,17 +173,13 @@ const GLANCE_MS = 20
 /** What a record takes where it is kept, beside its text. */
 const RECORD_COST = 256
 
-const isOver = <A>(
-  taken: Option.Option<Chunk.Chunk<A>>
-): taken is Option.None<Chunk.Chunk<A>> => Option.isNone(taken)
-
 /** The records as bytes, one buffer for all that has arrived together; or a part of them, and then where it ends. */
 const encodeRecords = <A>(
-  pull: Pulled<A>,
+  { next, within }: Begun<A>["rest"],
   { after = -1, encode, format, id, isLast = () => false, segment }: RecordOptions<A>,
   clock: Clock.Clock,
   heartbeatMs: number
-): Stream.Stream<Uint8Array, RequestError> => {
+): Effect.Effect<Uint8Array, Option.Option<RequestError>> => {
   const frame = frames[format]
   const end = clock.unsafeCurrentTimeMillis() + SEGMENT_BEATS * heartbeatMs
   let last = after
@@ -182,49 +187,50 @@ const encodeRecords = <A>(
   let isComplete = false
   let hasEnded = false
 
-  const write = (chunk: Chunk.Chunk<A>): Chunk.Chunk<Uint8Array> => {
+  const write = (chunk: Chunk.Chunk<A>): Uint8Array => {
     let text = ""
     for (const record of chunk) {
       last = id(record)
       isComplete ||= isLast(record)
       text += frame(encode(record), last)
     }
-    const bytes = encoder.encode(text)
+    const bytes = utf8(text)
     size += bytes.length + RECORD_COST * chunk.length
-    return Chunk.of(bytes)
+    return bytes
   }
 
+  const written = Effect.map(next, write)
   if (segment === undefined) {
-    return Stream.repeatEffectChunkOption(Effect.map(pull, write))
+    return written
   }
 
-  const conclude = (over: boolean): Chunk.Chunk<Uint8Array> => {
+  const conclude = (over: boolean): Uint8Array => {
     hasEnded = true
-    return Chunk.of(encoder.encode(frame(continues(last, over), undefined)))
+    return encoder.encode(frame(continues(last, over), undefined))
   }
 
   // What is taken and not written, because the time was over, can be had again: its number is not reached.
-  return Stream.repeatEffectChunkOption(Effect.suspend(() => {
+  return Effect.suspend(() => {
     if (hasEnded) {
       return Effect.fail(Option.none())
     }
     if (isComplete) {
-      return Effect.map(pull, write)
+      return written
     }
     if (size >= segment.bytes && segment.bytes > 0) {
-      return Effect.sync(() => conclude(false))
+      return Effect.succeed(conclude(false))
     }
     const left = segment.bytes === 0
       ? GLANCE_MS
       : size >= WORTHWHILE_BYTES
       ? PAUSE_MS
       : end - clock.unsafeCurrentTimeMillis()
-    return Effect.timeoutOption(pull, Math.max(0, left)).pipe(
-      Effect.map((taken) => isOver(taken) || segment.bytes === 0 ? conclude(false) : write(taken.value)),
+    return Effect.matchEffect(within(Math.max(0, left)), {
       // It had ended before: who asks has had its last event.
-      Effect.catchAll((end) => size === 0 && Option.isNone(end) ? Effect.sync(() => conclude(true)) : Effect.fail(end))
-    )
-  }))
+      onFailure: (end) => size === 0 && Option.isNone(end) ? Effect.succeed(conclude(true)) : Effect.fail(end),
+      onSuccess: (taken) => Effect.succeed(taken === undefined || segment.bytes === 0 ? conclude(false) : write(taken))
+    })
+  })
 }
 
 /** How often a silent answer is looked at, for each sign of life. */
@@ -234,37 +240,41 @@ const LOOKS = 2
 const PATIENCE = 3
 
 /**
- * Shows that the server is there while there is nothing to tell. What reads a part of a stream takes it whole: if it takes
- * nothing for long, it is gone.
+ * Shows that the server is there while there is nothing to tell, until the scope closes. What reads a part of a stream takes
+ * it whole: if it takes nothing for long, it is gone.
  */
 const showLife = (
   response: ServerResponse,
   { format, segment }: Pick<RecordOptions<never>, "format" | "segment">,
   heartbeatMs: number
-) => {
+): Effect.Effect<void, never, Scope.Scope> => {
   let written = 0
   let waited = 0
-  return Effect.forever(Effect.delay(
-    Effect.sync(() => {
-      const bytes = response.socket?.bytesWritten ?? 0
-      if (response.destroyed || response.writableEnded || !response.headersSent) {
-        return
+  const look = (): void => {
+    const bytes = response.socket?.bytesWritten ?? 0
+    if (response.destroyed || response.writableEnded || !response.headersSent) {
+      return
+    }
+    if (response.writableNeedDrain) {
+      waited = bytes === written ? waited + 1 : 0
+      if (segment !== undefined && waited >= PATIENCE * LOOKS) {
+        response.destroy()
       }
-      if (response.writableNeedDrain) {
-        waited = bytes === written ? waited + 1 : 0
-        if (segment !== undefined && waited >= PATIENCE * LOOKS) {
-          response.destroy()
-        }
-      } else {
-        waited = 0
-        if (bytes === written) {
-          response.write(signsOfLife[format])
-        }
+    } else {
+      waited = 0
+      if (bytes === written) {
+        response.write(signsOfLife[format])
       }
-      written = bytes
-    }),
-    heartbeatMs / LOOKS
-  ))
+    }
+    written = bytes
+  }
+  // A timer and no fiber: most answers are over before the first look.
+  return Effect.flatMap(Effect.scope, (scope) => {
+    let timer: ReturnType<typeof setInterval> | undefined
+    return Effect.map(Scope.addFinalizer(scope, Effect.sync(() => clearInterval(timer))), () => {
+      timer = setInterval(look, Math.min(heartbeatMs / LOOKS, LONGEST_MS))
+    })
+  })
 }
 
 /**
@@ -288,42 +298,58 @@ export const records = <A>(
     const { format, quiet = false, segment } = options
     const reason = yield* Effect.flatMap(Active, (active) => active.reason)
     const { heartbeatMs } = yield* Settings
-    const { isReady, pull } = yield* begin(
+    const { isReady, rest } = yield* begin(
       stream,
-      segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS
+      segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS,
+      options.watch
     )
     const response = NodeHttpServerRequest.toServerResponse(request)
     const frame = frames[format]
-    yield* Effect.forkScoped(showLife(response, { format, segment }, heartbeatMs))
-    const encoded = Stream.tap(
-      encodeRecords(pull, options, yield* Effect.clock, heartbeatMs),
-      () => Effect.sync(() => gather(response))
-    )
-    // Where there is a record the head goes with it.
-    const body = Stream.concat(
-      isReady ? Stream.empty : Stream.drain(Stream.fromEffect(Effect.sync(() => response.flushHeaders()))),
-      encoded
-    ).pipe(
-      Stream.catchAllCause((cause) =>
-        Cause.isInterruptedOnly(cause)
-          ? Stream.failCause(cause)
-          : Stream.fromEffect(
-            Effect.as(
-              Option.isNone(Cause.failureOption(cause)) ? Effect.logError("A stream died.", cause) : Effect.void,
-              encoder.encode(frame(failed(errorOf(cause)), undefined))
-            )
-          )
-      ),
-      // Interrupted, and perhaps somebody is there to be told.
-      Stream.ensuringWith((exit) =>
-        Effect.sync(() => {
-          const why = Exit.isInterrupted(exit) ? reason() : undefined
-          if (why !== undefined && !response.destroyed && !response.writableEnded) {
-            response.write(frame(failed(why), undefined))
+    yield* showLife(response, { format, segment }, heartbeatMs)
+    const encoded = encodeRecords(rest, options, yield* Effect.clock, heartbeatMs)
+    let isHeld = isReady
+    let isOver = false
+
+    const next = Effect.suspend((): Effect.Effect<Uint8Array, Option.Option<never>> => {
+      if (isOver) {
+        return Effect.fail(Option.none())
+      }
+      // Where there is a record the head goes with it.
+      if (!isHeld) {
+        isHeld = true
+        response.flushHeaders()
+      }
+      return Effect.matchCauseEffect(encoded, {
+        onFailure: (cause): Effect.Effect<Uint8Array, Option.Option<never>> => {
+          const failure = Cause.failureOption(cause)
+          if (Option.exists(failure, Option.isNone)) {
+            return Effect.fail(Option.none())
           }
-        })
-      )
-    )
+          if (Cause.isInterruptedOnly(cause)) {
+            return Effect.interrupt
+          }
+          const told = Cause.flatMap(cause, Option.match({ onNone: () => Cause.empty, onSome: Cause.fail }))
+          isOver = true
+          return Effect.as(
+            Option.isNone(failure) ? Effect.logError("A stream died.", cause) : Effect.void,
+            encoder.encode(frame(failed(errorOf(told)), undefined))
+          )
+        },
+        onSuccess: (bytes) => {
+          gather(response)
+          return Effect.succeed(bytes)
+        }
+      })
+    })
+
+    // Interrupted, and perhaps somebody is there to be told.
+    const body = Stream.ensuringWith(Stream.repeatEffectOption(next), (exit) =>
+      Effect.sync(() => {
+        const why = Exit.isInterrupted(exit) ? reason() : undefined
+        if (why !== undefined && !response.destroyed && !response.writableEnded) {
+          response.write(frame(failed(why), undefined))
+        }
+      }))
     return HttpServerResponse.stream(body, {
       contentType: format,
       headers: { "cache-control": "no-store", "x-accel-buffering": "no", [HEARTBEAT]: String(heartbeatMs) }
@@ -340,10 +366,10 @@ export const bytes = (
   contentType: string,
   headers: Readonly<Record<string, string>> = {}
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope> =>
-  Effect.map(begin(stream, FIRST_RECORD_MS), ({ pull }) => {
+  Effect.map(begin(stream, FIRST_RECORD_MS), ({ rest }) => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     return HttpServerResponse.stream(
-      Stream.ensuringWith(Stream.repeatEffectChunkOption(pull), (exit) =>
+      Stream.ensuringWith(Stream.repeatEffectChunkOption(rest.next), (exit) =>
         Effect.sync(() => {
           if (Exit.isFailure(exit)) {
             response.destroy()

@@ -37,6 +37,23 @@ export const lifecycle: Part = (it) => {
       yield* failsWith(sdk.runCode(sandbox.id, "1"), { _tag: "SandboxError", code: "not_found" })
     }))
 
+  it.scoped("leaves a fiber that makes many sandboxes as it was", () =>
+    Effect.gen(function*() {
+      const use = Effect.scoped(Effect.gen(function*() {
+        const sandbox = yield* Sandbox.make({ templateId: "python" })
+        yield* sandbox.runCode("1+1")
+        yield* sandbox.writeFile("a.txt", "a")
+        yield* sandbox.runTerminal("cat a.txt")
+      }))
+      // What a fiber keeps of its references, it keeps for as long as it lives.
+      const kept = Effect.map(Effect.getFiberRefs, ({ locals }) =>
+        [...locals.values()].reduce((sum, values) => sum + values.length, 0))
+      yield* use
+      const before = yield* kept
+      yield* Effect.repeatN(use, 2)
+      expect(yield* kept).toBe(before)
+    }))
+
   it.scoped("deletes twice without complaint", () =>
     Effect.gen(function*() {
       const sdk = yield* SandboxSDK

@@ -23,7 +23,7 @@ const makeFreezing = (fails = false) => {
 describe("A sandbox that is paused", () => {
   it.effect("sleeps no time while it is paused", () =>
     Effect.gen(function*() {
-      const pausing = make(makeFreezing())
+      const pausing = make(makeFreezing(), yield* Effect.clock)
       const sleeping = yield* Effect.fork(pausing.sleep(1_000))
       yield* TestClock.adjust(600)
       yield* pausing.pause
@@ -38,7 +38,7 @@ describe("A sandbox that is paused", () => {
 
   it.effect("never ends a sleep without an end", () =>
     Effect.gen(function*() {
-      const pausing = make(makeFreezing())
+      const pausing = make(makeFreezing(), yield* Effect.clock)
       const sleeping = yield* Effect.fork(pausing.sleep(Infinity))
       yield* TestClock.adjust("1000 days")
       expect(sleeping.unsafePoll()).toBe(null)
@@ -48,7 +48,7 @@ describe("A sandbox that is paused", () => {
   it.effect("wakes for what needs it, and for as long as that takes", () =>
     Effect.gen(function*() {
       const freezing = makeFreezing()
-      const pausing = make(freezing)
+      const pausing = make(freezing, yield* Effect.clock)
       yield* pausing.pause
       yield* pausing.pause
       const over = yield* Deferred.make<void>()
@@ -68,11 +68,38 @@ describe("A sandbox that is paused", () => {
 
   it.effect("runs on when it could not be stopped, and its time with it", () =>
     Effect.gen(function*() {
-      const pausing = make(makeFreezing(true))
+      const pausing = make(makeFreezing(true), yield* Effect.clock)
       const sleeping = yield* Effect.fork(pausing.sleep(1_000))
       expect(yield* Effect.flip(pausing.pause)).toMatchObject({ code: "isolation_unavailable" })
       expect(pausing.isFrozen()).toBe(false)
       yield* TestClock.adjust(1_000)
       yield* Fiber.join(sleeping)
+    }))
+
+  it.effect("is not paused in the middle of a change from outside, and none begins while it is", () =>
+    Effect.gen(function*() {
+      const freezing = makeFreezing()
+      const pausing = make(freezing, yield* Effect.clock)
+      const over = yield* Deferred.make<void>()
+      const change = yield* Effect.fork(pausing.changing(Deferred.await(over)))
+      yield* Effect.yieldNow()
+      const pause = yield* Effect.fork(pausing.pause)
+      yield* Effect.yieldNow()
+      const next = yield* Effect.fork(pausing.changing(Effect.sync(() => void freezing.done.push("change"))))
+      yield* Effect.yieldNow()
+      expect(freezing.done).toEqual([])
+      yield* Deferred.succeed(over, undefined)
+      yield* Fiber.joinAll([change, pause])
+      expect(freezing.done).toEqual(["freeze"])
+      yield* pausing.resume
+      yield* Fiber.join(next)
+      expect(freezing.done).toEqual(["freeze", "thaw", "change"])
+    }))
+
+  it.effect("is changed from outside as before when it could not be stopped", () =>
+    Effect.gen(function*() {
+      const pausing = make(makeFreezing(true), yield* Effect.clock)
+      yield* Effect.flip(pausing.pause)
+      expect(yield* pausing.changing(Effect.succeed("changed"))).toBe("changed")
     }))
 })

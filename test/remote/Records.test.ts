@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Effect, Either, FastCheck as fc, Schema, Stream } from "effect"
 import { Failed } from "../../src/api/Status.js"
 import { ConnectionError, SandboxError } from "../../src/Errors.js"
-import { decodeRecords, makeLineCutter } from "../../src/remote/Records.js"
+import { decodeRecords, makeDecoder, makeLineCutter } from "../../src/remote/Records.js"
 
 const Item = Schema.Union(
   Schema.TaggedStruct("Item", { text: Schema.String }),
@@ -31,7 +31,7 @@ const read = (pieces: ReadonlyArray<Uint8Array>, then: Stream.Stream<Uint8Array,
     const end = yield* Stream.fromIterable(pieces).pipe(
       Stream.rechunk(1),
       Stream.concat(then),
-      decodeRecords(Item, options),
+      decodeRecords(makeDecoder(Item), options),
       Stream.runForEach((record) => Effect.sync(() => seen.push(record))),
       Effect.either
     )
@@ -154,7 +154,7 @@ describe("Records", () => {
         taken += 1
         return encoder.encode(item("x"))
       }))
-      const some = yield* body.pipe(decodeRecords(Item, options), Stream.take(3), Stream.runCollect)
+      const some = yield* body.pipe(decodeRecords(makeDecoder(Item), options), Stream.take(3), Stream.runCollect)
       expect(Chunk.size(some)).toBe(3)
       expect(taken).toBeLessThanOrEqual(4)
     }))

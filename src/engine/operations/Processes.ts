@@ -75,14 +75,12 @@ export const processOperations = ({ executions, processes, registry }: Parts): P
         processes.add(userId, { handle, info })
         Deferred.unsafeDone(started, Effect.succeed(info))
       }
-      yield* sandbox.busy
-      return yield* sandbox.live.runCommand(
+      return yield* sandbox.whileBusy(sandbox.live.runCommand(
         requestOf(options, cwd),
         { ...limitsOf(options, sandbox, Infinity), timeoutMs: options.timeoutMs ?? Infinity, onStarted },
         journal
-      )
+      ))
     }).pipe(
-      Effect.scoped,
       Effect.onExit((exit) => {
         processes.remove(userId, journal.id)
         return Exit.isFailure(exit) ? Deferred.failCause(started, neverStarted(sandbox.id, exit.cause)) : Effect.void

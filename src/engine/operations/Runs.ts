@@ -2,6 +2,7 @@
  * Operations that run code and commands.
  */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CurrentUser } from "../../CurrentUser.js"
 import type { ExecutionError, RequestError } from "../../Errors.js"
@@ -17,10 +18,12 @@ import {
 } from "../../internal/arguments.js"
 import type { BatchRunner } from "../../internal/batch.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
+import type { Reading } from "../../internal/eventLog.js"
 import type { RunOperations } from "../../internal/groups.js"
-import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withRequestTimeout } from "../../internal/runs.js"
+import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withCallTimeout, withRequestTimeout } from "../../internal/runs.js"
 import { type RunCodeOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import { WORKSPACE } from "../Environment.js"
+import type { Started } from "../Executions.js"
 import type { RunLimits } from "../LiveSandbox.js"
 import type { Running } from "../Registry.js"
 import type { Parts } from "./Parts.js"
@@ -72,68 +75,75 @@ export interface Runs {
  * Makes the operations.
  */
 export const runOperations = ({ executions, registry }: Parts): Runs => {
-  const streamCode = (
+  const startCode = Effect.fnUntraced(function*(
     id: string,
     code: string,
     options: RunCodeStreamOptions,
     maxOutputSize: number,
     job?: Job
-  ): Stream.Stream<ExecutionEvent, RequestError> =>
-    Stream.unwrapScoped(Effect.gen(function*() {
-      const userId = yield* CurrentUser
-      const sandbox = yield* registry.running(userId, id)
-      const language = options.language ?? sandbox.template.config.language
-      const { id: executionId, stream } = yield* executions.run(
-        {
-          ...lifetimeOf(options),
-          userId,
-          sandboxId: id,
-          kind: "code",
-          language: options.contextId === undefined ? language : undefined,
-          batchId: job?.batchId
-        },
-        (journal) =>
-          Effect.scoped(Effect.zipRight(
-            sandbox.busy,
-            sandbox.live.runCode(
-              options.contextId === undefined ? { language } : { id: options.contextId },
-              code,
-              options.envs ?? {},
-              limitsOf(options, sandbox, maxOutputSize),
-              journal
-            )
-          ))
-      )
-      if (job !== undefined) yield* job.begun(executionId)
-      return stream
-    })).pipe(withRequestTimeout(options.requestTimeoutMs, options.detached))
+  ): Effect.fn.Return<Started<ExecutionEvent>, RequestError, Scope.Scope> {
+    const userId = yield* CurrentUser
+    const sandbox = yield* registry.running(userId, id)
+    const language = options.language ?? sandbox.template.config.language
+    const started = yield* executions.run(
+      {
+        ...lifetimeOf(options),
+        userId,
+        sandboxId: id,
+        kind: "code",
+        language: options.contextId === undefined ? language : undefined,
+        batchId: job?.batchId
+      },
+      (journal) =>
+        sandbox.whileBusy(
+          sandbox.live.runCode(
+            options.contextId === undefined ? { language } : { id: options.contextId },
+            code,
+            options.envs ?? {},
+            limitsOf(options, sandbox, maxOutputSize),
+            journal
+          )
+        )
+    )
+    if (job !== undefined) yield* job.begun(started.id)
+    return started
+  })
 
-  const streamCommand = (
+  const startCommand = Effect.fnUntraced(function*(
     operation: string,
     id: string,
     command: string,
     options: RunTerminalStreamOptions,
-    merge: boolean,
-    maxOutputSize: number
-  ): Stream.Stream<TerminalEvent, RequestError> =>
-    Stream.unwrapScoped(Effect.gen(function*() {
-      const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
-      const userId = yield* CurrentUser
-      const sandbox = yield* registry.running(userId, id)
-      const { stream } = yield* executions.run(
-        { ...lifetimeOf(options), userId, sandboxId: id, kind: "terminal" },
-        (journal) =>
-          Effect.scoped(Effect.zipRight(
-            sandbox.busy,
-            sandbox.live.runCommand(
-              { command, cwd, env: options.envs ?? {}, merge },
-              limitsOf(options, sandbox, maxOutputSize),
-              journal
-            )
-          ))
+    how: { readonly merge: boolean; readonly maxOutputSize: number }
+  ): Effect.fn.Return<Started<ExecutionEvent>, RequestError, Scope.Scope> {
+    const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
+    const userId = yield* CurrentUser
+    const sandbox = yield* registry.running(userId, id)
+    return yield* executions.run(
+      { ...lifetimeOf(options), userId, sandboxId: id, kind: "terminal" },
+      (journal) =>
+        sandbox.whileBusy(
+          sandbox.live.runCommand(
+            { command, cwd, env: options.envs ?? {}, merge: how.merge },
+            limitsOf(options, sandbox, how.maxOutputSize),
+            journal
+          )
+        )
+    )
+  })
+
+  type Start = Effect.Effect<Started<ExecutionEvent>, RequestError, Scope.Scope>
+
+  const streamOf = (start: Start, options: RunTerminalStreamOptions): Stream.Stream<ExecutionEvent, RequestError> =>
+    Stream.unwrapScoped(Effect.map(start, ({ stream }) => stream)).pipe(
+      withRequestTimeout(options.requestTimeoutMs, options.detached)
+    )
+
+  const readingOf =
+    (start: Start, options: RunTerminalStreamOptions): Reading<ExecutionEvent, RequestError> => (each) =>
+      Effect.scoped(Effect.flatMap(start, ({ read }) => read(each))).pipe(
+        withCallTimeout(options.requestTimeoutMs, options.detached)
       )
-      return stream
-    })).pipe(withRequestTimeout(options.requestTimeoutMs, options.detached), Stream.filter(isTerminalEvent))
 
   const runCode = (
     id: string,
@@ -147,7 +157,7 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
       yield* requireCode("runCode", code)
       yield* refuseTwoTargets("runCode", stream)
       const capture = collect.captureOutput === false ? Infinity : DEFAULT_CAPTURE_BYTES
-      return yield* collectExecution(streamCode(id, code, stream, capture, job), collect)
+      return yield* collectExecution(readingOf(startCode(id, code, stream, capture, job), stream), collect)
     })
 
   const operations: RunOperations = {
@@ -160,7 +170,7 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
         yield* requireId("runCodeStream", id)
         yield* requireCode("runCodeStream", code)
         yield* refuseTwoTargets("runCodeStream", options)
-        return streamCode(id, code, options, Infinity)
+        return streamOf(startCode(id, code, options, Infinity), options)
       })).pipe(Stream.withSpan("SandboxSDK.runCodeStream")),
     runTerminal: Effect.fn("SandboxSDK.runTerminal")(function*(id, command, input) {
       const { collect, stream } = yield* decodeRunTerminalOptions("runTerminal", input)
@@ -168,15 +178,18 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
       yield* requireCommand("runTerminal", command)
       // One pipe for both streams keeps their order exact; who listens to them one by one needs two.
       const merge = stream.mergeOutput ?? (collect.onStdout === undefined && collect.onStderr === undefined)
-      const events = streamCommand("runTerminal", id, command, stream, merge, DEFAULT_CAPTURE_BYTES)
-      return yield* collectTerminal(events, collect)
+      const how = { merge, maxOutputSize: DEFAULT_CAPTURE_BYTES }
+      const events = readingOf(startCommand("runTerminal", id, command, stream, how), stream)
+      return yield* collectTerminal((each) => events((all) => each(all.filter(isTerminalEvent))), collect)
     }),
     runTerminalStream: (id, command, input) =>
       Stream.unwrap(Effect.gen(function*() {
         const options = yield* decodeTerminalStream(input)
         yield* requireId("runTerminalStream", id)
         yield* requireCommand("runTerminalStream", command)
-        return streamCommand("runTerminalStream", id, command, options, options.mergeOutput ?? false, Infinity)
+        const how = { merge: options.mergeOutput ?? false, maxOutputSize: Infinity }
+        const start = startCommand("runTerminalStream", id, command, options, how)
+        return Stream.filter(streamOf(start, options), isTerminalEvent)
       })).pipe(Stream.withSpan("SandboxSDK.runTerminalStream"))
   }
 

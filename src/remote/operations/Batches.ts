@@ -3,13 +3,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { BatchRecord } from "../../api/Streams.js"
 import type { BatchEvent, BatchExecutionJob } from "../../Batch.js"
 import { ConnectionError, type RequestError } from "../../Errors.js"
 import { collectBatch, decodeBatch } from "../../internal/batch.js"
 import type { BatchOperations } from "../../internal/groups.js"
 import type { ExecuteBatchOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
+import { decodeBatchRecord } from "../Decoders.js"
 import { resumable } from "../Resuming.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
@@ -36,7 +36,7 @@ export const batchOperations = (client: Client): BatchOperations => {
         return resumable(client, {
           operation,
           key,
-          schema: BatchRecord,
+          decode: decodeBatchRecord,
           isLast,
           from: { start: (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batchOptions } }) }
         })

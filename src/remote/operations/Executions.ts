@@ -3,13 +3,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { BatchRecord, ExecutionRecord } from "../../api/Streams.js"
 import type { BatchEvent } from "../../Batch.js"
 import type { ExecutionEvent } from "../../Execution.js"
 import { decodeArguments, invalidArgument, requireId } from "../../internal/arguments.js"
 import type { ExecutionOperations } from "../../internal/groups.js"
 import { AttachOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
+import { decodeBatchRecord, decodeExecutionRecord } from "../Decoders.js"
 import { randomKey } from "../Key.js"
 import { resumable } from "../Resuming.js"
 import * as Segment from "../Segment.js"
@@ -40,10 +40,10 @@ export const executionOperations = (client: Client): ExecutionOperations => {
         const { kind } = yield* get("attach", executionId)
         return kind === "batch"
           ? Stream.fail(notOf("attach", `the execution "${input}" is a batch; use attachBatch.`))
-          : resumable<ExecutionEvent, typeof ExecutionRecord.Encoded>(client, {
+          : resumable<ExecutionEvent>(client, {
             operation: "attach",
             key: from.hold ?? (yield* randomKey),
-            schema: ExecutionRecord,
+            decode: decodeExecutionRecord,
             isLast: isEnd,
             from: { executionId: input, after: from.after ?? -1 }
           })
@@ -54,10 +54,10 @@ export const executionOperations = (client: Client): ExecutionOperations => {
         const executionId = yield* requireExecution("attachBatch", input)
         const { kind } = yield* get("attachBatch", executionId)
         return kind === "batch"
-          ? resumable<BatchEvent, typeof BatchRecord.Encoded>(client, {
+          ? resumable<BatchEvent>(client, {
             operation: "attachBatch",
             key: from.hold ?? (yield* randomKey),
-            schema: BatchRecord,
+            decode: decodeBatchRecord,
             isLast: isBatchEnd,
             from: { executionId: input, after: from.after ?? -1 }
           })

@@ -6,12 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Stream from "effect/Stream"
-import { BYTES, FileRecord, NDJSON } from "../../api/Streams.js"
+import { BYTES, NDJSON } from "../../api/Streams.js"
 import type { SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, invalidArgument, normalizePath, requireId, WORKSPACE } from "../../internal/arguments.js"
 import type { FileOperations } from "../../internal/groups.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
+import { decodeFileRecord } from "../Decoders.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
 import { upload } from "../Upload.js"
@@ -151,7 +152,7 @@ export const fileOperations = (client: Client): FileOperations => {
           (api) => api.files.watch({ path: { id }, urlParams: { path, recursive } })
         )
       })).pipe(
-        decodeRecords(FileRecord, { peer, isLast: () => false }),
+        decodeRecords(decodeFileRecord, { peer, isLast: () => false }),
         metrics.trackStream("watchFiles"),
         Stream.withSpan("SandboxSDK.watchFiles")
       )

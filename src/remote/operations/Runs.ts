@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { ExecutionRecord, TerminalRecord } from "../../api/Streams.js"
 import type { RequestError } from "../../Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
 import { normalizeDirectory, WORKSPACE } from "../../internal/arguments.js"
@@ -13,6 +12,7 @@ import type { RunOperations } from "../../internal/groups.js"
 import { withRequestTimeout } from "../../internal/runs.js"
 import type { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
+import { decodeExecutionRecord, decodeTerminalRecord } from "../Decoders.js"
 import { resumable } from "../Resuming.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
@@ -43,7 +43,7 @@ export const runOperations = (client: Client): RunOperations => {
         return resumable(client, {
           operation,
           key,
-          schema: ExecutionRecord,
+          decode: decodeExecutionRecord,
           isLast: isEnd,
           from: { start: (api) => api.code.execute({ path: { id }, payload }) }
         })
@@ -65,7 +65,7 @@ export const runOperations = (client: Client): RunOperations => {
         return resumable(client, {
           operation,
           key,
-          schema: TerminalRecord,
+          decode: decodeTerminalRecord,
           isLast: isEnd,
           from: { start: (api) => api.code.terminal({ path: { id }, payload }) }
         })

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { BuildRecord, NDJSON } from "../../api/Streams.js"
+import { NDJSON } from "../../api/Streams.js"
 import { type RequestError, SandboxError } from "../../Errors.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
 import { createAndWait } from "../../internal/builds.js"
@@ -14,6 +14,7 @@ import { CreateTemplateOptions, GetTemplatesOptions, StreamTemplateBuildOptions 
 import { TemplateConfig } from "../../Template.js"
 import type { BuildEvent } from "../../TemplateBuild.js"
 import type { Client } from "../Client.js"
+import { decodeBuildRecord } from "../Decoders.js"
 import { decodeRecords } from "../Records.js"
 import * as Segment from "../Segment.js"
 
@@ -59,7 +60,7 @@ export const templateOperations = ({ metrics, peer, request, stream }: Client): 
           { operation, effect: "none", accept: NDJSON },
           (api) => api.templates.buildLog({ path: { id }, urlParams: { after: last } })
         ).pipe(
-          decodeRecords(BuildRecord, { peer, isLast: (event) => event._tag === "BuildEnded" }),
+          decodeRecords(decodeBuildRecord, { peer, isLast: (event) => event._tag === "BuildEnded" }),
           Stream.tap(({ seq }) =>
             Effect.sync(() => {
               last = seq

@@ -51,13 +51,7 @@ const witness = <A extends ExecutionEvent>(stream: Stream.Stream<A, RequestError
           seen.ended = event
         }
       }
-      return begun === undefined ? Effect.succeed(chunk) : Effect.as(
-        Effect.annotateLogs(Effect.logDebug("An execution began."), {
-          sandboxId: begun.sandboxId,
-          executionId: begun.executionId
-        }),
-        chunk
-      )
+      return begun === undefined ? Effect.succeed(chunk) : Effect.as(Runs.tellBegun(begun), chunk)
     })
   }
 }
@@ -99,7 +93,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         }
         // What runs can write: who holds too much may read and delete, but run nothing.
         yield* quotas.storage(userId, storedBytes(sdk), 0)
-        yield* Effect.provideService(stoppable(request), Active, active)
+        yield* stoppable(active, userId, request)
         return yield* effect
       })
 
@@ -116,7 +110,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
           format,
           events: Streams.executionEvents,
           lifetime: options,
-          start: (lifetime) => witness(sdk.runCodeStream(id, code, { ...options, ...lifetime })).stream,
+          start: (lifetime) => sdk.runCodeStream(id, code, { ...options, ...lifetime }),
           follow: sdk.attach,
           cancel: sdk.cancelExecution
         })
@@ -148,7 +142,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
           events: Streams.executionEvents,
           lifetime: options,
           start: (lifetime) =>
-            witness(sdk.runTerminalStream(id, command, { ...options, ...lifetime })).stream,
+            sdk.runTerminalStream(id, command, { ...options, ...lifetime }),
           follow: sdk.attach,
           cancel: sdk.cancelExecution
         })

@@ -14,9 +14,11 @@ const CONTROL = 3
 const LOOK_AGAIN = 20
 
 const { load, wait } = Atomics
+const { concat } = Buffer
 
 export class Control {
   private ticket = 0
+  private kept: Uint8Array | undefined
 
   constructor(
     private readonly critical: Critical,
@@ -36,7 +38,9 @@ export class Control {
    * Sends a frame. It has left when this returns, and no part of it is ever sent alone.
    */
   send(header: object, blob?: string): void {
-    const bytes = encodeFrame(header, blob)
+    const frame = encodeFrame(header, blob)
+    const bytes = this.kept === undefined ? frame : concat([this.kept, frame])
+    this.kept = undefined
     let offset = 0
     this.critical.run(() =>
       persist(this.critical, () => {
@@ -45,6 +49,13 @@ export class Control {
         return offset === bytes.length ? undefined : written
       })
     )
+  }
+
+  /**
+   * Sends a frame together with the next one.
+   */
+  keep(header: object, blob: string): void {
+    this.kept = encodeFrame(header, blob)
   }
 
   /**

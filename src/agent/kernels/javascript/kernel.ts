@@ -120,12 +120,12 @@ export const startKernel = (): void => {
     }
   }
 
-  /** Shows the last result of a run, after which it prints nothing. */
+  /** Shows the last result of a run, which ends right after it. */
   const emitLast = (run: Run, result: string): void => {
     if (run === active) {
       critical.run(() => {
         run.flush()
-        control.send({ ev: "result", run: run.request.run }, result)
+        control.keep({ ev: "result", run: run.request.run }, result)
       })
     }
   }

@@ -1,0 +1,96 @@
+/**
+ * Waiting for what comes, for a time: who stops waiting leaves it on its way, and finds it when it asks again. One fiber does
+ * the work of all that is asked for; a race for each of them would need two more, and the work would be interrupted with it.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+
+/**
+ * Something that is had again and again, as long as it succeeds.
+ */
+export interface TimedPull<A, E> {
+  /** The next one. */
+  readonly next: Effect.Effect<A, E>
+  /** The next one; `undefined` when it has not come within so many milliseconds. */
+  readonly within: (milliseconds: number) => Effect.Effect<A | undefined, E>
+}
+
+/**
+ * The longest time that a timer takes, in milliseconds; at a longer one it would go off at once.
+ */
+export const LONGEST_MS = 2 ** 31 - 1
+
+/**
+ * Makes it. Nothing is pulled before it is asked for, and only one is at a time. A failure is the last that comes, however
+ * often it is asked for. What is under way is interrupted when the scope closes.
+ */
+export const makeTimedPull = <A, E, R>(
+  pull: Effect.Effect<A, E, R>
+): Effect.Effect<TimedPull<A, E>, never, R | Scope.Scope> =>
+  Effect.suspend(() => {
+    let isAsked = false
+    let begin: (() => void) | undefined
+    let ready: Exit.Exit<A, E> | undefined
+    let deliver: ((exit: Exit.Exit<A, E>) => void) | undefined
+
+    const asked = Effect.async<void>((resume) => {
+      if (isAsked) {
+        resume(Effect.void)
+      } else {
+        begin = () => resume(Effect.void)
+      }
+    })
+
+    const settle = (exit: Exit.Exit<A, E>): void => {
+      isAsked = false
+      if (deliver === undefined || Exit.isFailure(exit)) {
+        ready = exit
+      }
+      deliver?.(exit)
+    }
+
+    const loop: Effect.Effect<void, never, R> = Effect.flatMap(asked, () =>
+      Effect.matchCauseEffect(pull, {
+        onFailure: (cause) => Effect.sync(() => settle(Exit.failCause(cause))),
+        onSuccess: (value) => {
+          settle(Exit.succeed(value))
+          return loop
+        }
+      }))
+
+    const ask = (): void => {
+      isAsked = true
+      const go = begin
+      begin = undefined
+      go?.()
+    }
+
+    const wait = <B>(milliseconds: number | undefined, late: Effect.Effect<B>): Effect.Effect<A | B, E> =>
+      Effect.async((resume) => {
+        if (ready !== undefined) {
+          const exit = ready
+          ready = Exit.isFailure(exit) ? exit : undefined
+          return resume(exit)
+        }
+        const timer = milliseconds === undefined ? undefined : setTimeout(() => {
+          deliver = undefined
+          resume(late)
+        }, Math.min(milliseconds, LONGEST_MS))
+        const stop = () => {
+          clearTimeout(timer)
+          deliver = undefined
+        }
+        deliver = (exit) => {
+          stop()
+          resume(exit)
+        }
+        ask()
+        return Effect.sync(stop)
+      })
+
+    return Effect.as(Effect.forkScoped(Effect.interruptible(loop)), {
+      next: wait<never>(undefined, Effect.never),
+      within: (milliseconds: number) => wait(milliseconds, Effect.succeed(undefined))
+    })
+  })
