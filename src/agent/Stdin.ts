@@ -58,16 +58,18 @@ export const makeStdin = (sandboxId: string, send: (bytes: Uint8Array | undefine
     waiting?.()
   }
 
+  // What is looked at and who is woken up are one step: in between, this fiber could give way to the one that takes.
   const until = (condition: () => boolean): Effect.Effect<void, SandboxError> =>
-    Effect.suspend(() => {
-      // What was taken just before the end has been taken.
-      if (condition()) return Effect.void
-      if (failure !== undefined) return failure()
-      return Effect.async<void, SandboxError>((resume) => {
-        wake = () => resume(until(condition))
-        return Effect.sync(() => {
-          wake = undefined
-        })
+    Effect.async((resume) => {
+      const look = (): void => {
+        // What was taken just before the end has been taken.
+        if (condition()) resume(Effect.void)
+        else if (failure !== undefined) resume(failure())
+        else wake = look
+      }
+      look()
+      return Effect.sync(() => {
+        wake = undefined
       })
     })
 

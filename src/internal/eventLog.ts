@@ -160,6 +160,8 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
   /** Waits for an event, or for the end. */
   const news = (reader: Reader): Effect.Effect<void> =>
     Effect.async((resume) => {
+      // Since the look that found nothing, this fiber may have given way to the one that appends.
+      if (reader.next !== next() || exit !== undefined) return resume(Effect.void)
       reader.wake = () => resume(Effect.void)
       return Effect.sync(() => {
         reader.wake = undefined

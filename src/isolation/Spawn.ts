@@ -170,9 +170,25 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
       message: "Sandboxes cannot be started from a worker thread: start the engine in the main thread of the program"
     })
   }
+  const spawned = yield* Deferred.make<number, SpawnError>()
   const exit = yield* Deferred.make<ExitStatus>()
   const close = yield* Deferred.make<void>()
   let ended = false
+  const listen = (started: ChildProcess): void => {
+    started.once("error", (cause) => Deferred.unsafeDone(spawned, spawnError(options, cause)))
+    started.once("spawn", () => {
+      if (started.pid !== undefined) Deferred.unsafeDone(spawned, Effect.succeed(started.pid))
+    })
+    started.once("exit", (exitCode, signal) => {
+      ended = true
+      // What stayed in its group goes with it, at once: later the number may belong to somebody else.
+      if (started.pid !== undefined) signalGroup(started.pid, "SIGKILL")
+      Deferred.unsafeDone(exit, Effect.succeed({ exitCode, signal }))
+    })
+    started.once("close", () => Deferred.unsafeDone(close, Effect.void))
+    // Without a listener an error of a pipe (the other end is gone) would end this program.
+    for (const stream of started.stdio) stream?.on("error", () => {})
+  }
   const started = yield* Effect.try({
     try: () => {
       const opened: Array<number> = []
@@ -182,13 +198,16 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
         return descriptor
       }
       try {
-        return nodeSpawn(options.command, [...options.args], {
+        const started = nodeSpawn(options.command, [...options.args], {
           cwd: options.cwd ?? "/",
           env: { ...options.env },
           detached: true,
           stdio: stdioOf(options, open),
           ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid })
         })
+        // In the same step: after it, this fiber could give way before it listens.
+        listen(started)
+        return started
       } finally {
         // The child has its copies by now: Node's spawn returns after exec.
         opened.forEach((descriptor) => closeSync(descriptor))
@@ -196,21 +215,7 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
     },
     catch: (cause) => spawnError(options, cause)
   })
-  started.once("exit", (exitCode, signal) => {
-    ended = true
-    // What stayed in its group goes with it, at once: later the number may belong to somebody else.
-    if (started.pid !== undefined) signalGroup(started.pid, "SIGKILL")
-    Deferred.unsafeDone(exit, Effect.succeed({ exitCode, signal }))
-  })
-  started.once("close", () => Deferred.unsafeDone(close, Effect.void))
-  // Without a listener an error of a pipe (the other end is gone) would end this program.
-  for (const stream of started.stdio) stream?.on("error", () => {})
-  const pid = yield* Effect.async<number, SpawnError>((resume) => {
-    started.once("error", (cause) => resume(spawnError(options, cause)))
-    started.once("spawn", () => {
-      if (started.pid !== undefined) resume(Effect.succeed(started.pid))
-    })
-  })
+  const pid = yield* Deferred.await(spawned)
   const kill = (signal: NodeJS.Signals) =>
     Effect.sync(() => {
       if (!ended) signalGroup(pid, signal)

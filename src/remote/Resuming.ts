@@ -195,10 +195,13 @@ export const resumable = <A extends Event>(
 
     /** While the consumer is slow, nothing is asked for but that somebody is there. */
     const room: Effect.Effect<void> = Effect.suspend(() => {
-      if (waiting <= PART_BYTES / 2) {
+      const hasRoom = () => waiting <= PART_BYTES / 2
+      if (hasRoom()) {
         return Effect.void
       }
       const emptier = Effect.async<void>((resume) => {
+        // Since the look that found none, this fiber may have given way to the consumer.
+        if (hasRoom()) return resume(Effect.void)
         wake = () => resume(Effect.void)
         return Effect.sync(() => {
           wake = undefined

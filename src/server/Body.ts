@@ -183,25 +183,26 @@ const arrived = (source: IncomingMessage): Arrival | undefined => {
 
 /** The same, waited for. It costs a timer and no fiber, for there may be thousands of these in a second. */
 const arrival = (source: IncomingMessage, timeoutMs: number): Arrival =>
-  Effect.suspend(() =>
-    arrived(source) ?? Effect.async((resume) => {
-      const stop = () => {
-        clearTimeout(timer)
-        for (const event of ["readable", "end", "close"]) source.off(event, look)
-      }
-      const settle = (outcome: Arrival) => {
-        stop()
-        resume(outcome)
-      }
-      const look = () => {
-        const outcome = arrived(source)
-        if (outcome !== undefined) settle(outcome)
-      }
-      const timer = setTimeout(() => settle(Effect.fail(Option.some(tooSlow(timeoutMs)))), timeoutMs)
-      for (const event of ["readable", "end", "close"]) source.on(event, look)
-      return Effect.sync(stop)
-    })
-  )
+  Effect.async((resume) => {
+    // Here, and not before: between a look and this the fiber could give way, and miss what comes.
+    const here = arrived(source)
+    if (here !== undefined) return resume(here)
+    const stop = () => {
+      clearTimeout(timer)
+      for (const event of ["readable", "end", "close"]) source.off(event, look)
+    }
+    const settle = (outcome: Arrival) => {
+      stop()
+      resume(outcome)
+    }
+    const look = () => {
+      const outcome = arrived(source)
+      if (outcome !== undefined) settle(outcome)
+    }
+    const timer = setTimeout(() => settle(Effect.fail(Option.some(tooSlow(timeoutMs)))), timeoutMs)
+    for (const event of ["readable", "end", "close"]) source.on(event, look)
+    return Effect.sync(stop)
+  })
 
 /**
  * The bytes of the body as they arrive. Not read faster than they are taken.

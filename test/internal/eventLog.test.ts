@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, FastCheck as fc, Fiber, Stream } from "effect"
+import { Chunk, Effect, Exit, FastCheck as fc, Fiber, Option, Stream } from "effect"
 import { type EventLog, makeEventLog, type Reader } from "../../src/internal/eventLog.js"
 
 interface Numbered {
@@ -181,6 +181,23 @@ describe("an event log", () => {
       expect(log.next()).toBe(3)
       const late = log.open(0, undefined)
       expect(yield* Effect.exit(Stream.runCollect(log.stream(late)))).toEqual(Exit.fail("broken"))
+    }))
+
+  // A fiber gives way to others after so many steps, wherever it is: after some thousand by default.
+  it.live("wakes up a reader that has just found nothing when something comes", () =>
+    Effect.gen(function*() {
+      for (let steps = 10; steps < 60; steps++) {
+        for (const how of ["stream", "read"] as const) {
+          const log: Log = makeEventLog(LIMIT)
+          const reader = log.open(-1, undefined)
+          const reading = how === "stream" ? Stream.runDrain(log.stream(reader)) : log.read(reader)(() => Effect.void)
+          const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(reading, steps))
+          yield* Effect.yieldNow()
+          log.end(Exit.void)
+          const waited = yield* Effect.timeoutOption(Fiber.join(fiber), "1 second")
+          expect([how, steps, waited]).toEqual([how, steps, Option.some(undefined)])
+        }
+      }
     }))
 
   it("tells that there is room when a reader leaves", () => {

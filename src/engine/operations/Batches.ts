@@ -30,11 +30,14 @@ const writerOf = ({ detached, dropped, log }: Journal<BatchEvent>): EmitBatchEve
     for (const wake of all) wake()
   })
 
-  const room: Effect.Effect<void> = Effect.async((resume) => {
-    waiting.push(() => resume(Effect.void))
-  })
-
   const hasRoom = (bytes: number): boolean => log.roomFor(bytes) >= bytes || log.isIdle()
+
+  const room = (bytes: number): Effect.Effect<void> =>
+    Effect.async((resume) => {
+      // Since the look that found none, this fiber may have given way to one that reads.
+      if (hasRoom(bytes)) return resume(Effect.void)
+      waiting.push(() => resume(Effect.void))
+    })
 
   const write: EmitBatchEvent = (event) =>
     Effect.suspend(() => {
@@ -47,7 +50,7 @@ const writerOf = ({ detached, dropped, log }: Journal<BatchEvent>): EmitBatchEve
         return Effect.sync(() => log.append({ ...event, seq: log.next() }, text + EVENT_COST))
       }
       if (!detached || log.readers() > 0) {
-        return Effect.zipRight(room, write(event))
+        return Effect.zipRight(room(text + EVENT_COST), write(event))
       }
       // It goes on without a reader: what has no room is the output, and never how a job ended.
       if (event._tag === "JobOutput") {
