@@ -303,7 +303,8 @@ describe("Python: output", () => {
           "kept = asyncio.ensure_future(task())",
           "subprocess.Popen('while sleep 0.01; do echo late process; done', shell=True)",
           "await asyncio.sleep(0)",
-          "print('now')"
+          // In one piece: between the two of a print, another thread may print.
+          "_ = sys.stdout.write('now\\n')"
         ].join("\n")
       )
       expect(first.stdout.toString()).toContain("now\n")
