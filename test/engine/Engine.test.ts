@@ -38,7 +38,7 @@ describe("Engine", () => {
             })
         )
         expect(bytes).toBe(300_000_000)
-        expect((late - early) / MIB).toBeLessThan(120)
+        expect((late - early) / MIB).toBeLessThan(160)
       }))),
     60_000
   )
