@@ -14,9 +14,10 @@ import * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { isSandboxSDKError } from "./Errors.js"
 import { render } from "./internal/prometheus.js"
+import * as Pulls from "./internal/pulls.js"
 
 /**
  * The sums of one instance of a layer. A request counts when it has ended; one whose code raised was answered, and
@@ -293,12 +294,12 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
           (start) => Effect.onExit(effect, (exit) => ended(operation, start, outcome(exit)))
         ),
       trackStream: (operation) => (stream) =>
-        Stream.unwrap(
-          Effect.map(Clock.currentTimeNanos, (start) =>
-            Stream.ensuringWith(stream, (exit) => ended(operation, start, outcome(exit))))
+        Pulls.ensuring(
+          stream,
+          Effect.map(Clock.currentTimeNanos, (start) => (exit) => ended(operation, start, outcome(exit)))
         ),
       trackBytes: (direction) => (stream) =>
-        Stream.mapChunksEffect(stream, (chunk) => {
+        Pulls.mapChunksEffect(stream, (chunk) => {
           let count = 0
           for (const piece of chunk) {
             count += piece.byteLength

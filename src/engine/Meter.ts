@@ -6,6 +6,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { CurrentUser } from "../CurrentUser.js"
+import * as Pulls from "../internal/pulls.js"
 import * as Metrics from "../Metrics.js"
 import type { Service } from "../SandboxSDK.js"
 
@@ -46,7 +47,7 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
   const stream =
     <Args extends ReadonlyArray<unknown>, A, E>(name: string, operation: (...args: Args) => Stream.Stream<A, E>) =>
     (...args: Args): Stream.Stream<A, E> =>
-      Stream.unwrap(Effect.map(recorder, ({ trackStream }) => trackStream(name)(operation(...args))))
+      Pulls.unwrap(Effect.map(recorder, ({ trackStream }) => trackStream(name)(operation(...args))))
 
   const bytesOf = (content: unknown): number =>
     typeof content === "string" ? Buffer.byteLength(content) : content instanceof Uint8Array ? content.length : 0

@@ -11,7 +11,8 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as Pulls from "./pulls.js"
 
 /**
  * One who reads. `next` is the number of the event that it gets next, `done` that of the first one which it may still be
@@ -247,7 +248,7 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
         listener?.()
       }
     },
-    stream: (reader) => Stream.repeatEffectChunkOption(take(reader)),
+    stream: (reader) => Pulls.repeat(take(reader)),
     read,
     readers: () => readers.size,
     heldSince: () => {

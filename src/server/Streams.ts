@@ -22,6 +22,7 @@ import { HEARTBEAT } from "../api/Headers.js"
 import { type BatchEvent, JobEnded } from "../Batch.js"
 import type { RequestError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
+import * as Pulls from "../internal/pulls.js"
 import { LONGEST_MS, makeTimedPull, type TimedPull } from "../internal/timedPull.js"
 import { Active, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
@@ -53,7 +54,7 @@ const FIRST_RECORD_MS = 2_000
 /** The same where there may be no record for hours. */
 const QUIET_MS = 250
 
-type Pulled<A> = Effect.Effect<Chunk.Chunk<A>, Option.Option<RequestError>>
+type Pulled<A> = Pulls.Pull<A, RequestError>
 
 /** What is left of a stream, and whether there is an element, or the end, already. */
 interface Begun<A> {
@@ -71,8 +72,7 @@ const begin = <A>(
 ): Effect.Effect<Begun<A>, RequestError, Scope.Scope> =>
   Effect.gen(function*() {
     // In the scope of the request, which closes with its connection.
-    const pull: Pulled<A> = yield* Stream.toPull(stream)
-    const { next, within } = yield* makeTimedPull(watch(pull))
+    const { next, within } = yield* makeTimedPull(watch(yield* Pulls.toPull(stream)))
     const early = yield* Effect.exit(within(waitMs))
     if (Exit.isFailure(early)) {
       const failure = Cause.failureOption(early.cause)
@@ -174,12 +174,20 @@ const GLANCE_MS = 20
 const RECORD_COST = 256
 
 /** The records as bytes, one buffer for all that has arrived together; or a part of them, and then where it ends. */
+interface Encoded {
+  readonly next: Effect.Effect<Uint8Array, Option.Option<RequestError>>
+  /** What comes within so many milliseconds, of which no part ends; `undefined` when nothing does. */
+  readonly within: (milliseconds: number) => Effect.Effect<Uint8Array | undefined, Option.Option<RequestError>>
+  /** Whether the last one is among those that were given. */
+  readonly isComplete: () => boolean
+}
+
 const encodeRecords = <A>(
   { next, within }: Begun<A>["rest"],
   { after = -1, encode, format, id, isLast = () => false, segment }: RecordOptions<A>,
   clock: Clock.Clock,
   heartbeatMs: number
-): Effect.Effect<Uint8Array, Option.Option<RequestError>> => {
+): Encoded => {
   const frame = frames[format]
   const end = clock.unsafeCurrentTimeMillis() + SEGMENT_BEATS * heartbeatMs
   let last = after
@@ -200,8 +208,13 @@ const encodeRecords = <A>(
   }
 
   const written = Effect.map(next, write)
+  const common = {
+    isComplete: () => isComplete,
+    within: (milliseconds: number) =>
+      Effect.map(within(milliseconds), (taken) => taken === undefined ? undefined : write(taken))
+  }
   if (segment === undefined) {
-    return written
+    return { ...common, next: written }
   }
 
   const conclude = (over: boolean): Uint8Array => {
@@ -210,7 +223,7 @@ const encodeRecords = <A>(
   }
 
   // What is taken and not written, because the time was over, can be had again: its number is not reached.
-  return Effect.suspend(() => {
+  const part = Effect.suspend((): Encoded["next"] => {
     if (hasEnded) {
       return Effect.fail(Option.none())
     }
@@ -231,7 +244,42 @@ const encodeRecords = <A>(
       onSuccess: (taken) => Effect.succeed(taken === undefined || segment.bytes === 0 ? conclude(false) : write(taken))
     })
   })
+  return { ...common, next: part }
 }
+
+/**
+ * A run that ends this soon is answered as a whole, by one write: a piece of its own for its beginning would cost both sides
+ * more than the whole does. Nobody can do anything with that beginning in so short a time.
+ */
+const SOON_MS = 5
+
+/** What has this much by then is not kept back any longer. */
+const WHOLE_BYTES = 16 * 1024
+
+/** The first records of a stream: all that come soon, if its last one can. A failure comes again, after them. */
+const gatherFirst = ({ isComplete, within }: Encoded, clock: Clock.Clock): Effect.Effect<ReadonlyArray<Uint8Array>> =>
+  Effect.suspend(() => {
+    const pieces: Array<Uint8Array> = []
+    const end = clock.unsafeCurrentTimeMillis() + SOON_MS
+    let size = 0
+    const rest: Effect.Effect<ReadonlyArray<Uint8Array>> = Effect.suspend(() => {
+      const left = end - clock.unsafeCurrentTimeMillis()
+      return isComplete() || size >= WHOLE_BYTES || left <= 0
+        ? Effect.succeed(pieces)
+        : Effect.matchEffect(within(left), {
+          onFailure: () => Effect.succeed(pieces),
+          onSuccess: (bytes) => {
+            if (bytes === undefined) {
+              return Effect.succeed(pieces)
+            }
+            pieces.push(bytes)
+            size += bytes.length
+            return rest
+          }
+        })
+    })
+    return rest
+  })
 
 /** How often a silent answer is looked at, for each sign of life. */
 const LOOKS = 2
@@ -305,8 +353,17 @@ export const records = <A>(
     )
     const response = NodeHttpServerRequest.toServerResponse(request)
     const frame = frames[format]
+    const clock = yield* Effect.clock
+    const encoded = encodeRecords(rest, options, clock, heartbeatMs)
+    const headers = { "cache-control": "no-store", "x-accel-buffering": "no", [HEARTBEAT]: String(heartbeatMs) }
+    const gathered = isReady && options.isLast !== undefined && segment?.bytes !== 0
+      ? yield* gatherFirst(encoded, clock)
+      : []
+    if (encoded.isComplete()) {
+      return HttpServerResponse.uint8Array(Buffer.concat(gathered), { contentType: format, headers })
+    }
     yield* showLife(response, { format, segment }, heartbeatMs)
-    const encoded = encodeRecords(rest, options, yield* Effect.clock, heartbeatMs)
+    let first = gathered.length === 0 ? undefined : Buffer.concat(gathered)
     let isHeld = isReady
     let isOver = false
 
@@ -319,7 +376,13 @@ export const records = <A>(
         isHeld = true
         response.flushHeaders()
       }
-      return Effect.matchCauseEffect(encoded, {
+      if (first !== undefined) {
+        const bytes = first
+        first = undefined
+        gather(response)
+        return Effect.succeed(bytes)
+      }
+      return Effect.matchCauseEffect(encoded.next, {
         onFailure: (cause): Effect.Effect<Uint8Array, Option.Option<never>> => {
           const failure = Cause.failureOption(cause)
           if (Option.exists(failure, Option.isNone)) {
@@ -350,10 +413,7 @@ export const records = <A>(
           response.write(frame(failed(why), undefined))
         }
       }))
-    return HttpServerResponse.stream(body, {
-      contentType: format,
-      headers: { "cache-control": "no-store", "x-accel-buffering": "no", [HEARTBEAT]: String(heartbeatMs) }
-    })
+    return HttpServerResponse.stream(body, { contentType: format, headers })
   })
 
 /**

@@ -53,6 +53,22 @@ describe("events", () => {
     expectRun(records)
   })
 
+  it("come each once and in order of runs that end at once, too, which are answered as a whole", async () => {
+    for (let run = 0; run < 20; run++) {
+      const { headers, text } = await client.request("POST", `${sandbox}/execute`, { code: "print(1)\n1 + 1" }, NDJSON)
+      expect(headers.get("content-type")).toBe("application/x-ndjson")
+      expect(headers.get("sandbox-heartbeat")).toBe("5000")
+      const events = lines(text)
+      expect(events.map((event) => event.seq)).toEqual(events.map((_, index) => index))
+      expect(
+        events.filter(({ _tag }) => _tag !== "ExecutionCount").map((
+          { _tag, result, text }
+        ) => [_tag, text ?? result?.text])
+      )
+        .toEqual([["Started", undefined], ["Stdout", "1\n"], ["Result", "2"], ["Ended", undefined]])
+    }
+  })
+
   it("come as lines of JSON", async () => {
     const { headers, text } = await client.request("POST", `${sandbox}/execute`, { code }, NDJSON)
     expect(headers.get("content-type")).toBe("application/x-ndjson")

@@ -1,6 +1,7 @@
 /**
  * Operations that run code and commands.
  */
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -20,6 +21,7 @@ import type { BatchRunner } from "../../internal/batch.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
 import type { Reading } from "../../internal/eventLog.js"
 import type { RunOperations } from "../../internal/groups.js"
+import * as Pulls from "../../internal/pulls.js"
 import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withCallTimeout, withRequestTimeout } from "../../internal/runs.js"
 import { type RunCodeOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import { WORKSPACE } from "../Environment.js"
@@ -134,10 +136,18 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
 
   type Start = Effect.Effect<Started<ExecutionEvent>, RequestError, Scope.Scope>
 
-  const streamOf = (start: Start, options: RunTerminalStreamOptions): Stream.Stream<ExecutionEvent, RequestError> =>
-    Stream.unwrapScoped(Effect.map(start, ({ stream }) => stream)).pipe(
-      withRequestTimeout(options.requestTimeoutMs, options.detached)
-    )
+  const pullOf = (start: Start, options: RunTerminalStreamOptions): Effect.Effect<
+    Pulls.Pull<ExecutionEvent, RequestError>,
+    RequestError,
+    Scope.Scope
+  > =>
+    options.requestTimeoutMs === undefined
+      ? Effect.flatMap(start, ({ stream }) => Pulls.toPull(stream))
+      : Stream.toPull(
+        Stream.unwrapScoped(Effect.map(start, ({ stream }) => stream)).pipe(
+          withRequestTimeout(options.requestTimeoutMs, options.detached)
+        )
+      )
 
   const readingOf =
     (start: Start, options: RunTerminalStreamOptions): Reading<ExecutionEvent, RequestError> => (each) =>
@@ -165,13 +175,16 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
       return yield* runCode(id, code, input)
     }),
     runCodeStream: (id, code, input) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const options = yield* decodeCodeStream(input)
-        yield* requireId("runCodeStream", id)
-        yield* requireCode("runCodeStream", code)
-        yield* refuseTwoTargets("runCodeStream", options)
-        return streamOf(startCode(id, code, options, Infinity), options)
-      })).pipe(Stream.withSpan("SandboxSDK.runCodeStream")),
+      Pulls.make(Effect.withSpanScoped(
+        Effect.gen(function*() {
+          const options = yield* decodeCodeStream(input)
+          yield* requireId("runCodeStream", id)
+          yield* requireCode("runCodeStream", code)
+          yield* refuseTwoTargets("runCodeStream", options)
+          return yield* pullOf(startCode(id, code, options, Infinity), options)
+        }),
+        "SandboxSDK.runCodeStream"
+      )),
     runTerminal: Effect.fn("SandboxSDK.runTerminal")(function*(id, command, input) {
       const { collect, stream } = yield* decodeRunTerminalOptions("runTerminal", input)
       yield* requireId("runTerminal", id)
@@ -183,14 +196,17 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
       return yield* collectTerminal((each) => events((all) => each(all.filter(isTerminalEvent))), collect)
     }),
     runTerminalStream: (id, command, input) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const options = yield* decodeTerminalStream(input)
-        yield* requireId("runTerminalStream", id)
-        yield* requireCommand("runTerminalStream", command)
-        const how = { merge: options.mergeOutput ?? false, maxOutputSize: Infinity }
-        const start = startCommand("runTerminalStream", id, command, options, how)
-        return Stream.filter(streamOf(start, options), isTerminalEvent)
-      })).pipe(Stream.withSpan("SandboxSDK.runTerminalStream"))
+      Pulls.make(Effect.withSpanScoped(
+        Effect.gen(function*() {
+          const options = yield* decodeTerminalStream(input)
+          yield* requireId("runTerminalStream", id)
+          yield* requireCommand("runTerminalStream", command)
+          const how = { merge: options.mergeOutput ?? false, maxOutputSize: Infinity }
+          const start = startCommand("runTerminalStream", id, command, options, how)
+          return Effect.map(yield* pullOf(start, options), Chunk.filter(isTerminalEvent))
+        }),
+        "SandboxSDK.runTerminalStream"
+      ))
   }
 
   return {
