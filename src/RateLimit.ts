@@ -12,6 +12,9 @@ import { makeGate } from "./internal/gate.js"
 import { makeTurnstile } from "./internal/turnstile.js"
 import { makeWindow, type Window } from "./internal/window.js"
 import { queueTime } from "./Metrics.js"
+import type { RateLimitOptions } from "./RateLimitOptions.js"
+
+export { RateLimitOptions } from "./RateLimitOptions.js"
 
 /**
  * How much is left of a budget. `remaining` of `limit` requests may still be made; `resetAt`, in milliseconds since the
@@ -29,25 +32,6 @@ export const RateLimitInfo = Schema.Struct({
  * @category models
  */
 export type RateLimitInfo = typeof RateLimitInfo.Type
-
-const count = Schema.Int.pipe(Schema.between(1, 1_000_000, { description: "a whole number from 1 to 1000000" }))
-
-/**
- * What a client allows itself: `maxRequestsPerMinute` requests in any 60 seconds, `maxConcurrent` at a time. What is
- * beyond that waits for its turn (`onLimit: "wait"`, the default), or fails at once (`"fail"`).
- *
- * @category models
- */
-export const RateLimitOptions = Schema.Struct({
-  maxRequestsPerMinute: Schema.optional(count),
-  maxConcurrent: Schema.optional(count),
-  onLimit: Schema.optional(Schema.Literal("fail", "wait"))
-}).annotations({ description: "an object with maxRequestsPerMinute, maxConcurrent or onLimit" })
-
-/**
- * @category models
- */
-export type RateLimitOptions = typeof RateLimitOptions.Type
 
 /**
  * A limiter: one budget for everything that goes through it.

@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
 import { SandboxSDKError } from "./Errors.js"
 import { explain, quote } from "./internal/issue.js"
 import { Millis } from "./Options.js"
-import { RateLimitOptions } from "./RateLimit.js"
+import { RateLimitOptions } from "./RateLimitOptions.js"
 
 /**
  * The levels of logging, from the most to the least talkative.

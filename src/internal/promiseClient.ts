@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { BatchEvent, BatchExecutionJob, BatchExecutionResult } from "../Batch.js"
 import type { CodeContext } from "../CodeContext.js"
 import type { DirectoryProgress } from "../Directory.js"
@@ -26,7 +26,7 @@ import type { SandboxTemplate, TemplateConfig, TemplatePage } from "../Template.
 import type { BuildEvent, TemplateBuild } from "../TemplateBuild.js"
 import type { UsageData } from "../Usage.js"
 import { decodeArguments } from "./arguments.js"
-import { bytesOf, type ByteSource } from "./byteSource.js"
+import type { ByteSource } from "./byteSource.js"
 import type * as Directories from "./localDirectories.js"
 import {
   adapt,
@@ -38,7 +38,7 @@ import {
   signalOf
 } from "./promiseOptions.js"
 import { makeSandbox, type Sandbox } from "./promiseSandbox.js"
-import { Runner } from "./runner.js"
+import { Runner, streams } from "./runner.js"
 import { fromStandardSchema, requireStandardSchema, type StandardSchema } from "./standardSchema.js"
 import type { StreamIterator } from "./streamIterator.js"
 
@@ -99,11 +99,22 @@ export class PromiseClient {
     options: O | undefined,
     use: (service: Service, options: Omit<O, "signal"> | undefined) => Stream.Stream<A, AnySandboxSDKError>
   ): StreamIterator<A> {
+    return this.#iterateOver(operation, options, (service, rest) => Effect.sync(() => use(service, rest)))
+  }
+
+  #iterateOver<O extends CallOptions, A>(
+    operation: string,
+    options: O | undefined,
+    use: (
+      service: Service,
+      options: Omit<O, "signal"> | undefined
+    ) => Effect.Effect<Stream.Stream<A, AnySandboxSDKError>, AnySandboxSDKError>
+  ): StreamIterator<A> {
     return this.#runner.iterate(
-      Stream.unwrap(Effect.flatMap(
+      Effect.flatMap(
         separate(operation, options),
-        (rest) => Effect.map(Tag, (service) => use(service, rest))
-      )),
+        (rest) => Effect.flatMap(Tag, (service) => use(service, rest))
+      ),
       signalOf(options)
     )
   }
@@ -393,13 +404,16 @@ export class PromiseClient {
       "writeFileStream",
       options,
       (service, rest) =>
-        Effect.flatMap(bytesOf("writeFileStream", content), (bytes) =>
-          Effect.catchTag(
-            service.writeFileStream(id, path, bytes, rest),
-            "SourceFailure",
-            // The caller's own error, of any kind: it is what the call rejects with.
-            ({ reason }) => Effect.die(reason)
-          ))
+        Effect.flatMap(
+          Effect.flatMap(streams, ({ bytesOf }) => bytesOf("writeFileStream", content)),
+          (bytes) =>
+            Effect.catchTag(
+              service.writeFileStream(id, path, bytes, rest),
+              "SourceFailure",
+              // The caller's own error, of any kind: it is what the call rejects with.
+              ({ reason }) => Effect.die(reason)
+            )
+        )
     )
   }
 
@@ -494,13 +508,11 @@ export class PromiseClient {
       options: Omit<O, "signal"> | undefined
     ) => Stream.Stream<DirectoryProgress, AnySandboxSDKError>
   ): StreamIterator<DirectoryProgress> {
-    return this.#iterate(operation, options, (service, rest) =>
-      Stream.unwrap(
-        Effect.zipWith(
-          Effect.promise(() => import("./localDirectories.js")),
-          Effect.provideService(Handle.attach(id), Tag, service),
-          (directories, sandbox) => use(directories, sandbox, rest)
-        )
+    return this.#iterateOver(operation, options, (service, rest) =>
+      Effect.zipWith(
+        Effect.promise(() => import("./localDirectories.js")),
+        Effect.provideService(Handle.attach(id), Tag, service),
+        (directories, sandbox) => use(directories, sandbox, rest)
       ))
   }
 

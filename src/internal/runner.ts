@@ -11,7 +11,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { type AnySandboxSDKError, type RequestError, SandboxSDKError } from "../Errors.js"
 import { makeIterator, type StreamIterator } from "./streamIterator.js"
 
@@ -20,6 +20,11 @@ const disconnected = (): SandboxSDKError =>
     code: "disconnected",
     message: "This SandboxSDK has been closed by disconnect(); make a new one."
   })
+
+/**
+ * Streams, which are loaded when one is needed.
+ */
+export const streams = Effect.promise(() => import("./promiseStreams.js"))
 
 /**
  * Something that was started: how it ends, and the way to end it.
@@ -162,9 +167,12 @@ export class Runner<R> {
    * The elements of a stream, pulled as they are asked for. The stream begins with the first of them; it is closed when
    * the iteration ends, early or not, when `signal` is aborted, and when this is closed.
    */
-  iterate<A>(stream: Stream.Stream<A, AnySandboxSDKError, R>, signal?: AbortSignal): StreamIterator<A> {
+  iterate<A>(
+    stream: Effect.Effect<Stream.Stream<A, AnySandboxSDKError, R>, AnySandboxSDKError, R>,
+    signal?: AbortSignal
+  ): StreamIterator<A> {
     return makeIterator(
-      (deliver) => this.start(Stream.runForEachChunk(stream, deliver), signal),
+      (deliver) => this.start(Effect.flatMap(streams, ({ forEachChunk }) => forEachChunk(stream, deliver)), signal),
       () => signal?.aborted === true || this.#closing !== undefined
     )
   }
