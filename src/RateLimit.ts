@@ -6,9 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { RateLimitError } from "./Errors.js"
 import { makeGate } from "./internal/gate.js"
+import * as Pulls from "./internal/pulls.js"
 import { makeTurnstile } from "./internal/turnstile.js"
 import { makeWindow, type Window } from "./internal/window.js"
 import { queueTime } from "./Metrics.js"
@@ -162,7 +163,7 @@ export const make = (options: RateLimitOptions): Effect.Effect<RateLimiter> =>
           (scope) => Effect.zipRight(Scope.extend(enter, scope), effect),
           Scope.close
         ),
-      limitStream: (stream) => Stream.flatMap(Stream.scoped(enter), () => stream),
+      limitStream: (stream) => Pulls.holding(stream, enter),
       again,
       info: window === undefined || maxRequestsPerMinute === undefined
         ? Effect.succeed(undefined)

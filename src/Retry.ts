@@ -186,9 +186,18 @@ export const retry = <A, E extends AnySandboxSDKError, R>(
         ? request
         : Effect.zipRight(options.beforeRetry(repetition), request)
     })
-    return Effect.retry(once, {
-      schedule: current ?? options.policy ?? policy(),
-      while: (error) => isRetryable(error, options)
+    // Nearly all succeed at once, and then there is no use for what counts and waits: it begins with the first failure.
+    return Effect.catchAll(once, (failure) => {
+      let first: E | undefined = failure
+      const next = Effect.suspend(() => {
+        const failed = first
+        first = undefined
+        return failed === undefined ? once : Effect.fail(failed)
+      })
+      return Effect.retry(next, {
+        schedule: current ?? options.policy ?? policy(),
+        while: (error) => isRetryable(error, options)
+      })
     })
   })
 

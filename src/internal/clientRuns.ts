@@ -17,6 +17,7 @@ import {
 } from "./arguments.js"
 import { collectExecution, collectTerminal } from "./collect.js"
 import type { RunOperations } from "./groups.js"
+import * as Pulls from "./pulls.js"
 import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets } from "./runs.js"
 
 const decodeCodeStream = decodeArguments(RunCodeStreamOptions, "runCodeStream")
@@ -53,9 +54,9 @@ export interface ClientRuns {
 export const counted =
   (metrics: Metrics.Service, language: string | undefined) =>
   <A extends ExecutionEvent>(events: Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
-    Stream.suspend(() => {
+    Pulls.unwrap(Effect.sync(() => {
       let outcome = "success"
-      return Stream.mapChunksEffect(events, (chunk) => {
+      return Pulls.mapChunksEffect(events, (chunk) => {
         let ended: typeof Ended.Type | undefined
         for (const event of chunk) {
           if (event._tag === "Error") {
@@ -68,7 +69,7 @@ export const counted =
           ? Effect.succeed(chunk)
           : Effect.as(metrics.execution(ended.duration, { language, outcome }), chunk)
       })
-    })
+    }))
 
 /**
  * Makes the operations.

@@ -6,7 +6,7 @@
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { ConnectionError, ExecutionError, type RequestError, SandboxError, TimeoutError } from "../Errors.js"
 import {
   type Ended,
@@ -22,6 +22,7 @@ import type { Result } from "../Result.js"
 import { makeDelivery } from "./callbacks.js"
 import type { Reading } from "./eventLog.js"
 import { splitLines } from "./lines.js"
+import * as Pulls from "./pulls.js"
 
 /**
  * What is done with the events, and where they come from.
@@ -144,7 +145,7 @@ export type Events<A> = Stream.Stream<A, RequestError> | Reading<A, RequestError
 const readingOf = <A>(events: Events<A>): Reading<A, RequestError> =>
   typeof events === "function"
     ? events
-    : (each) => Stream.runForEachChunk(events, (chunk) => each(Chunk.toReadonlyArray(chunk)))
+    : (each) => Pulls.runForEachChunk(events, (chunk) => each(Chunk.toReadonlyArray(chunk)))
 
 /** Reads the events to their end, calling the callbacks. Fails with what they fail with. */
 const drain = (

@@ -4,7 +4,8 @@
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as Pulls from "./pulls.js"
 
 /**
  * The bound is the deliverer's: it may only push what `onTaken` has allowed (flow control by credit).
@@ -75,6 +76,6 @@ export const makeInbox = <A, E>(onTaken: (weight: number) => void): Inbox<A, E> 
     },
     end: () => finish(Effect.fail(Option.none())),
     fail: (error) => finish(Effect.fail(Option.some(error))),
-    stream: Stream.repeatEffectChunkOption(take)
+    stream: Pulls.repeat(take)
   }
 }

@@ -70,38 +70,21 @@ export const repeat = <A, E>(pull: Pull<A, E>): Stream.Stream<A, E> =>
 const exitOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
   Option.match(Cause.flipCauseOption(cause), { onNone: () => Exit.void, onSome: Exit.failCause })
 
-/** Reads in a scope of its own, which closes at the end; and then does something, in any case. */
-const within = <A, E>(
-  open: Effect.Effect<Pull<A, E>, Option.Option<E>, Scope.Scope>,
-  finalizer?: (exit: Exit.Exit<unknown, E>) => Effect.Effect<unknown>
-): Open<A, E> =>
-  Effect.flatMap(Effect.scope, (outer) => {
-    let isOver = false
-    const over = (exit: Exit.Exit<unknown, E>) =>
-      Effect.suspend(() => {
-        if (finalizer === undefined || isOver) {
-          return Effect.void
-        }
-        isOver = true
-        return Effect.uninterruptible(finalizer(exit))
-      })
-    // Closed in the other order: what it holds first.
-    const prepared = finalizer === undefined ? Effect.void : Scope.addFinalizerExit(
-      outer,
-      (exit) => over(Exit.isInterrupted(exit) ? Exit.interrupt(FiberId.none) : Exit.void)
-    )
-    return Effect.map(Effect.zipRight(prepared, Scope.fork(outer, ExecutionStrategy.sequential)), (scope) => {
+/** Reads in a scope of its own, which closes at the end. */
+const within = <A, E>(open: Effect.Effect<Pull<A, E>, Option.Option<E>, Scope.Scope>): Open<A, E> =>
+  Effect.map(
+    Effect.flatMap(Effect.scope, (outer) => Scope.fork(outer, ExecutionStrategy.sequential)),
+    (scope) => {
       let next: Pull<A, E> = Effect.flatMap(Scope.extend(open, scope), (pull) => {
         next = pull
         return pull
       })
       return Effect.catchAllCause(Effect.suspend(() => next), (cause) => {
-        const exit = exitOf(cause)
         next = Effect.failCause(cause)
-        return Scope.close(scope, exit).pipe(Effect.zipRight(over(exit)), Effect.zipRight(next))
+        return Effect.zipRight(Scope.close(scope, exitOf(cause)), next)
       })
-    })
-  })
+    }
+  )
 
 /**
  * A stream that is opened with the first chunk that is asked for, in a scope of its own: it closes when the stream ends, or
@@ -140,6 +123,33 @@ export const mapChunksEffect = <A, E, R, B>(
     ? pulled(Stream.mapChunksEffect(stream, f), Effect.map(stream[OPEN], Effect.flatMap(f)))
     : Stream.mapChunksEffect(stream, f)
 
+/** Does something once at the end. What the stream holds is let go by then: it has been opened later than this begins. */
+const thenOnce = <A, E>(
+  open: Open<A, E>,
+  finalizer: (exit: Exit.Exit<unknown, E>) => Effect.Effect<unknown>
+): Open<A, E> =>
+  Effect.flatMap(Effect.scope, (scope) => {
+    let isOver = false
+    const over = (exit: Exit.Exit<unknown, E>) =>
+      Effect.suspend(() => {
+        if (isOver) {
+          return Effect.void
+        }
+        isOver = true
+        return Effect.uninterruptible(finalizer(exit))
+      })
+    return Effect.zipRight(
+      Scope.addFinalizerExit(
+        scope,
+        (exit) => over(Exit.isInterrupted(exit) ? Exit.interrupt(FiberId.none) : Exit.void)
+      ),
+      Effect.map(
+        open,
+        Effect.catchAllCause((cause) => Effect.zipRight(over(exitOf(cause)), Effect.failCause(cause)))
+      )
+    )
+  })
+
 /**
  * Does something once when a stream has ended, one way or the other, and has let go what it held: what `begin` gives, which
  * is asked when it is first read. It is not interrupted.
@@ -150,6 +160,6 @@ export const ensuring = <A, E, R>(
 ): Stream.Stream<A, E, R> => {
   const plain = Stream.unwrap(Effect.map(begin, (finalizer) => Stream.ensuringWith(stream, finalizer)))
   return isPulled(stream)
-    ? pulled(plain, Effect.flatMap(begin, (finalizer) => within(stream[OPEN], finalizer)))
+    ? pulled(plain, Effect.flatMap(begin, (finalizer) => thenOnce(stream[OPEN], finalizer)))
     : plain
 }

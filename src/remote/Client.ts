@@ -9,6 +9,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -21,6 +22,7 @@ import * as Stream from "effect/Stream"
 import { Api } from "../Api.js"
 import * as Fields from "../api/Headers.js"
 import { type RequestError, SandboxSDKError } from "../Errors.js"
+import * as Pulls from "../internal/pulls.js"
 import * as Logging from "../Logging.js"
 import * as Metrics from "../Metrics.js"
 import * as RateLimit from "../RateLimit.js"
@@ -152,6 +154,8 @@ export interface RequestKind {
  */
 export interface Begun {
   readonly bytes: Stream.Stream<Uint8Array, RequestError>
+  /** The same in one piece, for an answer that is short: for less work, but of one that breaks off there is nothing. */
+  readonly whole: Stream.Stream<Uint8Array, RequestError> | undefined
   /** How often something of it comes, where the server says so. */
   readonly heartbeatMs: Option.Option<number>
   /** Whether what it tells of is still known to the server when its connection is gone. */
@@ -222,6 +226,14 @@ const concat = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
     offset += piece.length
   }
   return whole
+}
+
+/** Answers that say that they are not longer can be read as a whole. */
+const SHORT_BYTES = 64 * 1024
+
+const isShort = ({ headers }: HttpClientResponse.HttpClientResponse): boolean => {
+  const length = headers["content-length"]
+  return length !== undefined && Number(length) <= SHORT_BYTES
 }
 
 const isAuthorization = (name: string | RegExp): boolean => Predicate.isString(name) && name === "authorization"
@@ -357,6 +369,19 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         limitTime
       )
 
+    const wholeOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> =>
+      Pulls.make(Effect.map(
+        Effect.mapError(response.arrayBuffer, (error) => brokenAnswer(peer, error.cause)),
+        (whole) => {
+          let isTaken = false
+          return Effect.suspend(() => {
+            if (isTaken) return Effect.fail(Option.none())
+            isTaken = true
+            return Effect.succeed(Chunk.of(new Uint8Array(whole)))
+          })
+        }
+      ))
+
     const bytesOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> =>
       Stream.suspend(() => {
         const size = response.headers[Fields.FILE_SIZE]
@@ -397,6 +422,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
 
     const begunOf = (response: HttpClientResponse.HttpClientResponse): Begun => ({
       bytes: bytesOf(response),
+      whole: isShort(response) ? wholeOf(response) : undefined,
       heartbeatMs: Option.filter(
         Option.map(Headers.get(response.headers, Fields.HEARTBEAT), Number),
         (ms) => Number.isFinite(ms) && ms > 0

@@ -8,11 +8,12 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as Fields from "../api/Headers.js"
 import { NDJSON } from "../api/Streams.js"
 import { ConnectionError, type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import { makeInbox } from "../internal/inbox.js"
+import * as Pulls from "../internal/pulls.js"
 import { makeTimedPull } from "../internal/timedPull.js"
 import type { Begun, Client, Opening, Streaming } from "./Client.js"
 import { type Peer, undecodable } from "./Failures.js"
@@ -82,12 +83,14 @@ export const resumable = <A extends Event>(
   client: Client,
   { decode, from, isLast, key, operation }: Resumable<A>
 ): Stream.Stream<A, RequestError> =>
-  client.limitStream(Stream.unwrapScoped(Effect.gen(function*() {
+  client.limitStream(Pulls.make(Effect.gen(function*() {
     const { metrics, peer } = client
     let executionId = "start" in from ? undefined : from.executionId
     let after = "start" in from ? -1 : from.after
     let heartbeatMs = DEFAULT_HEARTBEAT_MS
     let isBroken = false
+    // Until a connection has broken: then each piece of an answer is worth having.
+    let readsWhole = true
     let waiting = 0
     let wake: (() => void) | undefined
 
@@ -120,7 +123,10 @@ export const resumable = <A extends Event>(
       Effect.gen(function*() {
         const before = after
         const reader = makeReader(decode, { peer, isLast })
-        const { next, within } = yield* makeTimedPull(yield* Stream.toPull(metrics.trackBytes("out")(answer.bytes)))
+        const whole = readsWhole ? answer.whole : undefined
+        const { next, within } = yield* makeTimedPull(
+          yield* Pulls.toPull(metrics.trackBytes("out")(whole ?? answer.bytes))
+        )
         heartbeatMs = Option.getOrElse(answer.heartbeatMs, () => heartbeatMs)
         if (isBroken) {
           isBroken = false
@@ -168,8 +174,9 @@ export const resumable = <A extends Event>(
         return yield* toEnd.pipe(
           Effect.catchAll((error): Effect.Effect<End, RequestError> => {
             isBroken = true
-            // Something has arrived: what follows is a new attempt, and not a further one.
-            return error._tag === "ConnectionError" && after > before && answer.isResumable
+            readsWhole = false
+            // Something has arrived, or may have: what follows is a new attempt, and not a further one.
+            return error._tag === "ConnectionError" && (after > before || whole !== undefined) && answer.isResumable
               ? Effect.succeed("broken")
               : Effect.fail(error)
           })
@@ -236,5 +243,5 @@ export const resumable = <A extends Event>(
       }),
       Effect.forkScoped
     )
-    return inbox.stream
+    return yield* Pulls.toPull(inbox.stream)
   })))

@@ -7,8 +7,9 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { RequestError } from "../Errors.js"
+import * as Pulls from "../internal/pulls.js"
 import type { Client } from "./Client.js"
 import { randomKey } from "./Key.js"
 
@@ -30,15 +31,16 @@ export const stoppable = <A>(
   outlives: { readonly detached?: boolean | undefined; readonly detachGraceMs?: number | undefined } = {}
 ) =>
 (open: (key: string) => Stream.Stream<A, RequestError>): Stream.Stream<A, RequestError> =>
-  Stream.unwrap(Effect.map(randomKey, (key) => {
+  Pulls.unwrap(Effect.map(randomKey, (key) => {
     const stop = client.stop(operation, key)
     let over = outlives.detached === true || (outlives.detachGraceMs ?? 0) > 0
-    return open(key).pipe(
-      Stream.mapChunks((chunk) => {
-        over ||= Option.exists(Chunk.last(chunk), isLast)
-        return chunk
-      }),
-      Stream.ensuringWith((exit) => {
+    const watched = Pulls.mapChunksEffect(open(key), (chunk) => {
+      over ||= Option.exists(Chunk.last(chunk), isLast)
+      return Effect.succeed(chunk)
+    })
+    return Pulls.ensuring(
+      watched,
+      Effect.succeed((exit) => {
         if (over) {
           return Effect.void
         }

@@ -3,12 +3,13 @@
  * of a run would be waited for by nobody on the way, and would tell nothing of a run that broke off.
  */
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { RequestError } from "../../Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
 import { normalizeDirectory, WORKSPACE } from "../../internal/arguments.js"
 import { clientRuns, counted } from "../../internal/clientRuns.js"
 import type { RunOperations } from "../../internal/groups.js"
+import * as Pulls from "../../internal/pulls.js"
 import { withRequestTimeout } from "../../internal/runs.js"
 import type { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
@@ -38,15 +39,15 @@ export const runOperations = (client: Client): RunOperations => {
     atMost?: number
   ): Stream.Stream<ExecutionEvent, RequestError> =>
     stoppable<ExecutionEvent>(client, operation, isEnd, options)((key) =>
-      Stream.unwrap(Effect.map(Segment.sandbox(input), (id) => {
+      Pulls.make(Effect.flatMap(Segment.sandbox(input), (id) => {
         const payload = { ...options, ...orElseAtMost(maxOutputSize, atMost), code, envVars: envs }
-        return resumable(client, {
+        return Pulls.toPull(resumable(client, {
           operation,
           key,
           decode: decodeExecutionRecord,
           isLast: isEnd,
           from: { start: (api) => api.code.execute({ path: { id }, payload }) }
-        })
+        }))
       }))
     ).pipe(counted(metrics, options.language), withRequestTimeout(requestTimeoutMs, options.detached))
 
@@ -58,17 +59,17 @@ export const runOperations = (client: Client): RunOperations => {
     atMost?: number
   ): Stream.Stream<TerminalEvent, RequestError> =>
     stoppable<TerminalEvent>(client, operation, isEnd, options)((key) =>
-      Stream.unwrap(Effect.gen(function*() {
+      Pulls.make(Effect.gen(function*() {
         const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
         const id = yield* Segment.sandbox(input)
         const payload = { ...options, ...orElseAtMost(maxOutputSize, atMost), command, cwd, envVars: envs }
-        return resumable(client, {
+        return yield* Pulls.toPull(resumable(client, {
           operation,
           key,
           decode: decodeTerminalRecord,
           isLast: isEnd,
           from: { start: (api) => api.code.terminal({ path: { id }, payload }) }
-        })
+        }))
       }))
     ).pipe(counted(metrics, "bash"), withRequestTimeout(requestTimeoutMs, options.detached))
 
