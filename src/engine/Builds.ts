@@ -213,7 +213,7 @@ export const make = Effect.fn("Builds.make")(function*(
     build: Build,
     { config, runtime }: BuildRequest,
     source: string,
-    launching: Pick<Launching, "isolation" | "workspace" | "limitedByKernel">
+    launching: Pick<Launching, "isolation" | "workspace" | "opening">
   ) {
     const { isolation } = launching
     const inside = isolation.layerPath(source)
@@ -275,10 +275,10 @@ export const make = Effect.fn("Builds.make")(function*(
       const source = Path.join(workspace, "layer")
       yield* isolation.makeWorkspace(workspace, limitsOf(request.config).diskMb)
       return yield* Effect.scoped(Effect.gen(function*() {
-        const limitedByKernel = yield* isolation.openWorkspace(workspace)
+        const opening = Effect.succeed(yield* isolation.openWorkspace(workspace))
         yield* Layers.prepare(source)
         // Everything in it has ended before anything is looked at.
-        yield* Effect.scoped(install(build, request, source, { isolation, workspace, limitedByKernel }))
+        yield* Effect.scoped(install(build, request, source, { isolation, workspace, opening }))
         return yield* Layers.capture(source, layer(build.id))
       })).pipe(
         Effect.ensuring(Effect.promise(() =>

@@ -27,9 +27,9 @@ export interface Launching {
   readonly sandboxId: string
   /** Whom it belongs to, which may become known only when it is up. */
   readonly userId: () => string
-  /** It is open, and stays so until the scope has closed. */
   readonly workspace: string
-  readonly limitedByKernel: boolean
+  /** Opens the workspace until after the scope has closed, once, and gives whether the kernel limits it. */
+  readonly opening: Effect.Effect<boolean, SandboxError>
   readonly language: Language
   readonly version: string
   readonly network: Network | undefined
@@ -73,7 +73,7 @@ export interface LauncherOptions {
  */
 export const make = (options: LauncherOptions): Launcher =>
   Effect.fnUntraced(function*(launching) {
-    const { isolation, language, layer, limitedByKernel, limits, network, sandboxId, version, workspace } = launching
+    const { isolation, language, layer, limits, network, opening, sandboxId, version, workspace } = launching
     if (network !== undefined && !isolation.ownNetwork) {
       return yield* new SandboxError({
         code: "isolation_unavailable",
@@ -107,7 +107,7 @@ export const make = (options: LauncherOptions): Launcher =>
         ...launching.env
       },
       cwd: WORKSPACE,
-      syncFiles: limitedByKernel,
+      opening,
       egress,
       interruptGrace: options.interruptGrace,
       recorder: Effect.suspend(() => options.meter.of(launching.userId())),
@@ -119,7 +119,7 @@ export const make = (options: LauncherOptions): Launcher =>
       sandboxId,
       workspace,
       diskMb: limits.diskMb,
-      limitedByKernel,
+      limitedByKernel: yield* opening,
       onExcess: (error, far) => launching.onExcess(live, error, far)
     })
     return { live, gauge }

@@ -77,8 +77,11 @@ export interface LiveSandbox {
 export interface LiveOptions extends LaunchOptions {
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
-  /** Whether files that come through the API are written out before they are there; see `configure`. */
-  readonly syncFiles: boolean
+  /**
+   * Opens the workspace, once. Where the kernel limits that, files that come through the API are written out before they are
+   * there; see `configure`.
+   */
+  readonly opening: Effect.Effect<boolean, SandboxError>
   /** The way out; without it there is none. */
   readonly egress: Option.Option<Egress>
   readonly interruptGrace: Duration.Duration
@@ -111,6 +114,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   // A scope of its own: the wall comes down as soon as the agent is lost, not only when the sandbox is deleted.
   const wall = yield* acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
+  const syncFiles = yield* options.opening
   const tearDown = Scope.close(wall, Exit.void)
   const pausing = Pausing.make(agent.freezing, yield* Effect.clock)
   let closing = false
@@ -154,7 +158,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       open: agent.lending,
       changing: pausing.changing,
       most: options.resources.fileSizeMb * MIB,
-      sync: options.syncFiles
+      sync: syncFiles
     },
     dial: Option.getOrUndefined(options.egress)?.connect
   }).pipe(
@@ -184,7 +188,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
       fileSize: fileSizeMb * MIB,
       ...(agent.memoryLimited ? {} : { dataSize: memoryMb * MIB })
     },
-    ...(options.syncFiles ? { syncFiles: true } : {}),
+    ...(syncFiles ? { syncFiles: true } : {}),
     ...(Option.isSome(options.egress) ? { proxy: { port: PROXY_PORT, connections: NET_CONNECTIONS } } : {})
   })
 

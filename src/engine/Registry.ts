@@ -3,6 +3,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Path from "node:path"
@@ -198,13 +199,15 @@ export const make = Effect.fn("Registry.make")(function*(
   ) {
     const isolation = yield* ofTemplate(machine, template)
     const workspace = folders.workspace(id)
-    const limitedByKernel = yield* Scope.extend(isolation.openWorkspace(workspace), scope)
+    // Closed last: nothing may use the disk any more by then.
+    const disk = yield* Scope.fork(scope, ExecutionStrategy.sequential)
+    const opening = yield* Effect.cached(Scope.extend(isolation.openWorkspace(workspace), disk))
     // Closed after the sandbox: what ran in it has been told, and has ended.
     yield* Scope.addFinalizer(scope, options.executions.over(id))
-    const uploads = yield* Uploads.make(folders.folder(id), workspace)
+    const uploads = yield* Uploads.make(folders.folder(id), workspace, opening)
     yield* Scope.addFinalizer(scope, uploads.stopped)
     const { gauge, live } = yield* options.launch({
-      ...{ isolation, sandboxId: id, workspace, limitedByKernel, disks, network, limits },
+      ...{ isolation, sandboxId: id, workspace, opening, disks, network, limits },
       userId: () => owner.current.userId,
       language: template.config.language,
       version: template.config.version,

@@ -53,13 +53,18 @@ export interface Uploads {
 
 /**
  * Sweeps what an earlier start has left, and counts those of this one. `folder` is that of the sandbox, in which only the
- * engine writes; nothing runs in the sandbox yet.
+ * engine writes; nothing runs in the sandbox yet. `opening` opens the workspace, where it has to be swept.
  */
-export const make = Effect.fnUntraced(function*(folder: string, workspace: string): Effect.fn.Return<Uploads> {
+export const make = Effect.fnUntraced(function*<E>(
+  folder: string,
+  workspace: string,
+  opening: Effect.Effect<unknown, E>
+): Effect.fn.Return<Uploads, E> {
   const mark = Path.join(folder, MARK)
   const unmark = Effect.promise(() => Fs.rm(mark, { force: true }).catch(() => undefined))
   const isMarked = yield* Effect.promise(() => Fs.access(mark).then(() => true, () => false))
   if (isMarked) {
+    yield* opening
     yield* Effect.promise(() => sweep(workspace))
     yield* unmark
   }

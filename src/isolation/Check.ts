@@ -52,7 +52,7 @@ export interface Wall {
   readonly variables: ReadonlyArray<string>
   /** The folders in memory, apart from `/tmp`, that must have a limit, in bytes. */
   readonly sizes: Readonly<Record<string, number>>
-  /** Whether the control group can be seen from inside by the name of the sandbox. */
+  /** Whether the control groups of its processes can be seen from outside by the name of the sandbox. */
   readonly groupsByName: boolean
   /** Whether sandboxes run on this very machine, so that it can be looked at from outside. */
   readonly local: boolean
@@ -143,6 +143,17 @@ const processesIn = (namespace: string): Effect.Effect<ReadonlyArray<string>> =>
       (pid) => Effect.map(Host.readLink(`/proc/${pid}/ns/pid`), Option.contains(namespace))
     ))
 
+/** The groups of a process that limit its processor time (cgroups(7), `/proc/pid/cgroup`). */
+const processorGroups = (pid: number): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(
+    Host.readText(`/proc/${pid}/cgroup`),
+    (text) =>
+      Option.getOrElse(text, () => "").split("\n").filter((line) => {
+        const [hierarchy, controllers = ""] = line.split(":")
+        return hierarchy === "0" || controllers.split(",").includes("cpu")
+      })
+  )
+
 const gather = Effect.fnUntraced(function*(
   options: CheckOptions
 ): Effect.fn.Return<Facts, SandboxError | Diagnosis.Unavailable, Scope.Scope> {
@@ -159,11 +170,10 @@ const gather = Effect.fnUntraced(function*(
     canary,
     socket,
     port,
-    label,
     limits: {
       memory: Option.isSome(support.memory),
       processes: Option.isSome(support.processes),
-      cpu: Option.isSome(support.cpu),
+      cpu: Option.isSome(support.cpu) && !options.wall.groupsByName,
       disk: Either.isRight(disks)
     },
     disk: Disk.roomOf(DISK_MB),
@@ -173,7 +183,6 @@ const gather = Effect.fnUntraced(function*(
     user: yield* options.wall.user(workspace),
     hidden: [canary, ...options.wall.hidden],
     variables: options.wall.variables,
-    groupsByName: options.wall.groupsByName,
     sizes: {
       ...options.wall.sizes,
       "/tmp": RESOURCES.tmpMb * MIB,
@@ -181,7 +190,7 @@ const gather = Effect.fnUntraced(function*(
       "/run/sandbox": MIB
     }
   }
-  const { inside, kills, report } = yield* Effect.scoped(Effect.gen(function*() {
+  const { groups, inside, kills, report } = yield* Effect.scoped(Effect.gen(function*() {
     const agent = yield* options.launch({ sandboxId: label, workspace, agentDirectory, resources: RESOURCES })
     agent.stream.write(`${JSON.stringify(question)}\n`)
     const text = yield* answer(agent.stream).pipe(
@@ -202,7 +211,16 @@ const gather = Effect.fnUntraced(function*(
       processesIn(report.namespace),
       Effect.forEach((pid) => Owner.identify(Number(pid)))
     )
-    return { inside, report, kills: yield* agent.outOfMemoryKills }
+    return {
+      inside,
+      report,
+      kills: yield* agent.outOfMemoryKills,
+      groups: yield* Effect.forEach(
+        // Those that have not ended meanwhile.
+        inside.filter(({ startTime }) => Option.isSome(startTime)),
+        ({ pid }) => processorGroups(pid)
+      )
+    }
   }))
   const owner = yield* Host.stat(Path.join(workspace, "probe"))
   const left = yield* Effect.filter(inside, Owner.isRunning).pipe(
@@ -224,6 +242,14 @@ const gather = Effect.fnUntraced(function*(
       // A pattern that begins like this is a program, which the kernel starts outside of every sandbox (core(5)).
       "crash handler": [!pattern.startsWith("|"), pattern],
       "user number of its own": [Option.exists(owner, ({ uid }) => uid !== Host.userId()), "by the owner of its files"],
+      ...Option.isSome(support.cpu) && options.wall.groupsByName
+        ? {
+          "limit of processor time": [
+            groups.length > 0 && groups.every((lines) => lines.some((line) => line.includes(`/${label}`))),
+            groups.flat().join(", ")
+          ] as const
+        }
+        : {},
       ...question.limits.memory && options.wall.local ? { "count of kills": [kills > 0, `${kills} counted`] } : {},
       "processes that outlived the sandbox": [left.length === 0, left.map(({ pid }) => pid).join(", ")]
     }

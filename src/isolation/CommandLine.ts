@@ -18,8 +18,7 @@ export const DESCRIPTORS = {
   args: 4,
   seccomp: 5,
   info: 6,
-  block: 7,
-  files: 8
+  files: 7
 } as const
 
 /** Where the agent and the kernels are inside. */
@@ -157,5 +156,5 @@ export const make = (options: Options): ReadonlyArray<string> => [
   ...["--remount-ro", "/dev", "--remount-ro", "/"],
   ...["--chdir", "/workspace"],
   ...["--seccomp", String(DESCRIPTORS.seccomp)],
-  ...["--info-fd", String(DESCRIPTORS.info), "--block-fd", String(DESCRIPTORS.block)]
+  ...["--info-fd", String(DESCRIPTORS.info)]
 ]

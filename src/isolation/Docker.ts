@@ -197,6 +197,7 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
     ): Effect.fn.Return<AgentProcess, SandboxError, Scope.Scope> {
       const { connection, start } = yield* engineHere
       const image = yield* imageOf
+      yield* launching.opening ?? Effect.void
       const user = yield* Users.ofWorkspace(launching.workspace)
       const agent = yield* agentOf(image, launching, kind)
       const started = yield* start(launching.sandboxId, {

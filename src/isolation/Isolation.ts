@@ -26,6 +26,11 @@ export interface LaunchOptions {
   readonly resources: LaunchResources
   /** What its template has installed, if anything. */
   readonly layer?: Layer | undefined
+  /**
+   * Opens the workspace ({@link Service.openWorkspace}), if that has not been done: beside whatever does not need it, and
+   * before anything inside may look at it.
+   */
+  readonly opening?: Effect.Effect<unknown, SandboxError> | undefined
 }
 
 /**

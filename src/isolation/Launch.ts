@@ -1,7 +1,9 @@
 /**
  * Starts one sandbox by bubblewrap, and ends it.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -11,7 +13,7 @@ import { SandboxError } from "../Errors.js"
 import { addFinalizer } from "../internal/finalizing.js"
 import * as AgentProgram from "./AgentProgram.js"
 import type { Program } from "./BubblewrapProgram.js"
-import type { Cgroups, Group } from "./Cgroup.js"
+import type { CgroupError, Cgroups, Group } from "./Cgroup.js"
 import * as CommandLine from "./CommandLine.js"
 import { DESCRIPTORS } from "./CommandLine.js"
 import * as Consumption from "./Consumption.js"
@@ -82,6 +84,9 @@ const START_TIMEOUT = 10_000
 /** How long the end of a sandbox may take, in milliseconds; it takes 15. */
 const END_TIMEOUT = 5_000
 
+/** The part of bubblewrap that stays outside, and waits for the end of the first process. */
+const OUTER_TASKS = 1
+
 const startFailed = (options: LaunchOptions, message: string): SandboxError =>
   new SandboxError({ code: "start_failed", sandboxId: options.sandboxId, message })
 
@@ -99,21 +104,23 @@ const spawnFailed = ({ code, message }: Spawn.SpawnError): Diagnosis.Unavailable
 const Info = Schema.parseJson(Schema.Struct({ "child-pid": Schema.Int }))
 
 /**
- * The number of the sandbox's first process, which bubblewrap tells as soon as it is there (bwrap(1), `--info-fd`).
+ * The number of the sandbox's first process, which bubblewrap tells as soon as it is there (bwrap(1), `--info-fd`). Listens
+ * from now on: Node throws away what nobody has listened for by the end of a child.
  */
-const readInfo = (stream: Duplex): Effect.Effect<number, string> =>
-  Effect.async<string, string>((resume) => {
-    let text = ""
-    stream.on("data", (chunk: Buffer) => {
-      text += chunk.toString("latin1")
-      if (text.includes("}")) resume(Effect.succeed(text))
-    })
-    stream.once("close", () => resume(Effect.fail("it ended before it had begun")))
-  }).pipe(
+const readInfo = (stream: Duplex): Effect.Effect<number, string> => {
+  const told = Deferred.unsafeMake<string, string>(FiberId.none)
+  let text = ""
+  stream.on("data", (chunk: Buffer) => {
+    text += chunk.toString("latin1")
+    if (text.includes("}")) Deferred.unsafeDone(told, Effect.succeed(text))
+  })
+  stream.once("close", () => Deferred.unsafeDone(told, Effect.fail("it ended before it had begun")))
+  return Deferred.await(told).pipe(
     Effect.flatMap((text) => Effect.mapError(Schema.decodeUnknown(Info)(text), (error) => error.message)),
     Effect.map((info) => info["child-pid"]),
     Effect.timeoutFail({ duration: START_TIMEOUT, onTimeout: () => `it was not there after ${START_TIMEOUT} ms` })
   )
+}
 
 /**
  * Ends a sandbox by its first process: when that dies, the kernel kills all others in its namespace and lets it go only
@@ -126,6 +133,8 @@ const end = Effect.fnUntraced(
     })
     yield* group.unthrottle
     yield* kill
+    // Frozen with all the rest, bubblewrap would not hear of that.
+    yield* group.freezer.pipe(Option.match({ onNone: () => Effect.void, onSome: ({ thaw }) => Effect.ignore(thaw) }))
     yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(END_TIMEOUT))
     // Does nothing after the above, but when bubblewrap itself was killed, its sandbox may still be on its way.
     yield* group.killAll
@@ -140,6 +149,10 @@ const end = Effect.fnUntraced(
 
 /**
  * Starts an agent in a new sandbox, which ends with the scope.
+ *
+ * To move a process into a group takes the kernel up to twenty milliseconds, and to mount a disk no less. Both are done at
+ * once: bubblewrap is in its group, and waits for its arguments, before it has made anything; so all that it starts is
+ * limited from its first moment.
  */
 export const launch = Effect.fnUntraced(function*(
   options: LaunchOptions,
@@ -159,35 +172,49 @@ export const launch = Effect.fnUntraced(function*(
   }
   const { memoryMb, processes, tmpMb } = options.resources
   const user = yield* Users.ofWorkspace(options.workspace)
-  const group = yield* cgroups.make(options.sandboxId, {
-    memoryBytes: memoryMb * MIB,
-    processes: processes + agent.tasks,
-    cpus: options.resources.cpus
-  }).pipe(Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`)))
+  const limited = <A>(effect: Effect.Effect<A, CgroupError, Scope.Scope>) =>
+    Effect.mapError(effect, ({ message }) => startFailed(options, `The sandbox could not be limited: ${message}`))
 
-  const child = yield* Spawn.spawn({
-    command: program.path,
-    args: ["--args", String(DESCRIPTORS.args), agent.command, ...agent.args],
-    env: { PATH: "/usr/bin:/bin" },
-    user: user.uid === process.geteuid?.() ? undefined : user,
-    stdio: ["null", "null", "pipe", "pipe", "pipe", contents.seccomp, "pipe", "pipe", ...contents.files]
-  }).pipe(
-    Effect.mapError(spawnFailed)
-  )
-  const pipe = (descriptor: number) => Effect.orDie(child.pipe(descriptor))
-  const diagnostics = Spawn.keepTail(yield* pipe(DESCRIPTORS.diagnostics), DIAGNOSTICS_BYTES)
-  const send = (descriptor: number, data: string | Uint8Array) =>
-    Effect.map(pipe(descriptor), (stream) => {
-      stream.resume()
-      stream.end(data)
-    })
-  yield* send(
-    DESCRIPTORS.args,
+  const waiting = Effect.gen(function*() {
+    const group = yield* limited(cgroups.make(options.sandboxId, {
+      memoryBytes: memoryMb * MIB,
+      processes: processes + agent.tasks + OUTER_TASKS,
+      cpus: options.resources.cpus
+    }))
+    const child = yield* Spawn.spawn({
+      command: program.path,
+      args: ["--args", String(DESCRIPTORS.args), agent.command, ...agent.args],
+      env: { PATH: "/usr/bin:/bin" },
+      user: user.uid === process.geteuid?.() ? undefined : user,
+      stdio: ["null", "null", "pipe", "pipe", "pipe", contents.seccomp, "pipe", ...contents.files]
+    }).pipe(
+      Effect.mapError(spawnFailed)
+    )
+    const pipe = (descriptor: number) => Effect.orDie(child.pipe(descriptor))
+    const diagnostics = Spawn.keepTail(yield* pipe(DESCRIPTORS.diagnostics), DIAGNOSTICS_BYTES)
+    const info = readInfo(yield* pipe(DESCRIPTORS.info))
+    yield* limited(group.attach(child.pid)).pipe(
+      // One that has ended has said why, which is told below.
+      Effect.catchAll((error) =>
+        Effect.flatMap(
+          child.exited.pipe(Effect.timeoutOption(500)),
+          Option.match({ onNone: () => error, onSome: () => Effect.void })
+        )
+      )
+    )
+    return { group, child, pipe, diagnostics, info }
+  })
+  const [{ child, diagnostics, group, info, pipe }] = yield* Effect.all([waiting, options.opening ?? Effect.void], {
+    concurrency: "unbounded"
+  })
+  const args = yield* pipe(DESCRIPTORS.args)
+  args.resume()
+  args.end(
     CommandLine.make({ ...options, systemMounts, mounts: runtimes.mounts, memoryMb, tmpMb }).map((arg) => `${arg}\0`)
       .join("")
   )
 
-  const pid = yield* Effect.flatMap(pipe(DESCRIPTORS.info), readInfo).pipe(
+  const pid = yield* info.pipe(
     Effect.catchAll((reason) =>
       // Its last words may come a moment after.
       Effect.zipRight(
@@ -201,10 +228,6 @@ export const launch = Effect.fnUntraced(function*(
   )
   const first = yield* Owner.identify(pid)
   yield* addFinalizer(() => end(options, child, group, first))
-  yield* group.attach(pid).pipe(
-    Effect.mapError((error) => startFailed(options, `The sandbox could not be limited: ${error.message}`))
-  )
-  yield* send(DESCRIPTORS.block, "\n")
   return {
     stream: yield* pipe(DESCRIPTORS.agent),
     exited: Effect.map(child.exited, statusOf),

@@ -97,6 +97,7 @@ const make = Effect.gen(function*() {
       const install = yield* Packages.installCommand(["python3"])
       return yield* startFailed(options, `There is no Python 3, and the agent needs one. Install it: ${install}`)
     }
+    yield* options.opening ?? Effect.void
     const { make, support } = yield* cgroups
     const run = yield* runFolder(options)
     const group = yield* make(options.sandboxId, {

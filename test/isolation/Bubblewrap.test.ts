@@ -130,6 +130,13 @@ layer(Bubblewrap.layer(), { excludeTestServices: true })("Bubblewrap", (it) => {
       expect(yield* evaluate("'isolation-test' in open('/proc/1/cmdline').read()")).toBe(false)
     }))
 
+  it.scoped("is in its control groups before it is in a namespace of them, so that it sees no names of the host's", () =>
+    Effect.gen(function*() {
+      const { evaluate } = yield* makeSandbox()
+      expect(yield* evaluate("{line.rsplit(':', 1)[1] for line in open('/proc/1/cgroup').read().split()} == {'/'}"))
+        .toBe(true)
+    }))
+
   it.scoped("cannot be ended or frozen from inside", () =>
     Effect.gen(function*() {
       const { evaluate } = yield* makeSandbox()
