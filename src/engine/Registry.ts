@@ -487,7 +487,7 @@ export const make = Effect.fn("Registry.make")(function*(
       const isolation = yield* ofTemplate(machine, template)
       yield* isolation.check
       yield* folders.make(id)
-      yield* isolation.makeWorkspace(folders.workspace(id), limits.diskMb)
+      yield* isolation.makeWorkspace(folders.workspace(id), limits.diskMb, options.directory.persistent)
       return yield* bring({ id, template, limits, network: undefined, env: {}, owner }, scope)
     }),
     remove: folders.remove
@@ -535,7 +535,7 @@ export const make = Effect.fn("Registry.make")(function*(
     const made: Array<Entry> = []
     const start = make(made, userId, createOptions, template, (path, { diskMb }) =>
       from === undefined
-        ? isolation.makeWorkspace(path, diskMb)
+        ? isolation.makeWorkspace(path, diskMb, options.directory.persistent)
         : copyFiles(isolation, from, path))
     const ahead = from === undefined
       ? adopt(made, userId, createOptions, template)

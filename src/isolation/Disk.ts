@@ -16,6 +16,7 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
 import { acquireRelease } from "../internal/finalizing.js"
+import type { Blanks } from "./Blank.js"
 import * as Ext4 from "./Ext4.js"
 import * as Host from "./Host.js"
 import * as Mounts from "./Mounts.js"
@@ -89,9 +90,17 @@ const geometry = ({ bytes, files }: Room) => {
  * Makes the file system. No journal: what a crash of the host would leave in disorder is put in order before the next
  * mount. No blocks are kept for root, and no room for growth.
  */
-const makeImage = Effect.fnUntraced(function*(workspace: string, user: User, room: Room) {
+const makeImage = Effect.fnUntraced(function*(
+  workspace: string,
+  user: User,
+  room: Room,
+  { blanks, kept }: { readonly blanks?: Blanks; readonly kept: boolean } = { kept: true }
+) {
   const image = imageOf(workspace)
   const { inodes, size } = geometry(room)
+  const kind = `${size} bytes, ${inodes} inodes`
+  // The owner of its root is that of the first; it is set when it is mounted.
+  if (blanks !== undefined && (yield* blanks.write(kind, image, size, kept))) return
   yield* Effect.tryPromise({
     try: async () => {
       const file = await Fs.open(image, "wx", 0o600)
@@ -104,6 +113,7 @@ const makeImage = Effect.fnUntraced(function*(workspace: string, user: User, roo
     ...["-O", "^has_journal,^resize_inode", "-E", `root_owner=${user.uid}:${user.gid}`],
     image
   ])
+  if (blanks !== undefined) yield* blanks.learn(kind, image)
 })
 
 /**
@@ -156,7 +166,12 @@ const mountImage = Effect.fnUntraced(function*(workspace: string) {
 const handOver = Effect.fnUntraced(function*(workspace: string, folder: Option.Option<Stats>) {
   const root = yield* Host.lstat(workspace)
   if (Option.isNone(folder) || Option.isNone(root) || folder.value.uid === root.value.uid) return
-  yield* Mounts.slowTool("chown", ["-hR", `${folder.value.uid}:${folder.value.gid}`, "--", workspace])
+  const { gid, uid } = folder.value
+  const names = yield* Effect.tryPromise({ try: () => Fs.readdir(workspace), catch: String })
+  if (names.length === 0) {
+    return yield* Effect.tryPromise({ try: () => Fs.chown(workspace, uid, gid), catch: String })
+  }
+  yield* Mounts.slowTool("chown", ["-hR", `${uid}:${gid}`, "--", workspace])
 })
 
 /** A folder that every new ext4 has, for what a check finds; here it would only puzzle. The user may have one by this name. */
@@ -185,11 +200,18 @@ const failed = (what: string, workspace: string) => (complaint: string): Sandbox
 
 /**
  * Makes the disk of a workspace, whose folder is there. Fails with `disk_full` and `start_failed`.
+ *
+ * @param how `kept`: whether it is to be there also when the host has gone down.
  */
-export const make = (workspace: string, user: User, room: Room): Effect.Effect<void, SandboxError> =>
+export const make = (
+  workspace: string,
+  user: User,
+  room: Room,
+  how: { readonly blanks: Blanks; readonly kept: boolean }
+): Effect.Effect<void, SandboxError> =>
   Effect.zipRight(
     requireHostRoom(Path.dirname(workspace), MIB),
-    Effect.mapError(makeImage(workspace, user, room), failed("made", workspace))
+    Effect.mapError(makeImage(workspace, user, room, how), failed("made", workspace))
   ).pipe(
     Effect.withSpan("Disk.make")
   )

@@ -120,9 +120,10 @@ export interface Service {
   readonly inspect: Effect.Effect<ReadonlyArray<Guarantee>>
   /**
    * Makes the folder that will be `/workspace`, owned by the user that the sandbox runs as. With `diskMb` it gets a disk
-   * of that size where this host can: then, and only then, the kernel limits what its files take together.
+   * of that size where this host can: then, and only then, the kernel limits what its files take together. With `kept`,
+   * the default, the host may go down right after, and it is there.
    */
-  readonly makeWorkspace: (path: string, diskMb?: number) => Effect.Effect<void, SandboxError>
+  readonly makeWorkspace: (path: string, diskMb?: number, kept?: boolean) => Effect.Effect<void, SandboxError>
   /**
    * Makes a workspace, likewise, with all that is in another, in which nothing runs. Fails with `disk_full` and
    * `snapshot_failed`.

@@ -97,6 +97,31 @@ describe.runIf(isRoot)("the disk of a sandbox", () => {
       )
     }))
 
+  it.scopedLive("is the same for each of its size, in order, and belongs to its own user", () =>
+    Effect.gen(function*() {
+      const data = yield* makeData
+      const made = yield* engine(
+        data,
+        Effect.gen(function*() {
+          const sdk = yield* SandboxSDK
+          const all = yield* Effect.replicateEffect(create({ diskMb: 64 }), 3)
+          const seen = yield* Effect.forEach(all, ({ id }) =>
+            Effect.gen(function*() {
+              yield* sdk.writeFile(id, "f", bytes(1))
+              return yield* sdk.runTerminal(id, "stat -c '%U %a' . f; ls -a; df --output=size,itotal,used,iused .")
+            }))
+          expect(seen[0]).toMatch(/^user 700\nuser 644\n\.\n\.\.\nf\n/)
+          expect(new Set(seen).size).toBe(1)
+          return all
+        })
+      )
+      for (const sandbox of made) {
+        execFileSync("e2fsck", ["-f", "-n", `${workspaceOf(data, sandbox)}.img`], { stdio: "pipe" })
+      }
+      const users = new Set(made.map((sandbox) => Fs.statSync(workspaceOf(data, sandbox)).uid))
+      expect(users.size).toBe(3)
+    }))
+
   it.scopedLive("is out of reach for the others on this host", () =>
     Effect.gen(function*() {
       const data = yield* makeData
