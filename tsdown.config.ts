@@ -21,7 +21,10 @@ const formats: Array<"esm" | "cjs"> = ["esm", "cjs"]
 /** Effect's documentation would be half of a bundle. */
 const withoutDocs = { legal: true, annotation: true, jsdoc: false }
 
-/** What is read at each start is as short as can be, and functions and classes have the names that a stack shows. */
+/**
+ * What is read at each start is as short as can be, and functions and classes have the names that a stack shows. It is one
+ * file, by groups of `codeSplitting`: each costs a millisecond.
+ */
 const short = { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } }
 
 /** The CommonJS half of a build for declarations leaves scripts behind that nothing imports. */
@@ -67,7 +70,6 @@ export default defineConfig([
       ...options,
       comments: withoutDocs,
       minify: short,
-      // What an import reads is one file: each costs a millisecond.
       codeSplitting: { groups: [{ name: "core", test: /[\\/]src[\\/]internal[\\/]promise(?:Client|Remote)\.ts$/ }] },
       chunkFileNames: (chunk) => {
         // package.json names the engine, to put `elsewhere` in its place in a bundle for a browser.
@@ -103,7 +105,18 @@ export default defineConfig([
     platform: "node",
     target: "node20",
     outDir: "dist/cli",
-    outputOptions: { comments: withoutDocs },
+    plugins: [assets(), unusedSchemas()],
+    outputOptions: {
+      comments: withoutDocs,
+      minify: short,
+      codeSplitting: {
+        groups: [
+          // What `bin.ts` reads before it knows whether it needs the program.
+          { name: "manifest", test: /[\\/]package\.json$/, priority: 1 },
+          { name: "Program", test: /[\\/]src[\\/]cli[\\/]Program\.ts$/ }
+        ]
+      }
+    },
     // All but the client of Docker: it is an optional dependency, larger than everything else together.
     deps: { alwaysBundle: [/^(?!dockerode$).*/], neverBundle: [/^node:/, "dockerode"], onlyBundle: false }
   }

@@ -5,9 +5,10 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { CurrentUser } from "../CurrentUser.js"
 import type { RequestError } from "../Errors.js"
 import type { Service } from "../SandboxSDK.js"
-import type { TemplateConfig } from "../Template.js"
+import { TemplateConfig } from "../Template.js"
 import { allTemplates } from "./AllTemplates.js"
 import { CliError, Status, statusOf } from "./CliError.js"
 import * as Local from "./Local.js"
@@ -24,7 +25,6 @@ interface TemplateFile {
 export const readOne = (file: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const { TemplateConfig } = yield* Effect.promise(() => import("../Template.js"))
     const decode = Schema.decodeUnknown(Schema.parseJson(TemplateConfig), { onExcessProperty: "error" })
     const text = yield* Effect.mapError(fs.readFileString(file), Local.unreadable(file))
     return yield* Effect.mapError(
@@ -47,8 +47,6 @@ export const read = (directory: string) =>
     })
   })
 
-const modules = Effect.promise(() => Promise.all([import("../CurrentUser.js"), import("../Template.js")]))
-
 /**
  * Gives a user these templates. One that is there under the same name stays when it is the same, and is replaced when not.
  */
@@ -58,7 +56,6 @@ export const load = (
   files: ReadonlyArray<TemplateFile>
 ): Effect.Effect<void, RequestError | CliError> =>
   Effect.gen(function*() {
-    const [{ CurrentUser }, { TemplateConfig }] = yield* modules
     const same = Schema.equivalence(TemplateConfig)
     yield* Effect.gen(function*() {
       const own = (yield* allTemplates(service)).filter((template) => !template.isPublic)
