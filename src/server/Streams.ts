@@ -8,7 +8,7 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
-import type * as Chunk from "effect/Chunk"
+import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -173,11 +173,22 @@ const GLANCE_MS = 20
 /** What a record takes where it is kept, beside its text. */
 const RECORD_COST = 256
 
-/** The records as bytes, one buffer for all that has arrived together; or a part of them, and then where it ends. */
+/**
+ * Text of this length becomes bytes of its own: memory for more than some ten kB is had from the system and given back to it
+ * each time, which costs more than what is done with it.
+ */
+const PIECE_LENGTH = 32 * 1024
+
+/** Bytes that are written together. */
+type Pieces = ReadonlyArray<Uint8Array>
+
+const bytesIn = (pieces: Pieces): number => pieces.reduce((sum, { length }) => sum + length, 0)
+
+/** The records as bytes, all that has arrived together; or a part of them, and then where it ends. */
 interface Encoded {
-  readonly next: Effect.Effect<Uint8Array, Option.Option<RequestError>>
+  readonly next: Effect.Effect<Pieces, Option.Option<RequestError>>
   /** What comes within so many milliseconds, of which no part ends; `undefined` when nothing does. */
-  readonly within: (milliseconds: number) => Effect.Effect<Uint8Array | undefined, Option.Option<RequestError>>
+  readonly within: (milliseconds: number) => Effect.Effect<Pieces | undefined, Option.Option<RequestError>>
   /** Whether the last one is among those that were given. */
   readonly isComplete: () => boolean
 }
@@ -195,16 +206,23 @@ const encodeRecords = <A>(
   let isComplete = false
   let hasEnded = false
 
-  const write = (chunk: Chunk.Chunk<A>): Uint8Array => {
+  const write = (chunk: Chunk.Chunk<A>): Pieces => {
+    const pieces: Array<Uint8Array> = []
     let text = ""
     for (const record of chunk) {
       last = id(record)
       isComplete ||= isLast(record)
       text += frame(encode(record), last)
+      if (text.length >= PIECE_LENGTH) {
+        pieces.push(utf8(text))
+        text = ""
+      }
     }
-    const bytes = utf8(text)
-    size += bytes.length + RECORD_COST * chunk.length
-    return bytes
+    if (text !== "") {
+      pieces.push(utf8(text))
+    }
+    size += bytesIn(pieces) + RECORD_COST * chunk.length
+    return pieces
   }
 
   const written = Effect.map(next, write)
@@ -217,9 +235,9 @@ const encodeRecords = <A>(
     return { ...common, next: written }
   }
 
-  const conclude = (over: boolean): Uint8Array => {
+  const conclude = (over: boolean): Pieces => {
     hasEnded = true
-    return encoder.encode(frame(continues(last, over), undefined))
+    return [encoder.encode(frame(continues(last, over), undefined))]
   }
 
   // What is taken and not written, because the time was over, can be had again: its number is not reached.
@@ -257,23 +275,23 @@ const SOON_MS = 5
 const WHOLE_BYTES = 16 * 1024
 
 /** The first records of a stream: all that come soon, if its last one can. A failure comes again, after them. */
-const gatherFirst = ({ isComplete, within }: Encoded, clock: Clock.Clock): Effect.Effect<ReadonlyArray<Uint8Array>> =>
+const gatherFirst = ({ isComplete, within }: Encoded, clock: Clock.Clock): Effect.Effect<Pieces> =>
   Effect.suspend(() => {
     const pieces: Array<Uint8Array> = []
     const end = clock.unsafeCurrentTimeMillis() + SOON_MS
     let size = 0
-    const rest: Effect.Effect<ReadonlyArray<Uint8Array>> = Effect.suspend(() => {
+    const rest: Effect.Effect<Pieces> = Effect.suspend(() => {
       const left = end - clock.unsafeCurrentTimeMillis()
       return isComplete() || size >= WHOLE_BYTES || left <= 0
         ? Effect.succeed(pieces)
         : Effect.matchEffect(within(left), {
           onFailure: () => Effect.succeed(pieces),
-          onSuccess: (bytes) => {
-            if (bytes === undefined) {
+          onSuccess: (more) => {
+            if (more === undefined) {
               return Effect.succeed(pieces)
             }
-            pieces.push(bytes)
-            size += bytes.length
+            pieces.push(...more)
+            size += bytesIn(more)
             return rest
           }
         })
@@ -363,11 +381,11 @@ export const records = <A>(
       return HttpServerResponse.uint8Array(Buffer.concat(gathered), { contentType: format, headers })
     }
     yield* showLife(response, { format, segment }, heartbeatMs)
-    let first = gathered.length === 0 ? undefined : Buffer.concat(gathered)
+    let first = gathered
     let isHeld = isReady
     let isOver = false
 
-    const next = Effect.suspend((): Effect.Effect<Uint8Array, Option.Option<never>> => {
+    const next = Effect.suspend((): Pulls.Pull<Uint8Array, never> => {
       if (isOver) {
         return Effect.fail(Option.none())
       }
@@ -376,14 +394,14 @@ export const records = <A>(
         isHeld = true
         response.flushHeaders()
       }
-      if (first !== undefined) {
-        const bytes = first
-        first = undefined
+      if (first.length > 0) {
+        const pieces = first
+        first = []
         gather(response)
-        return Effect.succeed(bytes)
+        return Effect.succeed(Chunk.unsafeFromArray(pieces))
       }
       return Effect.matchCauseEffect(encoded.next, {
-        onFailure: (cause): Effect.Effect<Uint8Array, Option.Option<never>> => {
+        onFailure: (cause): Pulls.Pull<Uint8Array, never> => {
           const failure = Cause.failureOption(cause)
           if (Option.exists(failure, Option.isNone)) {
             return Effect.fail(Option.none())
@@ -395,18 +413,18 @@ export const records = <A>(
           isOver = true
           return Effect.as(
             Option.isNone(failure) ? Effect.logError("A stream died.", cause) : Effect.void,
-            encoder.encode(frame(failed(errorOf(told)), undefined))
+            Chunk.of(encoder.encode(frame(failed(errorOf(told)), undefined)))
           )
         },
-        onSuccess: (bytes) => {
+        onSuccess: (pieces) => {
           gather(response)
-          return Effect.succeed(bytes)
+          return Effect.succeed(Chunk.unsafeFromArray(pieces))
         }
       })
     })
 
     // Interrupted, and perhaps somebody is there to be told.
-    const body = Stream.ensuringWith(Stream.repeatEffectOption(next), (exit) =>
+    const body = Stream.ensuringWith(Stream.repeatEffectChunkOption(next), (exit) =>
       Effect.sync(() => {
         const why = Exit.isInterrupted(exit) ? reason() : undefined
         if (why !== undefined && !response.destroyed && !response.writableEnded) {
