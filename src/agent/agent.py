@@ -3,7 +3,10 @@
 It is started as `python3 -I agent.py`, speaks the frames of `framing` on descriptor 3, and ends when that is closed,
 taking everything that it started along. With `--stdio` it speaks them on its standard input and output instead, which are
 then out of reach for all that it starts. With `--no-python` it runs by a Python that is not the sandbox's, and code in
-Python is refused.
+Python is refused. With `--kernel-soon` it makes ready for code in Python before that is asked for.
+
+Somebody waits for each millisecond of its start. So its modules use `_socket` and `_ast`, which are written in C, where these
+have all that is needed: `socket` and `ast` take longer to import than all modules of the agent.
 """
 import gc
 import os

@@ -1,9 +1,9 @@
 """Contexts: one interpreter each, behind a control socket on which the interpreter is not believed more than needed."""
+import _socket
 import array
 import fcntl
 import os
 import signal
-import socket
 from collections import deque
 
 from .framing import MAX_BLOB, Decoder, FramingError, head
@@ -54,7 +54,7 @@ class Context:
 
     def launch(self):
         """Starts the interpreter; gives the failure when that does not work."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket.socketpair()
         try:
             self.start(theirs)
         except OSError as error:
@@ -166,7 +166,7 @@ class Context:
                     if self.passing is None:
                         written = self.socket.send(view[:1024 * 1024])
                     else:
-                        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", self.passing))
+                        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", self.passing))
                         written = self.socket.sendmsg([view[:1024 * 1024]], [rights])
                 if self.passing is not None:
                     self.release()

@@ -1,7 +1,7 @@
 """Compiling and running the code of a cell: state is kept, `await` works at the top, the last expression has a value."""
 import __future__
 
-import ast
+import _ast
 import linecache
 import re
 import sys
@@ -26,13 +26,13 @@ class Evaluator:
         """Runs the code; gives the value of its last expression, or None."""
         name = "<cell %d>" % count
         self.remember(name, source)
-        flags = self.namespace_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        tree = compile(source, name, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        flags = self.namespace_flags | _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        tree = compile(source, name, "exec", flags | _ast.PyCF_ONLY_AST, dont_inherit=True)
         last = None
-        if tree.body and isinstance(tree.body[-1], ast.Expr):
+        if tree.body and isinstance(tree.body[-1], _ast.Expr):
             expression = tree.body[-1]
             if not SILENCED.match(text_after(source, expression)):
-                last = ast.Expression(expression.value)
+                last = _ast.Expression(expression.value)
                 tree.body.pop()
         # Both are compiled before either runs: a mistake at the end is found before anything has happened.
         if tree.body:

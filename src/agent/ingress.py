@@ -1,12 +1,12 @@
 """The way into a sandbox: connections to its own loopback, which the engine asks for."""
+import _socket
 import errno
-import socket
 
 from .loop import WRITE
 from .tunnels import WINDOW, Tunnel, Tunnels
 
 # A server listens at one of the two, or at both.
-LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+LOOPBACK = ((_socket.AF_INET, "127.0.0.1"), (_socket.AF_INET6, "::1"))
 
 # There is no room for another connection.
 FULL = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -35,7 +35,7 @@ class Inbound(Tunnel):
         while self.left:
             family, host = self.left.pop(0)
             try:
-                client = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+                client = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
             except OSError as error:
                 why = error.errno
                 continue
@@ -59,7 +59,7 @@ class Inbound(Tunnel):
             super().watch()
 
     def settled(self, events):
-        code = self.client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        code = self.client.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
         if code == 0:
             self.connected()
         else:
@@ -70,7 +70,7 @@ class Inbound(Tunnel):
         try:
             # Where nobody listens, a connection may find itself: by chance its own end has the number of that port.
             itself = client.getsockname() == client.getpeername()
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         except OSError as error:
             self.give_up(error.errno)
             return

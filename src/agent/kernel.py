@@ -1,4 +1,5 @@
 """The Python kernel: a fork of the agent that runs code and keeps its state."""
+import _socket
 import _thread
 import array
 import builtins
@@ -8,7 +9,6 @@ import linecache
 import os
 import select
 import signal
-import socket
 import sys
 import types
 
@@ -58,7 +58,7 @@ class Control:
     """The socket to the agent. A message that an interrupt cut in two is completed by the next one."""
 
     def __init__(self, fd, interrupts):
-        self.socket = socket.socket(fileno=fd)
+        self.socket = _socket.socket(fileno=fd)
         self.socket.setblocking(False)
         self.interrupts = interrupts
         self.outgoing = bytearray()
@@ -149,14 +149,14 @@ class Control:
     def receive_some(self):
         self.give_reserve()
         try:
-            data, ancillary, _, _ = self.socket.recvmsg(256 * 1024, 256, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = self.socket.recvmsg(256 * 1024, 256, _socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             self.keep_reserve()
             return False
         if not data:
             os._exit(0)
         for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                 rights = array.array("i")
                 rights.frombytes(content[:len(content) - len(content) % rights.itemsize])
                 self.rights.extend(rights)

@@ -18,6 +18,7 @@ from .paths import PUBLIC
 LINK = 3
 STDIO = "--stdio"
 NO_PYTHON = "--no-python"
+KERNEL_SOON = "--kernel-soon"
 VERSION = 1
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT, signal.SIGTSTP)
 
@@ -298,5 +299,8 @@ def main(folder):
     os.umask(0o022)
     agent = Agent(folder, incoming, outgoing)
     agent.link.send({"ev": "ready", "pid": os.getpid(), "version": VERSION})
+    if KERNEL_SOON in sys.argv:
+        # While the engine hears of that: it is about to ask for an interpreter.
+        from . import kernel  # noqa: F401
     gc.freeze()
     agent.loop.run()

@@ -1,7 +1,7 @@
 """The bash kernel, seen from the agent: an interactive bash that is fed one run at a time."""
+import _socket
 import os
 import signal
-import socket
 
 from .contexts import Context
 from .framing import FramingError
@@ -39,7 +39,7 @@ class BashContext(Context):
     def start(self, theirs):
         bash = self.program("bash")
         script = os.path.join(self.agent.folder, "kernel.bash")
-        ours, commands = socket.socketpair()
+        ours, commands = _socket.socketpair()
         control = self.above(theirs.fileno())
         try:
             self.exec(

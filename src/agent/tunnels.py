@@ -3,7 +3,7 @@
 What a program sends is read only while there is credit for it, and what the engine sends is paid for when the program has
 taken it: a side that does not read makes the other wait.
 """
-import socket
+import _socket
 import struct
 from collections import deque
 
@@ -110,7 +110,7 @@ class Tunnel:
         if self.finishing and not outbox and not self.shut and self.client is not None:
             self.shut = True
             try:
-                self.client.shutdown(socket.SHUT_WR)
+                self.client.shutdown(_socket.SHUT_WR)
             except OSError:
                 self.abort()
                 return
@@ -158,7 +158,7 @@ class Tunnel:
     def reset(self, header, blob):
         if self.client is not None:
             try:
-                self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                self.client.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, RESET)
             except OSError:
                 pass
             self.close()

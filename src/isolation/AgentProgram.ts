@@ -55,10 +55,10 @@ interface Start {
 
 const options = ({ stdio }: Start): ReadonlyArray<string> => stdio === true ? ["--stdio"] : []
 
-const inPython = (python: Runtime, start: Start): AgentProgram => ({
+const inPython = (python: Runtime, start: Start, soon: boolean): AgentProgram => ({
   kind: "python",
   command: python.path,
-  args: ["-I", `${start.folder}/agent.py`, ...options(start)],
+  args: ["-I", `${start.folder}/agent.py`, ...options(start), ...(soon ? ["--kernel-soon"] : [])],
   tasks: 1,
   isBehindShell: false
 })
@@ -82,6 +82,7 @@ const inNode = (node: Runtime, start: Start): AgentProgram => {
 export const find = (
   runtimes: Runtimes,
   wanted: Start & {
+    /** The version of the Python that is wanted, for code in it. */
     readonly pythonVersion?: string | undefined
     /** Which it has to be. */
     readonly kind?: AgentKind | undefined
@@ -90,7 +91,7 @@ export const find = (
   const { kind, pythonVersion } = wanted
   if (kind !== "node" && (kind === "python" || runtimes.python.length > 0)) {
     const python = choose(runtimes.python, pythonVersion)
-    return python === undefined ? undefined : inPython(python, wanted)
+    return python === undefined ? undefined : inPython(python, wanted, pythonVersion !== undefined)
   }
   const [node] = runtimes.node
   return node === undefined ? undefined : inNode(node, wanted)
