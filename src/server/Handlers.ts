@@ -3,6 +3,8 @@
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
 import * as Stream from "effect/Stream"
 import { Caller } from "../Api.js"
 import { CurrentUser } from "../CurrentUser.js"
@@ -27,9 +29,12 @@ export const asCaller = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect
  * The same, about one sandbox: what is logged says which.
  */
 export const about = (sandboxId: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  asCaller(effect).pipe(
-    Effect.tap(Effect.annotateCurrentSpan({ sandboxId })),
-    Effect.annotateLogs({ sandboxId })
+  Effect.annotateCurrentSpan({ sandboxId }).pipe(
+    // The fiber is that of this one request, so that nothing has to be taken back.
+    Effect.zipRight(
+      FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("sandboxId", sandboxId))
+    ),
+    Effect.zipRight(asCaller(effect))
   )
 
 /**

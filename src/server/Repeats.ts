@@ -20,7 +20,7 @@ import type { Limited } from "./Body.js"
 import { keyOf, nameOf } from "./Handlers.js"
 import { type Answer, CurrentKey, Idempotency, type Keyed, type Outcome, outcomeUnknown } from "./Idempotency.js"
 import type { Problem } from "./Problem.js"
-import { known, tellBudget } from "./Security.js"
+import { CurrentKeyId, known, tellBudget } from "./Security.js"
 import { Settings } from "./Settings.js"
 import * as Streams from "./Streams.js"
 
@@ -133,7 +133,7 @@ export const make: Effect.Effect<
       }
       const body = request.method === UPLOAD ? nothing : yield* Effect.interruptible(bytes)
       const keyed: Keyed = { user: caller.value.user, key, fingerprint: fingerprintOf(request, body) }
-      return keyed
+      return { keyed, keyId: caller.value.id }
     })
 
   const carryOut = <R>(keyed: Keyed, request: Request, app: Effect.Effect<Response, never, R>) =>
@@ -159,18 +159,21 @@ export const make: Effect.Effect<
     answer: <R>(limited: Limited, app: Effect.Effect<Response, never, R>) =>
       Effect.gen(function*() {
         const { request } = limited
-        const keyed = yield* identify(limited)
-        if (keyed === undefined || isStream(request)) {
-          return yield* Effect.mapInputContext(
-            app,
-            (context: Context.Context<R | HttpServerRequest.HttpServerRequest>) =>
-              context.pipe(
-                Context.add(HttpServerRequest.HttpServerRequest, request),
-                Context.add(CurrentKey, keyed)
-              )
-          )
+        const identified = yield* identify(limited)
+        const keyed = identified?.keyed
+        const runs = isStream(request)
+        const ready = Effect.mapInputContext(
+          app,
+          (context: Context.Context<R | HttpServerRequest.HttpServerRequest>) =>
+            context.pipe(
+              Context.add(HttpServerRequest.HttpServerRequest, request),
+              Context.add(CurrentKeyId, identified?.keyId),
+              Context.add(CurrentKey, runs ? keyed : undefined)
+            )
+        )
+        if (keyed === undefined || runs) {
+          return yield* ready
         }
-        const ready = Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
         const { answer, replayed } = yield* idempotency.once(
           keyed,
           { graceMs: detachGraceMs, repeatable: request.method === REPEATABLE, newest: request.method === UPLOAD },

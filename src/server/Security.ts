@@ -4,8 +4,10 @@
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { Authorization, MetricsAuthorization } from "../Api.js"
@@ -37,9 +39,24 @@ export const known = (keys: ApiKeys["Type"]) =>
       ? Effect.flatMap(bearer, keys.verify)
       : Effect.succeed(LOCAL))
 
+/**
+ * The id of the API key that the request bears which is being answered, where that has been found out before: it takes several
+ * hashes.
+ */
+export class CurrentKeyId extends Context.Reference<CurrentKeyId>()("sandbox-sdk/server/CurrentKeyId", {
+  defaultValue: (): string | undefined => undefined
+}) {}
+
+/** Whose it is by now: the key may have been revoked since. */
+const knownAgain = (keys: ApiKeys["Type"]) =>
+  Effect.flatMap(CurrentKeyId, (id) =>
+    id === undefined
+      ? known(keys)
+      : Effect.flatMap(keys.find(id), Option.match({ onNone: () => known(keys), onSome: Effect.succeed })))
+
 /** The same, whose answer ends at once when the key is revoked. */
 const holder = (keys: ApiKeys["Type"], active: Active["Type"]) =>
-  Effect.tap(known(keys), ({ id }) =>
+  Effect.tap(knownAgain(keys), ({ id }) =>
     Effect.whenEffect(
       Effect.flatMap(active.cutOff, (cutOff) => keys.whileKnown(id, cutOff(wasRevoked))),
       keys.required
