@@ -15,6 +15,7 @@ import type { Language } from "../CodeContext.js"
 import { RateLimitError, SandboxError } from "../Errors.js"
 import { ErrorInfo } from "../Execution.js"
 import { FileEvent, FileInfo } from "../File.js"
+import type { RunAside } from "../internal/aside.js"
 import { acquireRelease } from "../internal/finalizing.js"
 import { Result } from "../Result.js"
 import { makeDialer, NotDialed } from "./Dialer.js"
@@ -129,6 +130,8 @@ export interface ClientOptions {
    * whoever was waiting, and to whoever asks later.
    */
   readonly onLost: (violation: string | undefined) => Effect.Effect<SandboxError>
+  /** Runs that; it lasts until the scope of this has closed. */
+  readonly runAside: RunAside
 }
 
 /** How long the agent may take to say whether a connection is there. */
@@ -161,7 +164,6 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const closing = new Map<string, Deferred.Deferred<void>>()
   const requests = new Map<number, Pending>()
   const ready = yield* Deferred.make<void, SandboxError>()
-  const broken = yield* Deferred.make<string | undefined>()
   const lost = yield* Deferred.make<SandboxError>()
   let nextNumber = 1
   let gone = false
@@ -178,8 +180,10 @@ export const make = Effect.fn("AgentClient.make")(function*(
     if (!gone) {
       gone = true
       dialer.lost()
-      Deferred.unsafeDone(broken, Effect.succeed(violation))
       stream.destroy()
+      // It ends by itself, and the release of the stream waits for it.
+      const end = Effect.zipRight(Scope.close(outside, Exit.void), options.onLost(violation))
+      options.runAside(Effect.map(end, tellLoss), { immediate: false })
     }
   }
 
@@ -395,14 +399,6 @@ export const make = Effect.fn("AgentClient.make")(function*(
       stream.on("error", () => breakOff(undefined))
     }),
     () => Effect.sync(() => breakOff(undefined)).pipe(Effect.zipRight(Deferred.await(lost)))
-  )
-  // Not in the scope: it ends by itself when the stream has ended, and the release above waits for it.
-  yield* Effect.forkDaemon(
-    Deferred.await(broken).pipe(
-      Effect.tap(() => Scope.close(outside, Exit.void)),
-      Effect.flatMap(options.onLost),
-      Effect.map(tellLoss)
-    )
   )
 
   // ---- what the engine asks -----------------------------------------------------------------------------------------

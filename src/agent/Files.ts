@@ -116,7 +116,8 @@ const isFileList = Schema.is(Schema.Array(FileInfo))
  * Makes the operations of one connection.
  */
 export const makeFiles = (port: RequestPort): Files => {
-  const unexpected = Effect.fail(
+  // Made when it happens: an error keeps the fiber that has made it, by its stack.
+  const unexpected = Effect.failSync(() =>
     new SandboxError({
       code: "protocol_violation",
       message: "The sandbox answered a file request with something else.",

@@ -13,6 +13,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { SandboxError } from "../Errors.js"
+import { acquireRelease } from "../internal/finalizing.js"
 import * as Disk from "../isolation/Disk.js"
 import { walk } from "./DiskUsage.js"
 
@@ -241,7 +242,7 @@ export const make = Effect.fnUntraced(function*(
           settling: false,
           pending: NOTHING
         }
-        yield* Effect.acquireRelease(enter(entry), () => leave(entry))
+        yield* acquireRelease(enter(entry), () => leave(entry))
         if (watched.limitedByKernel) {
           return { upload: Effect.sync(() => beginUploadToDisk(entry)) } satisfies Gauge
         }

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { assets } from "../agent/Assets.js"
 import type { SandboxError, SandboxSDKError } from "../Errors.js"
+import { makeRunAside } from "../internal/aside.js"
 import { makeRunCodeAs } from "../internal/runCodeAs.js"
 import { Isolation } from "../isolation/Isolation.js"
 import type { Network } from "../Options.js"
@@ -118,6 +119,7 @@ export const make = Effect.fn("Engine.make")(function*(
   const ports = yield* Ports.make
   const launch = Launcher.make({
     agentDirectory: directory.agent,
+    runAside: yield* makeRunAside,
     meter,
     egress: (network) => Egress.make(network, policy, sockets),
     precompile: yield* Precompile.make(directory.agent),

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Language } from "../CodeContext.js"
 import { SandboxError } from "../Errors.js"
+import type { RunAside } from "../internal/aside.js"
 import { Isolation, type Layer, type Service } from "../isolation/Isolation.js"
 import { choose } from "../isolation/Runtimes.js"
 import type { EnvVars, Network } from "../Options.js"
@@ -66,6 +67,7 @@ export interface LauncherOptions {
   /** The way out of what may have this network; none when there is none. */
   readonly egress: (network: Network | undefined) => Effect.Effect<Option.Option<Egress>>
   readonly precompile: Precompile
+  readonly runAside: RunAside
 }
 
 /**
@@ -111,7 +113,8 @@ export const make = (options: LauncherOptions): Launcher =>
       egress,
       interruptGrace: options.interruptGrace,
       recorder: Effect.suspend(() => options.meter.of(launching.userId())),
-      onEnd: launching.onEnd
+      onEnd: launching.onEnd,
+      runAside: options.runAside
     }).pipe(Effect.provideService(Isolation, isolation))
     // After the first one, so that it need not wait. The Python of an image is not on this host.
     if (python !== undefined && isolation.name !== "docker") yield* options.precompile(python.path)

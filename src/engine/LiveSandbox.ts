@@ -15,6 +15,7 @@ import type { Language } from "../CodeContext.js"
 import type { RequestError } from "../Errors.js"
 import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
+import type { RunAside } from "../internal/aside.js"
 import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import type { Measure } from "../isolation/Consumption.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
@@ -89,6 +90,8 @@ export interface LiveOptions extends LaunchOptions {
   readonly recorder: Effect.Effect<Metrics.Service>
   /** Called when it has ended by itself, with the error that everybody who was waiting gets. */
   readonly onEnd: (error: SandboxError) => void
+  /** Runs what belongs to its end. */
+  readonly runAside: RunAside
 }
 
 const READY_TIMEOUT = Duration.seconds(20)
@@ -154,6 +157,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     onContextExit: (agentId, exit) =>
       contexts.exited(agentId, exit.signal === null && exit.exitCode !== null ? "exited" : "kernel_died"),
     onLost: describeLoss,
+    runAside: options.runAside,
     lender: agent.lending && {
       open: agent.lending,
       changing: pausing.changing,

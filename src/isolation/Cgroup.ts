@@ -209,11 +209,17 @@ const makeFreezer = (directory: string): Freezer => {
     Host.readText(Path.join(directory, "cgroup.events")),
     Option.exists((text) => /^frozen 1$/m.test(text))
   )
-  const notYet = new CgroupError({ message: "its processes did not stop" })
   return {
     freeze: Effect.zipRight(
       set("1"),
-      Effect.retry(Effect.filterOrFail(isFrozen, (frozen) => frozen, () => notYet), soon)
+      Effect.retry(
+        Effect.filterOrFail(
+          isFrozen,
+          (frozen) => frozen,
+          () => new CgroupError({ message: "its processes did not stop" })
+        ),
+        soon
+      )
     ).pipe(Effect.asVoid, Effect.onError(() => Effect.ignore(set("0")))),
     thaw: set("0")
   }

@@ -47,7 +47,7 @@ const close = (file: Fs.FileHandle) => Effect.promise(() => file.close().catch((
  * Makes it for the agent of a sandbox. The workspace is mounted.
  */
 export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace: string): Effect.fn.Return<Lending> {
-  const folder = Option.getOrUndefined(yield* Host.lstat(workspace))
+  const folder = Option.map(yield* Host.lstat(workspace), ({ dev, uid }) => ({ dev, uid }))
 
   const check = Effect.fnUntraced(function*(pinned: Fs.FileHandle) {
     const stats = yield* Effect.promise(() => pinned.stat())
@@ -55,7 +55,7 @@ export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace:
     if (!(yield* Owner.isRunning(agent))) {
       return yield* Effect.fail({ reason: "the agent has ended" })
     }
-    if (!stats.isFile() || stats.dev !== folder?.dev || stats.uid !== folder.uid) {
+    if (!stats.isFile() || !Option.exists(folder, ({ dev, uid }) => dev === stats.dev && uid === stats.uid)) {
       return yield* Effect.fail({ reason: "it is no file of the workspace" })
     }
   })

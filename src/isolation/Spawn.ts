@@ -14,7 +14,7 @@ import type { ChildProcess, StdioOptions } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs"
 import * as Path from "node:path"
-import { Duplex } from "node:stream"
+import { Duplex, type Stream } from "node:stream"
 import { isMainThread } from "node:worker_threads"
 import { acquireRelease } from "../internal/finalizing.js"
 import { inheritedDescriptors } from "./Descriptors.js"
@@ -93,7 +93,7 @@ export interface SpawnOptions {
  */
 export interface Child {
   readonly pid: number
-  /** This end of the pipe at that descriptor of the child. */
+  /** This end of the pipe at that descriptor of the child. It is given once: when it has closed, nothing is known of it. */
   readonly pipe: (descriptor: number) => Effect.Effect<Duplex, SpawnError>
   /** Waits for its end; its pipes may still hold data. */
   readonly exited: Effect.Effect<ExitStatus>
@@ -216,6 +216,7 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
     catch: (cause) => spawnError(options, cause)
   })
   const pid = yield* Deferred.await(spawned)
+  const pipes: Array<Stream | null | undefined> = started.stdio
   const kill = (signal: NodeJS.Signals) =>
     Effect.sync(() => {
       if (!ended) signalGroup(pid, signal)
@@ -226,10 +227,18 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
       pid,
       pipe: (descriptor) =>
         Effect.suspend(() => {
-          const stream = started.stdio[descriptor]
-          return stream instanceof Duplex
-            ? Effect.succeed(stream)
-            : new SpawnError({ code: "no_pipe", message: `${options.command} has no pipe at descriptor ${descriptor}` })
+          const stream = pipes[descriptor]
+          if (stream instanceof Duplex) {
+            // Node keeps the pipes of a child for as long as it runs, those that have long been closed as well.
+            stream.once("close", () => {
+              pipes[descriptor] = null
+            })
+            return Effect.succeed(stream)
+          }
+          return new SpawnError({
+            code: "no_pipe",
+            message: `${options.command} has no pipe at descriptor ${descriptor}`
+          })
         }),
       exited: Deferred.await(exit),
       closed: Deferred.await(close),

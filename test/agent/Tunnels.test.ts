@@ -13,6 +13,7 @@ import { NET_CONNECTIONS, NET_FRAME_COST, NET_WINDOW } from "../../src/agent/Pro
 import { type Dial, makeTunnels, Refusal } from "../../src/agent/Tunnels.js"
 import { Sockets } from "../../src/engine/Sockets.js"
 import { SandboxError } from "../../src/Errors.js"
+import { makeRunAside } from "../../src/internal/aside.js"
 import { eventually } from "../conformance/support.js"
 import { holding, listening } from "../support/servers.js"
 
@@ -208,9 +209,11 @@ describe("AgentClient", () => {
     Effect.gen(function*() {
       const [ours, theirs] = duplexPair()
       const violations: Array<string | undefined> = []
+      const runAside = yield* makeRunAside
       yield* Effect.forkScoped(
         Client.make({
           sandboxId: "sbx_test",
+          runAside,
           stream: ours,
           dial,
           onContextExit: () => {},
