@@ -68,13 +68,16 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
     }
   }
 
-  const released = Effect.zipRight(changes.release(ALL), changeable.open)
+  // Effects are made when they are needed: most sandboxes are never paused.
+  const released = Effect.suspend(() => Effect.zipRight(changes.release(ALL), changeable.open))
 
-  const freeze = Effect.zipRight(changeable.close, changes.take(ALL)).pipe(
-    Effect.zipRight(Effect.onError(freezing.freeze, () => released)),
-    Effect.zipRight(Effect.sync(() => {
-      frozen = true
-    }))
+  const freeze = Effect.suspend(() =>
+    Effect.zipRight(changeable.close, changes.take(ALL)).pipe(
+      Effect.zipRight(Effect.onError(freezing.freeze, () => released)),
+      Effect.zipRight(Effect.sync(() => {
+        frozen = true
+      }))
+    )
   )
 
   const thaw = Effect.suspend(() => {
@@ -83,17 +86,20 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
     return Effect.zipRight(freezing.thaw, released)
   })
 
-  const wake = turn.withPermits(1)(Effect.suspend(() => {
+  const inTurn = <A, E, R>(evaluate: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => turn.withPermits(1)(Effect.suspend(evaluate)))
+
+  const wake = inTurn(() => {
     wakers += 1
     return thaw
-  }))
+  })
 
-  const rest = turn.withPermits(1)(Effect.suspend(() => {
+  const rest = inTurn(() => {
     wakers -= 1
     return paused && wakers === 0
       ? Effect.catchAll(freeze, ({ message }) => Effect.logError("A paused sandbox runs again", message))
       : Effect.void
-  }))
+  })
 
   const change = Effect.suspend(() => Deferred.await(changed))
 
@@ -113,20 +119,20 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
   })
 
   return {
-    pause: turn.withPermits(1)(Effect.suspend(() => {
+    pause: Effect.uninterruptible(inTurn(() => {
       if (paused) return Effect.void
       setPaused(true)
       return wakers > 0
         ? Effect.void
         : Effect.onError(freeze, () => Effect.sync(() => setPaused(false)))
-    })).pipe(Effect.uninterruptible),
-    resume: turn.withPermits(1)(Effect.suspend(() => {
+    })),
+    resume: Effect.uninterruptible(inTurn(() => {
       setPaused(false)
       return thaw
-    })).pipe(Effect.uninterruptible),
+    })),
     isFrozen: () => frozen,
     still: (effect) =>
-      turn.withPermits(1)(Effect.suspend(() => {
+      inTurn(() => {
         const wasPaused = paused
         const hold = Effect.suspend(() => {
           setPaused(true)
@@ -137,7 +143,7 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
           return paused && wakers === 0 ? Effect.void : thaw
         })
         return Effect.acquireUseRelease(Effect.onError(hold, () => letGo), () => effect, () => letGo)
-      })),
+      }),
     end: () => {
       frozen = false
       setPaused(false)

@@ -62,6 +62,7 @@ export const make = Effect.fnUntraced(function*<E>(
 ): Effect.fn.Return<Uploads, E> {
   const mark = Path.join(folder, MARK)
   const unmark = Effect.promise(() => Fs.rm(mark, { force: true }).catch(() => undefined))
+  let marking: Promise<void> | undefined
   const isMarked = yield* Effect.promise(() => Fs.access(mark).then(() => true, () => false))
   if (isMarked) {
     yield* opening
@@ -70,7 +71,7 @@ export const make = Effect.fnUntraced(function*<E>(
   }
   let unfinished = 0
   // A full disk may have no room for it, and is no reason to refuse.
-  const marked = yield* Effect.cached(Effect.promise(() => Fs.writeFile(mark, "").catch(() => undefined)))
+  const marked = Effect.promise(() => marking ??= Fs.writeFile(mark, "").catch(() => undefined))
   return {
     during: (upload) =>
       Effect.uninterruptibleMask((restore) =>

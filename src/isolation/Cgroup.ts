@@ -203,25 +203,30 @@ const outOfMemoryKills = (directory: string, tree: Tree): Effect.Effect<Option.O
 /** Until the kernel has done it; some four seconds at the longest. */
 const soon = Schedule.intersect(Schedule.exponential(2, 1.5), Schedule.recurs(16))
 
+/** Effects are made when they are needed, here and below: most sandboxes need none of them before their end. */
 const makeFreezer = (directory: string): Freezer => {
   const set = (text: "0" | "1") => write(Path.join(directory, "cgroup.freeze"), text)
-  const isFrozen = Effect.map(
-    Host.readText(Path.join(directory, "cgroup.events")),
-    Option.exists((text) => /^frozen 1$/m.test(text))
+  const isFrozen = Effect.suspend(() =>
+    Effect.map(
+      Host.readText(Path.join(directory, "cgroup.events")),
+      Option.exists((text) => /^frozen 1$/m.test(text))
+    )
   )
   return {
-    freeze: Effect.zipRight(
-      set("1"),
-      Effect.retry(
-        Effect.filterOrFail(
-          isFrozen,
-          (frozen) => frozen,
-          () => new CgroupError({ message: "its processes did not stop" })
-        ),
-        soon
-      )
-    ).pipe(Effect.asVoid, Effect.onError(() => Effect.ignore(set("0")))),
-    thaw: set("0")
+    freeze: Effect.suspend(() =>
+      Effect.zipRight(
+        set("1"),
+        Effect.retry(
+          Effect.filterOrFail(
+            isFrozen,
+            (frozen) => frozen,
+            () => new CgroupError({ message: "its processes did not stop" })
+          ),
+          soon
+        )
+      ).pipe(Effect.asVoid, Effect.onError(() => Effect.ignore(set("0"))))
+    ),
+    thaw: Effect.suspend(() => set("0"))
   }
 }
 
@@ -276,15 +281,19 @@ const makeGroup = Effect.fn("Cgroup.make")(
         ).pipe(Effect.asVoid),
       outOfMemoryKills: memory === undefined
         ? Effect.succeed(0)
-        : Effect.flatMap(outOfMemoryKills(memory.directory, memory.tree), (found) =>
-          // The last count is still the answer when the group is gone.
-          Ref.updateAndGet(kills, (last) => Option.getOrElse(found, () => last))),
+        : Effect.suspend(() =>
+          Effect.flatMap(outOfMemoryKills(memory.directory, memory.tree), (found) =>
+            // The last count is still the answer when the group is gone.
+            Ref.updateAndGet(kills, (last) => Option.getOrElse(found, () => last)))
+        ),
       unthrottle: cpu === undefined
         ? Effect.void
-        : Effect.ignore(
-          cpu.tree.version === 1
-            ? write(Path.join(cpu.directory, "cpu.cfs_quota_us"), "-1")
-            : write(Path.join(cpu.directory, "cpu.max"), `max ${CPU_PERIOD}`)
+        : Effect.suspend(() =>
+          Effect.ignore(
+            cpu.tree.version === 1
+              ? write(Path.join(cpu.directory, "cpu.cfs_quota_us"), "-1")
+              : write(Path.join(cpu.directory, "cpu.max"), `max ${CPU_PERIOD}`)
+          )
         ),
       get freezer() {
         return freezer
@@ -292,9 +301,11 @@ const makeGroup = Effect.fn("Cgroup.make")(
       // Version 2 counts in every group (cgroup-v2.rst, `cpu.stat`).
       counting: { memory: folderOf(memory), cpu: folderOf(cpu ?? opened.find(({ tree }) => tree.version === 2)) },
       killAll: Effect.forEach(opened, ({ directory, tree }) => killIn(directory, tree), { discard: true }),
-      processes: Effect.map(
-        Effect.forEach(opened, ({ directory }) => processesOf(directory)),
-        (lists) => [...new Set(lists.flat())]
+      processes: Effect.suspend(() =>
+        Effect.map(
+          Effect.forEach(opened, ({ directory }) => processesOf(directory)),
+          (lists) => [...new Set(lists.flat())]
+        )
       )
     }
     return group
