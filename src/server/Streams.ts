@@ -269,7 +269,7 @@ const encodeRecords = <A>(
  * A run that ends this soon is answered as a whole, by one write: a piece of its own for its beginning would cost both sides
  * more than the whole does. Nobody can do anything with that beginning in so short a time.
  */
-const SOON_MS = 5
+const SOON_MS = 10
 
 /** What has this much by then is not kept back any longer. */
 const WHOLE_BYTES = 16 * 1024
