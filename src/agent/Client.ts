@@ -17,6 +17,7 @@ import { ErrorInfo } from "../Execution.js"
 import { FileEvent, FileInfo } from "../File.js"
 import type { RunAside } from "../internal/aside.js"
 import { acquireRelease } from "../internal/finalizing.js"
+import { method } from "../internal/method.js"
 import { Result } from "../Result.js"
 import { makeDialer, NotDialed } from "./Dialer.js"
 import type { Files, Pending, RequestPort } from "./Files.js"
@@ -406,7 +407,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const whileHere = <A>(evaluate: () => A): Effect.Effect<A, SandboxError> =>
     Effect.suspend(() => gone ? Effect.flatMap(Deferred.await(lost), Effect.fail) : Effect.sync(evaluate))
 
-  const openContext: AgentClient["openContext"] = Effect.fnUntraced(function*(context) {
+  const openContext: AgentClient["openContext"] = method(function*(context) {
     const opened = yield* Deferred.make<void, SandboxError>()
     yield* whileHere(() => {
       opening.set(context.id, opened)
@@ -415,7 +416,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
     yield* Deferred.await(opened)
   })
 
-  const closeContext: AgentClient["closeContext"] = Effect.fnUntraced(function*(contextId) {
+  const closeContext: AgentClient["closeContext"] = method(function*(contextId) {
     if (gone) {
       return yield* Effect.asVoid(Deferred.await(lost))
     }

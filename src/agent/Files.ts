@@ -12,6 +12,7 @@ import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"
 import { FileReach } from "../internal/fileReach.js"
 import { makeInbox } from "../internal/inbox.js"
+import { method } from "../internal/method.js"
 import * as Lent from "./Lent.js"
 import type { Lender } from "./Lent.js"
 import type { EngineMessage } from "./Protocol.js"
@@ -125,7 +126,7 @@ export const makeFiles = (port: RequestPort): Files => {
     })
   )
 
-  const ask = Effect.fnUntraced(function*(message: (id: number, whole: { readonly whole?: boolean }) => FileMessage) {
+  const ask = method(function*(message: (id: number, whole: { readonly whole?: boolean }) => FileMessage) {
     const whole = yield* reach
     const answer = yield* Deferred.make<unknown, SandboxError>()
     const id = yield* port.register({
@@ -154,7 +155,7 @@ export const makeFiles = (port: RequestPort): Files => {
       ? Effect.succeedNone
       : Effect.option(port.borrow.open(fd, access))
 
-  const openRead = Effect.fnUntraced(function*(path: string) {
+  const openRead = method(function*(path: string) {
     let allowed = FILE_WINDOW
     let id = 0
     const opened = yield* Deferred.make<number | undefined>()
@@ -205,7 +206,7 @@ export const makeFiles = (port: RequestPort): Files => {
     return inbox.stream
   })
 
-  const openWatch = Effect.fnUntraced(function*(path: string, recursive: boolean) {
+  const openWatch = method(function*(path: string, recursive: boolean) {
     let id = 0
     const inbox = makeInbox<ReadonlyArray<FileEvent>, SandboxError>((taken) =>
       port.send({ op: "file.credit", id, bytes: taken })

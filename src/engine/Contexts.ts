@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import type { AgentClient } from "../agent/Client.js"
 import type { CodeContext, Language, RestartReason } from "../CodeContext.js"
 import { SandboxError } from "../Errors.js"
+import { method } from "../internal/method.js"
 import type { Turnstile } from "../internal/turnstile.js"
 import { makeTurnstile } from "../internal/turnstile.js"
 import { makeId } from "./Ids.js"
@@ -119,7 +120,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     ...(state.lastRestart === undefined ? {} : { lastRestart: state.lastRestart })
   })
 
-  const add = Effect.fnUntraced(function*(options: NewContext) {
+  const add = method(function*(options: NewContext) {
     const state: State = {
       id: yield* makeId("ctx"),
       options,
@@ -160,7 +161,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     })
 
   /** Only by who has the turn. */
-  const ensureUp = Effect.fnUntraced(function*(state: State) {
+  const ensureUp = method(function*(state: State) {
     if (state.agentId !== undefined) {
       return state.agentId
     }
@@ -212,7 +213,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     })
 
   return {
-    create: Effect.fnUntraced(function*(options) {
+    create: method(function*(options) {
       const state = yield* add(options)
       yield* Effect.scoped(Effect.zipRight(state.queue.turn, ensureUp(state))).pipe(
         Effect.onExit((exit) => Effect.sync(() => exit._tag === "Failure" && states.delete(state.id)))
@@ -220,18 +221,18 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       return describe(state)
     }),
     list: Effect.sync(() => [...states.values()].map(describe)),
-    restart: Effect.fnUntraced(function*(id) {
+    restart: method(function*(id) {
       const state = yield* find(id)
       yield* end(state)
       yield* Effect.scoped(Effect.zipRight(state.queue.turn, ensureUp(state)))
       return describe(state)
     }),
-    remove: Effect.fnUntraced(function*(id) {
+    remove: method(function*(id) {
       const state = yield* find(id)
       yield* end(state)
       states.delete(id)
     }),
-    turn: Effect.fnUntraced(function*(target) {
+    turn: method(function*(target) {
       const state = "id" in target ? yield* find(target.id) : yield* defaultFor(target.language)
       yield* state.queue.turn
       // It may have been deleted while this one waited.

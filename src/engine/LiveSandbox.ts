@@ -17,6 +17,7 @@ import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import type { RunAside } from "../internal/aside.js"
 import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
+import { method } from "../internal/method.js"
 import type { Measure } from "../isolation/Consumption.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
@@ -134,7 +135,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     return more
   })
 
-  const describeLoss = Effect.fnUntraced(function*(violation: string | undefined) {
+  const describeLoss = method(function*(violation: string | undefined) {
     const outOfMemory = yield* ranOutOfMemory
     const status = yield* agent.exited.pipe(
       Effect.interruptible,
@@ -285,12 +286,19 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
         common = { ...common, ...env }
         return contexts.addEnv(env)
       }),
-    runCode: Effect.fnUntraced(function*(target, code, env, limits, journal) {
-      const waitingSince = yield* Clock.currentTimeMillis
-      const turn = yield* contexts.turn(target)
-      yield* Metric.update(contextQueue, ((yield* Clock.currentTimeMillis) - waitingSince) / 1_000)
-      return yield* startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn, turn.language, journal)
-    }, Effect.scoped),
+    runCode: (target, code, env, limits, journal) =>
+      Effect.scoped(Effect.gen(function*() {
+        const waitingSince = yield* Clock.currentTimeMillis
+        const turn = yield* contexts.turn(target)
+        yield* Metric.update(contextQueue, ((yield* Clock.currentTimeMillis) - waitingSince) / 1_000)
+        return yield* startRun(
+          { _tag: "Code", contextId: turn.agentId, code, env },
+          limits,
+          turn,
+          turn.language,
+          journal
+        )
+      })),
     haltRuns: (error) => {
       for (const { stop } of runs) stop(error)
       return runs.size > 0

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type { SandboxError, SandboxSDKError } from "../Errors.js"
+import { method } from "../internal/method.js"
 import type { Freezing } from "../isolation/Freezing.js"
 
 /**
@@ -110,7 +111,7 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
   }
 
   // It wakes up too early after a pause, and goes on: that is rare, and each run of code has such a sleep.
-  const sleep = Effect.fnUntraced(function*(ms: number) {
+  const sleep = method(function*(ms: number) {
     const end = runningTime() + ms
     for (let left = ms; left > 0; left = end - runningTime()) {
       yield* Effect.sleep(Duration.millis(left))

@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { acquireRelease } from "../internal/finalizing.js"
+import { method } from "../internal/method.js"
 import * as Host from "./Host.js"
 import * as Owner from "./Owner.js"
 
@@ -49,7 +50,7 @@ const close = (file: Fs.FileHandle) => Effect.promise(() => file.close().catch((
 export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace: string): Effect.fn.Return<Lending> {
   const folder = Option.map(yield* Host.lstat(workspace), ({ dev, uid }) => ({ dev, uid }))
 
-  const check = Effect.fnUntraced(function*(pinned: Fs.FileHandle) {
+  const check = method(function*(pinned: Fs.FileHandle) {
     const stats = yield* Effect.promise(() => pinned.stat())
     // It has been this process all along: a number is used again only when its process is gone.
     if (!(yield* Owner.isRunning(agent))) {
