@@ -39,6 +39,7 @@ export interface Entry {
   readonly events: Events
   readonly graceMs: number
   readonly dropped: { stdout: number; stderr: number; results?: number }
+  /** What runs it, until that is over. */
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
   contextId: string | undefined
   language: Language | undefined

@@ -297,12 +297,17 @@ export const make = Effect.fn("Executions.make")(function*(
         store.add(entry)
         hooks.created?.(entry.id)
         // Not the caller's to interrupt, and not before it can conclude: this cannot be interrupted, and hands that on.
-        entry.fiber = yield* Effect.forkDaemon(
+        const fiber = yield* Effect.forkDaemon(
           // What it runs in its turn (the jobs of a batch) is not what was asked for.
           Effect.provideService(Effect.interruptible(work(journal)), ExecutionHooks, {}).pipe(
             Effect.onExit((exit) => conclude(entry, log, exit))
           )
         )
+        entry.fiber = fiber
+        // What has ended is kept for a while, and its fiber, with all that this has had, is a third of it.
+        fiber.addObserver(() => {
+          entry.fiber = undefined
+        })
         return { entry, reader, log }
       }),
       ({ entry, reader }) => leave(entry, reader, true)
