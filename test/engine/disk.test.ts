@@ -115,6 +115,8 @@ describe.runIf(isRoot)("the disk of a sandbox", () => {
           return all
         })
       )
+      // What another program of this host starts at the moment may have a copy of the mount.
+      yield* eventually(Effect.sync(() => loopsBelow(data).length === 0))
       for (const sandbox of made) {
         execFileSync("e2fsck", ["-f", "-n", `${workspaceOf(data, sandbox)}.img`], { stdio: "pipe" })
       }
@@ -183,6 +185,7 @@ describe.runIf(isRoot)("the disk of a sandbox", () => {
           const sdk = yield* SandboxSDK
           expect(yield* sdk.readFile(sandbox.id, "d/g")).toBe("kept\n")
           yield* sdk.stopSandbox(sandbox.id)
+          yield* eventually(Effect.sync(() => loopsBelow(data).length === 0))
           execFileSync("e2fsck", ["-f", "-n", `${workspaceOf(data, sandbox)}.img`], { stdio: "pipe" })
         })
       )
