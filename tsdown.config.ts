@@ -1,6 +1,6 @@
 import { defineConfig, type UserConfig } from "tsdown"
 import { assets } from "./assets.js"
-import { unusedSchemas } from "./schemas.js"
+import { unusedSchemas } from "./unusedSchemas.js"
 
 const common = {
   outDir: "dist",

@@ -2,7 +2,7 @@
  * The engine's side of a process's input: credit, order, and who is told when it ends.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber, Option } from "effect"
 import * as fc from "fast-check"
 import { Buffer } from "node:buffer"
 import { STDIN_WINDOW } from "../../src/agent/Protocol.js"
@@ -14,6 +14,9 @@ const make = () => {
   const total = () => sent.reduce((sum, bytes) => sum + (bytes?.length ?? 0), 0)
   return { ...port, sent, total }
 }
+
+const until = (condition: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => condition() ? Effect.void : Effect.delay(until(condition), "1 millis"))
 
 const ended = stdinClosed("sbx", "it has ended")
 
@@ -108,6 +111,23 @@ describe("The input of a process", () => {
           }
         }
         expect(Buffer.concat(sent.map((bytes) => bytes ?? new Uint8Array())).equals(Buffer.concat(wanted))).toBe(true)
+      }
+    }))
+
+  // A fiber gives way to others after so many steps, wherever it is: after some thousand by default.
+  it.live("wakes up a write that has just found no room when something is taken", () =>
+    Effect.gen(function*() {
+      for (let steps = 10; steps < 120; steps++) {
+        const { stdin, taken, total } = make()
+        const writing = yield* Effect.fork(
+          Effect.withMaxOpsBeforeYield(stdin.write(new Uint8Array(STDIN_WINDOW + 10)), steps)
+        )
+        while (total() < STDIN_WINDOW) yield* Effect.yieldNow()
+        expect(taken(STDIN_WINDOW)).toBe(true)
+        const wrote = yield* Effect.timeoutOption(until(() => total() === STDIN_WINDOW + 10), "1 second")
+        expect([steps, wrote]).toEqual([steps, Option.some(undefined)])
+        expect(taken(10)).toBe(true)
+        yield* Fiber.join(writing)
       }
     }))
 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Stream } from "effect"
+import { Chunk, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { makeInbox } from "../../src/internal/inbox.js"
+import * as Pulls from "../../src/internal/pulls.js"
 
 describe("inbox", () => {
   it.effect("gives everything that has arrived as one chunk, and tells its weight once it is taken", () =>
@@ -40,5 +41,19 @@ describe("inbox", () => {
       inbox.push(1, 1)
       inbox.end()
       expect(Chunk.toReadonlyArray(yield* Stream.runCollect(inbox.stream))).toEqual([1])
+    }))
+
+  // A fiber gives way to others after so many steps, wherever it is: after some thousand by default.
+  it.scopedLive("wakes up who has just found nothing when something comes", () =>
+    Effect.gen(function*() {
+      for (let steps = 10; steps < 60; steps++) {
+        const inbox = makeInbox<number, never>(() => {})
+        const pull = yield* Pulls.toPull(inbox.stream)
+        const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(pull, steps))
+        yield* Effect.yieldNow()
+        inbox.push(1, 1)
+        const first = yield* Effect.timeoutOption(Fiber.join(fiber), "1 second")
+        expect([steps, Option.map(first, Chunk.toReadonlyArray)]).toEqual([steps, Option.some([1])])
+      }
     }))
 })
