@@ -24,6 +24,8 @@ import type { Files, Pending, RequestPort } from "./Files.js"
 import { makeFiles } from "./Files.js"
 import { encodeFrame, makeFrameParser } from "./Frames.js"
 import type { Lender } from "./Lent.js"
+import type { Ping } from "./Ping.js"
+import { makePing } from "./Ping.js"
 import type { EngineMessage, ProcessRequest } from "./Protocol.js"
 import { AgentMessage, NET_WINDOW, PORT_CONNECTIONS } from "./Protocol.js"
 import type { Stdin, StdinPort } from "./Stdin.js"
@@ -95,7 +97,11 @@ export interface AgentClient {
     readonly language: Language
     readonly cwd: string
     readonly env: Env
+    /** Whether it is to run something that nobody hears of before it counts as open. */
+    readonly rehearse?: boolean
   }) => Effect.Effect<void, SandboxError>
+  /** Asks whether the agent answers. */
+  readonly ping: Ping
   /** Ends a context; succeeds when its processes are gone. */
   readonly closeContext: (id: string) => Effect.Effect<void>
   /** Starts a run that may send `credit` bytes of output, and as many more as `allow` of its handle says. */
@@ -407,11 +413,11 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const whileHere = <A>(evaluate: () => A): Effect.Effect<A, SandboxError> =>
     Effect.suspend(() => gone ? Effect.flatMap(Deferred.await(lost), Effect.fail) : Effect.sync(evaluate))
 
-  const openContext: AgentClient["openContext"] = method(function*(context) {
+  const openContext: AgentClient["openContext"] = method(function*({ cwd, env, id: ctx, language, rehearse }) {
     const opened = yield* Deferred.make<void, SandboxError>()
     yield* whileHere(() => {
-      opening.set(context.id, opened)
-      send({ op: "context.open", ctx: context.id, language: context.language, cwd: context.cwd, env: context.env })
+      opening.set(ctx, opened)
+      send({ op: "context.open", ctx, language, cwd, env, ...(rehearse === true ? { rehearse } : {}) })
     })
     yield* Deferred.await(opened)
   })
@@ -460,6 +466,17 @@ export const make = Effect.fn("AgentClient.make")(function*(
       }
     })
 
+  const ping = makePing({
+    register: (pending) => {
+      if (gone) return undefined
+      const id = nextNumber++
+      requests.set(id, pending)
+      return id
+    },
+    forget: (id) => requests.delete(id),
+    send
+  })
+
   const { lender } = options
   // What is lent is given back as soon as the agent is lost: its disk is unmounted after that.
   const borrow: RequestPort["borrow"] = lender && {
@@ -507,6 +524,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
     dial,
     configure: (configuration) => send({ op: "configure", ...configuration }),
     openContext,
+    ping,
     closeContext,
     start,
     files: makeFiles({

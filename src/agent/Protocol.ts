@@ -74,7 +74,9 @@ export interface ProcessRequest {
  *   inherited). Limits are rlimits that the agent sets for itself and so for all its children; absent ones stay.
  *   `proxy` makes it listen for programs that want a connection; without, it has no network.
  * - `context.open`: start an interpreter; answered by `context.ready` or `context.failed`. `env` is added to the
- *   sandbox's, `cwd` is where it starts.
+ *   sandbox's, `cwd` is where it starts. With `rehearse` it runs something first, of which nobody hears and nothing is left,
+ *   so that the first run takes no longer than others; where an interpreter cannot do that, it means nothing.
+ * - `ping`: answered by `reply`. The interpreter that it names rehearses again, if nothing has run in it.
  * - `context.close`: end the interpreter and all that descends from it; answered by `context.exit`, also when it is
  *   gone already. A run in it ends with `died`.
  * - `run`: run the code in the blob. `env` is set for this run and put back after it.
@@ -138,7 +140,9 @@ export type EngineMessage =
     readonly language: Language
     readonly cwd: string
     readonly env: Env
+    readonly rehearse?: boolean
   }
+  | { readonly op: "ping"; readonly id: number; readonly ctx?: string }
   | { readonly op: "context.close"; readonly ctx: string }
   | { readonly op: "run"; readonly run: number; readonly ctx: string; readonly env: Env; readonly credit: number }
   | {

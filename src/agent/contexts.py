@@ -9,7 +9,7 @@ from collections import deque
 from .framing import MAX_BLOB, Decoder, FramingError, head
 from .loop import READ, WRITE
 from .processes import find_program, kill_all, kill_group, status
-from .runs import Run, Sink, make_fifo, make_pipe, start_failure
+from .runs import REHEARSAL, Rehearsal, Run, Sink, make_fifo, make_pipe, start_failure
 
 MAX_KERNEL_HEADER = 64 * 1024
 
@@ -20,7 +20,10 @@ OUT_OF_MEMORY = b"heap out of memory"
 class Context:
     """The part that is the same for every language."""
 
-    def __init__(self, agent, name, language, cwd, env):
+    # Code that does what most code does, and leaves nothing; None where an interpreter cannot forget that it ran.
+    rehearsal = None
+
+    def __init__(self, agent, name, language, cwd, env, rehearse=False):
         self.agent = agent
         self.name = name
         self.language = language
@@ -31,6 +34,8 @@ class Context:
         self.pid = None
         self.code = None
         self.ready = False
+        self.rehearse_first = rehearse and self.rehearsal is not None
+        self.announced = False
         self.closing = False
         self.count = 0
         self.current = None
@@ -200,6 +205,24 @@ class Context:
             except OSError as error:
                 self.refuse(header["run"], start_failure(error, "The code"))
 
+    def rehearse(self):
+        """Has something run that nobody hears of, as long as nothing else has, all the way that a run goes. What is written to
+        for the first time since the fork is copied then, here and in the interpreter, and what has slept is awake.
+        """
+        fresh = self.ready and self.count == 0 and self.current is None and not self.waiting and self.code is None
+        if self.rehearsal is None or not fresh:
+            return False
+        try:
+            self.begin({"op": "rehearse", "run": REHEARSAL, "credit": MAX_BLOB}, self.rehearsal)
+        except OSError:
+            return False
+        return True
+
+    def announce(self):
+        if not self.announced:
+            self.announced = True
+            self.agent.link.send({"ev": "context.ready", "ctx": self.name, "pid": self.pid})
+
     def refuse(self, number, failure):
         self.agent.jobs.pop(number, None)
         self.agent.link.send(dict(failure, ev="refused", run=number))
@@ -228,8 +251,11 @@ class Context:
 
     def started(self, header, sources, paths):
         number = header["run"]
-        self.count += 1
         self.paths = paths
+        if number == REHEARSAL:
+            self.current = Rehearsal(self.agent, number, header["credit"], sources)
+            return
+        self.count += 1
         self.current = Run(self.agent, number, header["credit"], sources)
         self.agent.jobs[number] = self
         if self.language in ("javascript", "typescript"):
@@ -262,8 +288,9 @@ class Context:
         if event == "ready":
             if not self.ready:
                 self.ready = True
-                self.agent.link.send({"ev": "context.ready", "ctx": self.name, "pid": self.pid})
-                self.next_run()
+                if not (self.rehearse_first and self.rehearse()):
+                    self.announce()
+                    self.next_run()
             return
         run = self.current
         number = header.get("run")
@@ -313,6 +340,7 @@ class Context:
             if exited:
                 header["exited"] = True
             run.end(header)
+            self.announce()
             self.next_run()
             self.later()
 
@@ -406,7 +434,7 @@ class Context:
             message = "The interpreter of this context ended before the code was started."
             self.refuse(header["run"], {"code": "context_not_found", "message": message})
         how = status(self.code)
-        if self.ready or self.closing:
+        if self.announced or self.closing:
             self.agent.link.send(dict(how, ev="context.exit", ctx=self.name))
         else:
             self.agent.link.send(

@@ -54,6 +54,12 @@ class Evaluator:
         self.sources[name] = (len(source), None, lines, name)
         linecache.cache[name] = self.sources[name]
 
+    def forget(self):
+        """Forgets what has been run."""
+        for name in self.sources:
+            linecache.cache.pop(name, None)
+        self.sources.clear()
+
     def restore_sources(self):
         """Puts back what somebody has cleared, so that tracebacks show the lines."""
         for name, entry in self.sources.items():

@@ -175,7 +175,7 @@ class Agent:
                 failure = {"code": "start_failed", "message": "The context %s is open already." % name}
             self.link.send(dict(failure, ev="context.failed", ctx=name))
             return
-        kind(self, name, header["language"], header["cwd"], header.get("env") or {})
+        kind(self, name, header["language"], header["cwd"], header.get("env") or {}, header.get("rehearse") is True)
 
     def on_context_close(self, header, blob):
         context = self.contexts.get(header["ctx"])
@@ -183,6 +183,12 @@ class Agent:
             self.link.send({"ev": "context.exit", "ctx": header["ctx"], "exitCode": None, "signal": None})
         else:
             context.close()
+
+    def on_ping(self, header, blob):
+        self.link.send({"ev": "reply", "id": header["id"], "value": None})
+        context = self.contexts.get(header.get("ctx"))
+        if context is not None:
+            context.rehearse()
 
     def on_run(self, header, blob):
         context = self.contexts.get(header["ctx"])
@@ -255,6 +261,7 @@ class Agent:
 
 OPERATIONS = frozenset((
     "configure",
+    "ping",
     "context.open",
     "context.close",
     "run",

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import type { AgentClient } from "../agent/Client.js"
+import type { Answered } from "../agent/Ping.js"
 import type { CodeContext, Language, RestartReason } from "../CodeContext.js"
 import { SandboxError } from "../Errors.js"
 import { method } from "../internal/method.js"
@@ -59,6 +60,8 @@ export interface Contexts {
    * environment of its own. It is part of no context until then.
    */
   readonly prepare: (language: Language) => Effect.Effect<void, SandboxError>
+  /** Asks whether the sandbox answers, and has the interpreter that was prepared wake up. */
+  readonly ping: Effect.Effect<Answered>
   /** Adds to the environment of all interpreters that start from now on; one that was prepared without is ended. */
   readonly addEnv: (env: Readonly<Record<string, string>>) => Effect.Effect<void>
   /** Whether a context is one of these. */
@@ -244,12 +247,13 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     prepare: (language) => {
       const agentId = `prepared.${language}`
       return Effect.zipRight(
-        client.openContext({ id: agentId, language, cwd: defaultCwd, env: common }),
+        client.openContext({ id: agentId, language, cwd: defaultCwd, env: common, rehearse: true }),
         Effect.sync(() => {
           prepared = { language, agentId }
         })
       )
     },
+    ping: Effect.suspend(() => client.ping(prepared?.agentId)),
     addEnv: (env) =>
       Effect.suspend(() => {
         if (Object.keys(env).length === 0) return Effect.void

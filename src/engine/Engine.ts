@@ -153,7 +153,9 @@ export const make = Effect.fn("Engine.make")(function*(
     snapshots,
     isolation,
     checkNetwork: (wanted: Network | undefined, enforced: boolean) =>
-      Effect.flatMap(sockets.ownAddresses, (own) => check(wanted, { policy, own, enforced }))
+      wanted === undefined
+        ? Effect.void
+        : Effect.flatMap(sockets.ownAddresses, (own) => check(wanted, { policy, own, enforced }))
   }
 
   const sandboxes = sandboxOperations(parts)

@@ -11,10 +11,10 @@ import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import type { Files } from "../agent/Files.js"
+import type { Answered } from "../agent/Ping.js"
 import type { SandboxError, SandboxSDKError } from "../Errors.js"
 import type { SandboxTemplate } from "../Template.js"
 import type { Gauge } from "./DiskWatch.js"
-import { WORKSPACE } from "./Environment.js"
 import { makeId } from "./Ids.js"
 import type { LiveSandbox } from "./LiveSandbox.js"
 import type { Limits } from "./Resources.js"
@@ -54,11 +54,20 @@ export interface Place {
 }
 
 /**
+ * The question whether one answers, and when it was asked, in nanoseconds of a clock that does not jump.
+ */
+interface Asked {
+  readonly at: bigint
+  readonly answered: Answered
+}
+
+/**
  * One that is up. Who takes it sets its owner, and closes its scope in the end.
  */
 export interface Warm extends Place, Started {
   /** Why it has ended, if it has. */
   readonly ended: SandboxError | undefined
+  asked: Asked | undefined
 }
 
 /**
@@ -72,6 +81,8 @@ export interface Pool {
    * answer are removed. Not to be interrupted between this and setting the owner.
    */
   readonly take: (template: SandboxTemplate, limits: Limits) => Effect.Effect<Warm | undefined>
+  /** Somebody is about to take one: those whose turn is next are asked already whether they answer. */
+  readonly expect: Effect.Effect<void>
 }
 
 /**
@@ -87,8 +98,11 @@ export interface PoolOptions {
 /** How many start at a time: they take processor time from those who already have one. */
 const STARTS = 2
 
-/** The time that one has to answer before it is handed out. */
-const ANSWER = Duration.seconds(1)
+/** The time that one has to answer before it is handed out, in milliseconds. */
+const ANSWER_MS = 1_000
+
+/** How long ago one may have been asked that has answered: what else an operation does before it takes one is beside that. */
+const RECENT_NS = 20_000_000n
 
 /**
  * How long is waited, as long as there are others, before the next is started after one was taken: who has taken it is about
@@ -120,6 +134,7 @@ export const make = Effect.fn("Pool.make")(function*(
   { remove, start }: PoolOptions
 ): Effect.fn.Return<Pool, never, Scope.Scope> {
   const engine = yield* Effect.scope
+  const clock = yield* Effect.clock
   const shelves = new Map<string, Shelf>()
   const starts = yield* Effect.makeSemaphore(STARTS)
 
@@ -154,6 +169,7 @@ export const make = Effect.fn("Pool.make")(function*(
         shelf.waiting.push({
           ...place,
           ...started,
+          asked: undefined,
           get ended() {
             return ended
           }
@@ -193,14 +209,21 @@ export const make = Effect.fn("Pool.make")(function*(
     }
   })
 
-  const answers = ({ ended, files }: Warm): Effect.Effect<boolean> =>
-    ended === undefined
-      ? Effect.interruptible(
-        files.stat(WORKSPACE).pipe(
-          Effect.timeoutOption(ANSWER),
-          Effect.match({ onFailure: () => false, onSuccess: (answer) => answer._tag === "Some" })
-        )
-      )
+  /** Asks, unless that has just been done. */
+  const ask = (warm: Warm): Effect.Effect<Answered> =>
+    Effect.suspend(() => {
+      const at = clock.unsafeCurrentTimeNanos()
+      const { asked } = warm
+      return asked !== undefined && at - asked.at <= RECENT_NS
+        ? Effect.succeed(asked.answered)
+        : Effect.tap(warm.live.contexts.ping, (answered) => {
+          warm.asked = { at, answered }
+        })
+    })
+
+  const answers = (warm: Warm): Effect.Effect<boolean> =>
+    warm.ended === undefined
+      ? Effect.flatMap(ask(warm), (answered) => Effect.interruptible(answered(ANSWER_MS)))
       : Effect.succeed(false)
 
   const takeFrom = (shelf: Shelf): Effect.Effect<Warm | undefined> =>
@@ -230,6 +253,10 @@ export const make = Effect.fn("Pool.make")(function*(
         if (shelves.size === 0) return Effect.succeed(undefined)
         const shelf = shelves.get(fixed(template, limits))
         return shelf === undefined ? Effect.succeed(undefined) : takeFrom(shelf)
-      })
+      }),
+    expect: Effect.suspend(() => {
+      const next = [...shelves.values()].flatMap(({ waiting }) => waiting.slice(0, 1))
+      return Effect.forEach(next, ask, { discard: true })
+    })
   }
 })

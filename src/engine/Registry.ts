@@ -108,6 +108,8 @@ export interface Registry {
   readonly reach: (userId: string, id: string) => Effect.Effect<Running, SandboxError>
   /** From now on has so many of these started ahead. */
   readonly keep: (wanted: ReadonlyArray<Pool.Wanted>) => Effect.Effect<void>
+  /** A sandbox is about to be created, which may be one that was started ahead. */
+  readonly expect: Effect.Effect<void>
   /** The sandbox that a context belongs to. Fails with `context_not_found`. */
   readonly ofContext: (userId: string, contextId: string) => Effect.Effect<Running, SandboxError>
 }
@@ -435,8 +437,9 @@ export const make = Effect.fn("Registry.make")(function*(
     more: number
   ): Effect.Effect<void, SandboxError> =>
     Effect.suspend(() => {
+      if (config.maxInstances === undefined) return Effect.void
       const others = entries.of(userId).filter(({ record }) => record.template.id === id)
-      return config.maxInstances !== undefined && others.length + more > config.maxInstances
+      return others.length + more > config.maxInstances
         ? Effect.fail(
           new SandboxError({
             code: "quota_exceeded",
@@ -520,7 +523,7 @@ export const make = Effect.fn("Registry.make")(function*(
 
   const begin = (entry: Entry) =>
     Effect.gen(function*() {
-      if (entry.record.options.autoStart !== false) {
+      if (entry.record.options.autoStart !== false && (entry.state._tag !== "Up" || entry.removed)) {
         yield* alone(entry)(bringUp(entry))
       }
       yield* soonest(deadlineOf(entry))
@@ -747,6 +750,7 @@ export const make = Effect.fn("Registry.make")(function*(
       return yield* running(entry, entry.state._tag === "Starting" ? alone(entry)(reachUp(entry)) : reachUp(entry))
     }),
     keep: pool.keep,
+    expect: pool.expect,
     ofContext: (userId, contextId) =>
       Effect.suspend(() => {
         const entry = entries.of(userId).find((entry) => upIn(entry)?.live.contexts.has(contextId) === true)

@@ -144,10 +144,10 @@ export const make = Effect.fn("Templates.make")(function*(
     if (template.build !== undefined) builds.hold(template.build.id)
   }
 
-  const ofMachine = Effect.map(
-    runtimes,
-    (found) => families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt)))
-  )
+  const builtInWith = (found: Runtimes): ReadonlyArray<SandboxTemplate> =>
+    families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt)))
+
+  const ofMachine = Effect.map(runtimes, builtInWith)
 
   /** As it is now: with the state of its build, and what this machine adds to it. */
   const describe = (template: SandboxTemplate, found: Runtimes): SandboxTemplate => ({
@@ -161,10 +161,9 @@ export const make = Effect.fn("Templates.make")(function*(
   })
 
   const visible = (userId: string) =>
-    Effect.zipWith(
-      ofMachine,
+    Effect.map(
       runtimes,
-      (templates, found) => [...templates, ...own.of(userId)].map((template) => describe(template, found))
+      (found) => [...builtInWith(found), ...own.of(userId)].map((template) => describe(template, found))
     )
 
   const whatIsHere = (templates: ReadonlyArray<SandboxTemplate>): string =>
@@ -194,16 +193,17 @@ export const make = Effect.fn("Templates.make")(function*(
     })
 
   const get: Templates["get"] = Effect.fnUntraced(function*(userId, id) {
-    const templates = yield* visible(userId)
+    const found = yield* runtimes
+    const templates = [...builtInWith(found), ...own.of(userId)]
     const exact = templates.find((template) => template.id === id)
     if (exact !== undefined) {
-      return exact
+      return describe(exact, found)
     }
     const alias = Object.hasOwn(aliases, id) ? aliases[id] : undefined
     const newest = alias && templates.find((template) => template.id.startsWith(`${alias.family}-`))
     return newest === undefined || alias === undefined
       ? yield* missing(id, templates)
-      : describe({ ...newest, config: { ...newest.config, language: alias.language } }, yield* runtimes)
+      : describe({ ...newest, config: { ...newest.config, language: alias.language } }, found)
   })
 
   const create: Templates["create"] = Effect.fnUntraced(function*(userId, config) {

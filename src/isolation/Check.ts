@@ -300,9 +300,13 @@ export const check = (
   inspect: Effect.Effect<ReadonlyArray<Guarantee>>,
   key: string
 ): Effect.Effect<ReadonlyArray<Guarantee>, SandboxError> =>
-  Effect.gen(function*() {
+  Effect.suspend(() => {
     const known = proven.get(key)
-    if (known !== undefined) return known
+    return known === undefined ? prove(inspect, key) : Effect.succeed(known)
+  })
+
+const prove = (inspect: Effect.Effect<ReadonlyArray<Guarantee>>, key: string) =>
+  Effect.gen(function*() {
     const guarantees = yield* inspect
     const broken = guarantees.filter(({ holds }) => !holds)
     if (broken.length > 0) {

@@ -317,10 +317,14 @@ export class Agent {
   open(
     ctx: string,
     language: Language,
-    options: { readonly env?: Record<string, string>; readonly cwd?: string } = {}
+    { cwd = "/workspace", env = {}, ...options }: {
+      readonly env?: Record<string, string>
+      readonly cwd?: string
+      readonly rehearse?: boolean
+    } = {}
   ): Effect.Effect<AgentMessage> {
     return Effect.suspend(() => {
-      this.send({ op: "context.open", ctx, language, cwd: options.cwd ?? "/workspace", env: options.env ?? {} })
+      this.send({ op: "context.open", ctx, language, cwd, env, ...options })
       return Effect.map(
         this.wait(({ message }) =>
           (message.ev === "context.ready" || message.ev === "context.failed") && message.ctx === ctx

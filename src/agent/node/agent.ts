@@ -163,6 +163,8 @@ export class Agent {
         return this.#configure(message)
       case "context.open":
         return this.#openContext(message)
+      case "ping":
+        return this.link.send({ ev: "reply", id: message.id, value: null })
       case "context.close": {
         const context = this.contexts.get(message.ctx)
         return context === undefined

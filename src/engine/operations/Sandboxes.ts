@@ -51,6 +51,8 @@ export const sandboxOperations = (
   { builds, checkNetwork, isolation: machine, registry, snapshots, templates }: Parts
 ): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
+    // Beside all that comes before one is taken.
+    yield* registry.expect
     const options = yield* decodeCreate(input)
     const userId = yield* CurrentUser
     const source = yield* sourceOf(options)
