@@ -7,6 +7,8 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
@@ -183,6 +185,9 @@ const remembered = <Type, In, Out>(metric: Metric.Metric<Type, In, Out>) => {
   }
 }
 
+const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
+  Context.get(fiber.currentDefaultServices, Clock.Clock)
+
 /**
  * How something ended, in one word of a few.
  *
@@ -272,15 +277,23 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
       lastUpdated = now
     })
 
+    /** Counts in one step, however many metrics that is: each request does. */
+    const count = (update: (clock: Clock.Clock, tags: ReadonlyArray<MetricLabel.MetricLabel>) => void) =>
+      Effect.withFiberRuntime<void>((fiber) => {
+        const clock = clockOf(fiber)
+        update(clock, fiber.getFiberRef(FiberRef.currentMetricLabels))
+        lastUpdated = clock.unsafeCurrentTimeMillis()
+        return Effect.void
+      })
+
     const ended = (operation: string, start: bigint, result: string) =>
-      Effect.gen(function*() {
-        const took = Number((yield* Clock.currentTimeNanos) - start) / 1e6
+      count((clock, tags) => {
+        const took = Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
         total += 1
         successful += result === "success" || result === "ExecutionError" ? 1 : 0
         responseTime += took
-        yield* Metric.increment(answered({ component, operation, outcome: result }))
-        yield* Metric.update(answeredIn({ component, operation }), took / 1_000)
-        yield* touch
+        answered({ component, operation, outcome: result }).unsafeUpdate(1, tags)
+        answeredIn({ component, operation }).unsafeUpdate(took / 1_000, tags)
       })
 
     const bytes = (direction: "in" | "out", count: number) => Metric.incrementBy(flow[direction], count)
@@ -288,11 +301,11 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
     yield* Effect.addFinalizer(() => Effect.suspend(() => Metric.modify(active, -sandboxes.size)))
 
     return {
-      track: (operation) => (effect) =>
-        Effect.flatMap(
-          Clock.currentTimeNanos,
-          (start) => Effect.onExit(effect, (exit) => ended(operation, start, outcome(exit)))
-        ),
+      track: (operation) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        Effect.withFiberRuntime<A, E, R>((fiber) => {
+          const start = clockOf(fiber).unsafeCurrentTimeNanos()
+          return Effect.onExit(effect, (exit) => ended(operation, start, outcome(exit)))
+        }),
       trackStream: (operation) => (stream) =>
         Pulls.ensuring(
           stream,
@@ -308,12 +321,11 @@ export const make = (options: RecorderOptions = {}): Effect.Effect<Service, neve
         }),
       bytes,
       execution: (durationMs, about) =>
-        Effect.gen(function*() {
+        count((_, tags) => {
           executionTime += durationMs
           const language = about?.language ?? "unknown"
-          yield* Metric.increment(executed({ component, language, outcome: about?.outcome ?? "success" }))
-          yield* Metric.update(executedIn({ component, language }), durationMs / 1_000)
-          yield* touch
+          executed({ component, language, outcome: about?.outcome ?? "success" }).unsafeUpdate(1, tags)
+          executedIn({ component, language }).unsafeUpdate(durationMs / 1_000, tags)
         }),
       retried: (operation) => Metric.increment(tagged(retries, { component, operation })),
       resumed: (operation) => Metric.increment(tagged(resumptions, { component, operation })),

@@ -5,7 +5,6 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
-import type * as Scope from "effect/Scope"
 import type { AgentClient } from "../agent/Client.js"
 import type { Answered } from "../agent/Ping.js"
 import type { CodeContext, Language, RestartReason } from "../CodeContext.js"
@@ -49,12 +48,13 @@ export interface Contexts {
   /** Ends one and what runs in it. Fails with `context_not_found`. */
   readonly remove: (id: string) => Effect.Effect<void, SandboxError>
   /**
-   * Waits for the turn in a context, and starts its interpreter when there is none. The next turn begins when the scope
-   * closes. `target` is an id, or the language whose default context is meant.
+   * Waits for the turn in a context, starts its interpreter when there is none, and does something with it. `target` is an
+   * id, or the language whose default context is meant. The waits can be interrupted even where the caller cannot be.
    */
-  readonly turn: (
-    target: { readonly id: string } | { readonly language: Language }
-  ) => Effect.Effect<Turn, SandboxError, Scope.Scope>
+  readonly inTurn: <A, E, R>(
+    target: { readonly id: string } | { readonly language: Language },
+    use: (turn: Turn) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SandboxError, R>
   /**
    * Starts an interpreter for the first context that asks for one of this language, in the default folder and without an
    * environment of its own. It is part of no context until then.
@@ -164,10 +164,10 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     })
 
   /** Only by who has the turn. */
-  const ensureUp = method(function*(state: State) {
-    if (state.agentId !== undefined) {
-      return state.agentId
-    }
+  const ensureUp = (state: State): Effect.Effect<string, SandboxError> =>
+    state.agentId === undefined ? bringUp(state) : Effect.succeed(state.agentId)
+
+  const bringUp = method(function*(state: State) {
     state.interpreters += 1
     const ready = takePrepared(state.options)
     const agentId = ready ?? `${state.id}.${state.interpreters}`
@@ -175,7 +175,8 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       const { env } = state.options
       yield* client.openContext({ id: agentId, ...state.options, env: { ...common, ...env } }).pipe(
         // An interpreter that came up for nobody would stay for ever.
-        Effect.onInterrupt(() => client.closeContext(agentId))
+        Effect.onInterrupt(() => client.closeContext(agentId)),
+        Effect.interruptible
       )
     }
     state.agentId = agentId
@@ -218,7 +219,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
   return {
     create: method(function*(options) {
       const state = yield* add(options)
-      yield* Effect.scoped(Effect.zipRight(state.queue.turn, ensureUp(state))).pipe(
+      yield* state.queue.inTurn(ensureUp(state)).pipe(
         Effect.onExit((exit) => Effect.sync(() => exit._tag === "Failure" && states.delete(state.id)))
       )
       return describe(state)
@@ -227,7 +228,7 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     restart: method(function*(id) {
       const state = yield* find(id)
       yield* end(state)
-      yield* Effect.scoped(Effect.zipRight(state.queue.turn, ensureUp(state)))
+      yield* state.queue.inTurn(ensureUp(state))
       return describe(state)
     }),
     remove: method(function*(id) {
@@ -235,15 +236,18 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
       yield* end(state)
       states.delete(id)
     }),
-    turn: method(function*(target) {
-      const state = "id" in target ? yield* find(target.id) : yield* defaultFor(target.language)
-      yield* state.queue.turn
-      // It may have been deleted while this one waited.
-      yield* find(state.id)
-      const agentId = yield* ensureUp(state)
-      state.executions += 1
-      return { contextId: state.id, language: state.options.language, agentId, executionCount: state.executions }
-    }),
+    inTurn: (target, use) =>
+      Effect.flatMap("id" in target ? find(target.id) : defaultFor(target.language), (state) => {
+        const { id, options: { language } } = state
+        return state.queue.inTurn(Effect.flatMap(
+          // It may have been deleted while this one waited.
+          Effect.suspend(() => states.has(id) ? ensureUp(state) : Effect.fail(notFound(id))),
+          (agentId) => {
+            state.executions += 1
+            return use({ contextId: id, language, agentId, executionCount: state.executions })
+          }
+        ))
+      }),
     prepare: (language) => {
       const agentId = `prepared.${language}`
       return Effect.zipRight(

@@ -17,7 +17,7 @@ import type { DroppedOutput, ExecutionEvent } from "../Execution.js"
 import type { ExecutionInfo } from "../ExecutionInfo.js"
 import { invalidArgument } from "../internal/arguments.js"
 import { EVENT_COST, type EventLog, makeEventLog, type Reader, type Reading } from "../internal/eventLog.js"
-import { ExecutionHooks } from "../internal/executionHooks.js"
+import { ExecutionHooks, noHooks } from "../internal/executionHooks.js"
 import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import type { AttachOptions } from "../Options.js"
 import { type About, describe, type Entry, type Events, hasEnded } from "./ExecutionEntry.js"
@@ -54,7 +54,8 @@ export interface Outcome<A> {
 
 /**
  * What an execution does: writes all events but the last one into its journal. It is interrupted to be stopped, and has
- * to last until everything that belongs to it is gone.
+ * to last until everything that belongs to it is gone. So it cannot be interrupted but where it says so
+ * (`Effect.interruptible`), which is where it waits.
  */
 export type Work<A> = (journal: Journal<A>) => Effect.Effect<Outcome<A>, RequestError>
 
@@ -64,8 +65,6 @@ export type Work<A> = (journal: Journal<A>) => Effect.Effect<Outcome<A>, Request
 export interface Started<A> {
   readonly id: string
   readonly stream: Stream.Stream<A, RequestError>
-  /** The same events, without a stream: for who wants all of them and nothing else. */
-  readonly read: Reading<A, RequestError>
 }
 
 /**
@@ -74,7 +73,16 @@ export interface Started<A> {
 export interface Executions {
   /** Starts a run of code or of a command. Closing the scope stops it, unless it may go on without a reader. */
   readonly run: (about: About, work: Work<ExecutionEvent>) => Effect.Effect<Started<ExecutionEvent>, never, Scope.Scope>
-  /** The same for a batch. */
+  /**
+   * Starts one and reads its events, without a scope and without a stream: for who wants all of them and nothing else. It is
+   * stopped when that ends before it has, unless it may go on without a reader. `started` is told its id first.
+   */
+  readonly through: (
+    about: About,
+    work: Work<ExecutionEvent>,
+    started?: (id: string) => Effect.Effect<void>
+  ) => Reading<ExecutionEvent, RequestError>
+  /** The same as `run` for a batch. */
   readonly batch: (about: About, work: Work<BatchEvent>) => Effect.Effect<Started<BatchEvent>, never, Scope.Scope>
   /** Its events, from a number on. Fails with `execution_not_found`, `events_lost`, `invalid_argument`. */
   readonly attach: (
@@ -250,17 +258,17 @@ export const make = Effect.fn("Executions.make")(function*(
       return soonest(Math.min(graceEnds(entry), holdEnds(entry)))
     })
 
-  const start = <A extends object>(
+  /** Only where nothing can be interrupted. */
+  const begin = <A extends object>(
     about: About,
     wrap: (log: EventLog<A, RequestError>) => Events,
     work: Work<A>
-  ): Effect.Effect<Started<A>, never, Scope.Scope> =>
-    acquireRelease(
-      Effect.gen(function*() {
+  ) =>
+    Effect.flatMap(ExecutionHooks, (hooks) =>
+      Effect.flatMap(makeId("exe"), (id) => {
         const log = makeEventLog<A, RequestError>(options.logBytes)
-        const hooks = yield* ExecutionHooks
         const entry: Entry = {
-          id: yield* makeId("exe"),
+          id,
           about,
           events: wrap(log),
           graceMs: about.detachGraceMs ?? 0,
@@ -296,22 +304,43 @@ export const make = Effect.fn("Executions.make")(function*(
         const reader = log.open(-1, about.hold)
         store.add(entry)
         hooks.created?.(entry.id)
+        // What it runs in its turn (the jobs of a batch) is not what was asked for.
+        const own = hooks === noHooks ? work(journal) : Effect.provideService(work(journal), ExecutionHooks, noHooks)
         // Not the caller's to interrupt, and not before it can conclude: this cannot be interrupted, and hands that on.
-        const fiber = yield* Effect.forkDaemon(
-          // What it runs in its turn (the jobs of a batch) is not what was asked for.
-          Effect.provideService(Effect.interruptible(work(journal)), ExecutionHooks, {}).pipe(
-            Effect.onExit((exit) => conclude(entry, log, exit))
-          )
+        return Effect.map(
+          Effect.forkDaemon(Effect.flatMap(Effect.exit(own), (exit) => conclude(entry, log, exit))),
+          (fiber) => {
+            entry.fiber = fiber
+            // What has ended is kept for a while, and its fiber, with all that this has had, is a third of it.
+            fiber.addObserver(() => {
+              entry.fiber = undefined
+            })
+            return { entry, reader, log }
+          }
         )
-        entry.fiber = fiber
-        // What has ended is kept for a while, and its fiber, with all that this has had, is a third of it.
-        fiber.addObserver(() => {
-          entry.fiber = undefined
-        })
-        return { entry, reader, log }
-      }),
-      ({ entry, reader }) => leave(entry, reader, true)
-    ).pipe(Effect.map(({ entry: { id }, log, reader }) => ({ id, stream: log.stream(reader), read: log.read(reader) })))
+      }))
+
+  const start = <A extends object>(
+    about: About,
+    wrap: (log: EventLog<A, RequestError>) => Events,
+    work: Work<A>
+  ): Effect.Effect<Started<A>, never, Scope.Scope> =>
+    acquireRelease(begin(about, wrap, work), ({ entry, reader }) => leave(entry, reader, true)).pipe(
+      Effect.map(({ entry: { id }, log, reader }) => ({ id, stream: log.stream(reader) }))
+    )
+
+  const ofRun = (log: EventLog<ExecutionEvent, RequestError>): Events => ({ _tag: "Run", log })
+
+  const through: Executions["through"] = (about, work, started) => (each, atLeast) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(begin(about, ofRun, work), ({ entry, log, reader }) => {
+        const reading = log.read(reader)(each, atLeast)
+        return Effect.flatMap(
+          Effect.exit(restore(started === undefined ? reading : Effect.zipRight(started(entry.id), reading))),
+          (exit) => Effect.zipRight(leave(entry, reader, true), exit)
+        )
+      })
+    )
 
   // ---- operations ---------------------------------------------------------------------------------------------------
 
@@ -353,7 +382,8 @@ export const make = Effect.fn("Executions.make")(function*(
   yield* addFinalizer(() => Effect.forEach(store.running(), waitFor, { discard: true }))
 
   return {
-    run: (about, work) => start(about, (log) => ({ _tag: "Run", log }), work),
+    run: (about, work) => start(about, ofRun, work),
+    through,
     batch: (about, work) => start(about, (log) => ({ _tag: "Batch", log }), work),
     attach: Effect.fnUntraced(function*(userId, id, attachOptions) {
       const entry = yield* find(userId, id)

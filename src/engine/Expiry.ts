@@ -24,9 +24,13 @@ export const make = Effect.fn("Expiry.make")(function*(
 ): Effect.fn.Return<(at: number) => Effect.Effect<void>, never, Scope.Scope> {
   const changes = yield* Queue.sliding<void>(1)
   let nextLook = -Infinity
+  // The earliest that was told, until then: something may be over then that is not at all when it is looked at, such as what
+  // is idle between two runs, and would be told again after each.
+  let told = Infinity
   const step = Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
-    const earliest = next()
+    if (told <= now) told = Infinity
+    const earliest = Math.min(next(), told)
     if (earliest <= now) {
       yield* expire(now)
       return
@@ -39,5 +43,10 @@ export const make = Effect.fn("Expiry.make")(function*(
     nextLook = -Infinity
   })
   yield* Effect.forkScoped(Effect.forever(step))
-  return (at) => Effect.suspend(() => at < nextLook ? Effect.asVoid(Queue.offer(changes, undefined)) : Effect.void)
+  return (at) =>
+    Effect.suspend(() => {
+      if (at >= nextLook) return Effect.void
+      told = Math.min(told, at)
+      return Effect.asVoid(Queue.offer(changes, undefined))
+    })
 })

@@ -2,16 +2,30 @@
  * Names that nobody can guess.
  */
 import * as Effect from "effect/Effect"
-import { randomBytes } from "node:crypto"
+import { Buffer } from "node:buffer"
+import { randomFillSync } from "node:crypto"
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+const LENGTH = 20
+
+// Asking for few random bytes takes as long as for many, and longer than all the rest of an id.
+const pool = Buffer.alloc(LENGTH * 128)
+let used = pool.length
 
 /**
  * A new id: 20 characters of base32 after the prefix, 100 random bits.
  */
 export const makeId = (prefix: "sbx" | "ctx" | "exe" | "tpl" | "bld" | "snp"): Effect.Effect<string> =>
   Effect.sync(() => {
-    const bytes = randomBytes(20)
-    for (const [index, byte] of bytes.entries()) bytes[index] = ALPHABET.charCodeAt(byte & 31)
-    return `${prefix}_${bytes.toString("latin1")}`
+    if (used === pool.length) {
+      randomFillSync(pool)
+      used = 0
+    }
+    let id = `${prefix}_`
+    for (const end = used + LENGTH; used < end; used++) {
+      id += ALPHABET.charAt((pool[used] ?? 0) & 31)
+      // Each byte is used once.
+      pool[used] = 0
+    }
+    return id
   })

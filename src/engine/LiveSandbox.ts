@@ -1,7 +1,6 @@
 /**
  * A sandbox that is up: its agent, its contexts, and what it tells when it ends.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -53,7 +52,7 @@ export interface LiveSandbox {
   readonly consumption: Measure
   /** Adds to the environment of all that starts in it from now on. */
   readonly addEnv: (env: Readonly<Record<string, string>>) => Effect.Effect<void>
-  /** Waits for its turn in the context, and runs the code. */
+  /** Waits for its turn in the context, and runs the code. Only where nothing can be interrupted, see {@link Run.run}. */
   readonly runCode: (
     target: { readonly id: string } | { readonly language: Language },
     code: string,
@@ -65,7 +64,7 @@ export interface LiveSandbox {
   readonly haltRuns: (error: SandboxError) => boolean
   /** Has everybody who waits for something of this sandbox told this error when its scope closes. */
   readonly endWith: (error: SandboxError) => void
-  /** Runs a command beside whatever else runs. */
+  /** Runs a command beside whatever else runs. Only where nothing can be interrupted, see {@link Run.run}. */
   readonly runCommand: (
     command: Omit<Extract<RunRequest, { readonly _tag: "Command" }>, "_tag">,
     limits: RunLimits,
@@ -120,7 +119,8 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
   const agent = yield* isolation.launch(options).pipe(Scope.extend(wall))
   const syncFiles = yield* options.opening
   const tearDown = Scope.close(wall, Exit.void)
-  const pausing = Pausing.make(agent.freezing, yield* Effect.clock)
+  const clock = yield* Effect.clock
+  const pausing = Pausing.make(agent.freezing, clock)
   let closing = false
   let reason: SandboxError | undefined
   let common: Readonly<Record<string, string>> = {}
@@ -271,8 +271,11 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     }, journal)
     return Effect.suspend(() => {
       runs.add(journal)
-      return run
-    }).pipe(Effect.ensuring(Effect.sync(() => runs.delete(journal))))
+      return Effect.flatMap(Effect.exit(run), (exit) => {
+        runs.delete(journal)
+        return exit
+      })
+    })
   }
 
   return {
@@ -287,18 +290,14 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
         return contexts.addEnv(env)
       }),
     runCode: (target, code, env, limits, journal) =>
-      Effect.scoped(Effect.gen(function*() {
-        const waitingSince = yield* Clock.currentTimeMillis
-        const turn = yield* contexts.turn(target)
-        yield* Metric.update(contextQueue, ((yield* Clock.currentTimeMillis) - waitingSince) / 1_000)
-        return yield* startRun(
-          { _tag: "Code", contextId: turn.agentId, code, env },
-          limits,
-          turn,
-          turn.language,
-          journal
-        )
-      })),
+      Effect.suspend(() => {
+        const waitingSince = clock.unsafeCurrentTimeMillis()
+        return contexts.inTurn(target, (turn) =>
+          Effect.zipRight(
+            Metric.update(contextQueue, (clock.unsafeCurrentTimeMillis() - waitingSince) / 1_000),
+            startRun({ _tag: "Code", contextId: turn.agentId, code, env }, limits, turn, turn.language, journal)
+          ))
+      }),
     haltRuns: (error) => {
       for (const { stop } of runs) stop(error)
       return runs.size > 0

@@ -45,7 +45,7 @@ export interface Running {
   readonly live: LiveSandbox
   readonly limits: Resources.Limits
   readonly files: Files
-  /** Counts as running, and as being used, for as long as the effect lasts. */
+  /** Counts as running, and as being used, for as long as the effect lasts. Only where nothing can be interrupted. */
   readonly whileBusy: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Counts as being used, and so is not idle, for as long as the scope is open. */
   readonly used: Effect.Effect<void, never, Scope.Scope>
@@ -644,21 +644,21 @@ export const make = Effect.fn("Registry.make")(function*(
         live,
         limits: entry.limits,
         files: WorkspaceFiles.make({ files, gauge, used }),
-        // Not in a scope: that costs several times as much, at each run.
         whileBusy: (effect) =>
-          Effect.acquireUseRelease(
-            Effect.zipRight(countUse(entry, 1), countRun(entry, 1)),
-            () => effect,
-            () => Effect.zipRight(countRun(entry, -1), countUse(entry, -1))
-          ),
+          Effect.flatMap(countRun(entry, 1), () =>
+            Effect.flatMap(
+              Effect.exit(effect),
+              (exit) => Effect.zipRight(countRun(entry, -1), exit)
+            )),
         used
       }
     })
 
   const countRun = (entry: Entry, change: 1 | -1): Effect.Effect<void> =>
-    Effect.sync(() => {
+    Effect.suspend(() => {
       entry.activeRuns += change
       touch(entry)
+      return countUse(entry, change)
     })
 
   const countUse = (entry: Entry, change: 1 | -1): Effect.Effect<void> =>

@@ -1,9 +1,9 @@
 /**
  * One run of code or of a command: its events, its limits, and how it is stopped.
  */
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { constants } from "node:os"
@@ -12,6 +12,7 @@ import { OUTPUT_WINDOW } from "../agent/Protocol.js"
 import { type RequestError, SandboxError, TimeoutError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import { EVENT_COST } from "../internal/eventLog.js"
+import { makeOnce } from "../internal/once.js"
 import type { Turn } from "./Contexts.js"
 import type { Journal, Outcome } from "./Executions.js"
 import { makeOutput } from "./Output.js"
@@ -61,7 +62,8 @@ const KILL_GRACE = Duration.seconds(5)
 
 /**
  * Runs it to its end, and writes what happens into the journal, but for the end. Interrupting this stops it, and lasts
- * until it has stopped.
+ * until it has stopped. Only where the caller cannot be interrupted: the wait for its end is where this can, so that
+ * whatever was started is stopped.
  *
  * The agent may send as much as the log has room for. So a reader that is slow holds the program up in its write, and
  * nothing is dropped, unless the run is to go on without a reader.
@@ -74,7 +76,7 @@ export const run = Effect.fnUntraced(function*(
   const { context, sandboxId } = options
   const { dropped, log } = journal
   const clock = yield* Effect.clock
-  const ended = yield* Deferred.make<RunEnd>()
+  const ended = makeOnce<RunEnd>()
   const startedAt = clock.unsafeCurrentTimeMillis()
   const window = Math.min(OUTPUT_WINDOW, journal.limit / 4)
   // Credit is given in steps, so that it costs few messages.
@@ -130,7 +132,7 @@ export const run = Effect.fnUntraced(function*(
     }
     output.end()
     handle = undefined
-    Deferred.unsafeDone(ended, Effect.succeed(end))
+    ended.happen(end)
   }
 
   const outcomeOf = (end: RunEnd): string =>
@@ -138,11 +140,9 @@ export const run = Effect.fnUntraced(function*(
 
   // ---- the end ------------------------------------------------------------------------------------------------------
 
-  const isLive = Effect.negate(Deferred.isDone(ended))
-
   // Interruptible, because a finalizer is not, and what cannot be interrupted cannot time out.
   const waitFor = (grace: Duration.Duration) =>
-    Deferred.await(ended).pipe(Effect.interruptible, Effect.timeoutOption(grace), Effect.map(Option.isSome))
+    ended.wait.pipe(Effect.interruptible, Effect.timeoutOption(grace), Effect.map(Option.isSome))
 
   const stop = (reason: StopReason): Effect.Effect<void> =>
     Effect.gen(function*() {
@@ -157,8 +157,8 @@ export const run = Effect.fnUntraced(function*(
         if (yield* waitFor(KILL_GRACE)) return
         yield* options.abandon
       }
-      yield* Deferred.await(ended)
-    }).pipe(options.pausing.awake, Effect.whenEffect(isLive), Effect.asVoid)
+      yield* ended.wait
+    }).pipe(options.pausing.awake, Effect.when(() => !ended.hasHappened()), Effect.asVoid)
 
   const finished = (duration: number, exitCode: number | undefined): Outcome<ExecutionEvent> => {
     const what = {
@@ -210,58 +210,52 @@ export const run = Effect.fnUntraced(function*(
     log.append({ _tag: "ExecutionCount", seq: log.next(), executionCount: context.executionCount }, EVENT_COST)
   }
 
-  // Interruptible only while it waits: whatever was started is stopped.
-  return yield* Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      outstanding = window
-      handle = yield* client.start(options.request, {
-        started: (pid) => {
-          if (handle !== undefined) options.onStarted?.(pid, handle)
-        },
-        output: (fd, bytes) => {
-          outstanding -= bytes.length
-          output.push(fd, bytes)
-          topUp()
-        },
-        result: (result, bytes) => {
-          outstanding -= bytes
-          if (room(bytes) === bytes) {
-            output.flush()
-            log.append({ _tag: "Result", seq: log.next(), result }, bytes + EVENT_COST)
-          } else {
-            dropped.results = (dropped.results ?? 0) + 1
-          }
-          topUp()
-        },
-        error: (error, bytes) => {
-          outstanding -= bytes
-          // What an interrupted program raises is the interrupt.
-          if (stopReason === undefined) {
-            raised = true
-            output.flush()
-            log.append({ _tag: "Error", seq: log.next(), error }, bytes + EVENT_COST)
-          }
-          topUp()
-        },
-        end: onEnd
-      }, window)
-      log.onRoom(topUp)
-      const timer = yield* Effect.forkDaemon(
-        Effect.interruptible(Effect.zipRight(options.pausing.sleep(options.timeoutMs), stop("timeout")))
-      )
-      const end = yield* restore(Deferred.await(ended)).pipe(
-        Effect.onInterrupt(() =>
-          stop("interrupted").pipe(
-            Effect.zipRight(Deferred.await(ended)),
-            Effect.flatMap(conclude),
-            Effect.ignore
-          )
-        ),
-        Effect.ensuring(Effect.sync(() => timer.unsafeInterruptAsFork(FiberId.none)))
-      )
-      return yield* conclude(end)
-    })
+  outstanding = window
+  handle = yield* client.start(options.request, {
+    started: (pid) => {
+      if (handle !== undefined) options.onStarted?.(pid, handle)
+    },
+    output: (fd, bytes) => {
+      outstanding -= bytes.length
+      output.push(fd, bytes)
+      topUp()
+    },
+    result: (result, bytes) => {
+      outstanding -= bytes
+      if (room(bytes) === bytes) {
+        output.flush()
+        log.append({ _tag: "Result", seq: log.next(), result }, bytes + EVENT_COST)
+      } else {
+        dropped.results = (dropped.results ?? 0) + 1
+      }
+      topUp()
+    },
+    error: (error, bytes) => {
+      outstanding -= bytes
+      // What an interrupted program raises is the interrupt.
+      if (stopReason === undefined) {
+        raised = true
+        output.flush()
+        log.append({ _tag: "Error", seq: log.next(), error }, bytes + EVENT_COST)
+      }
+      topUp()
+    },
+    end: onEnd
+  }, window)
+  log.onRoom(topUp)
+  const timer = yield* Effect.forkDaemon(
+    Effect.interruptible(Effect.zipRight(options.pausing.sleep(options.timeoutMs), stop("timeout")))
   )
+  const waited = yield* Effect.exit(Effect.interruptible(ended.wait))
+  if (Exit.isSuccess(waited)) {
+    timer.unsafeInterruptAsFork(FiberId.none)
+    return yield* conclude(waited.value)
+  }
+  yield* stop("interrupted")
+  const end = yield* ended.wait
+  timer.unsafeInterruptAsFork(FiberId.none)
+  yield* Effect.ignore(conclude(end))
+  return yield* Effect.failCause(waited.cause)
 })
 
 /** The context is there, and its interpreter had ended when nobody knew yet. */

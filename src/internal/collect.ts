@@ -34,6 +34,9 @@ export interface CollectOptions extends RunCodeCallbacks {
   readonly url?: string | undefined
 }
 
+/** Where nobody is told of what arrives, this much of it is worth a look, in bytes. */
+const UNHURRIED_BYTES = 64 * 1024
+
 /** Longest string that V8 can hold, in UTF-16 code units. */
 const MAX_STRING_LENGTH = 2 ** 29 - 24
 
@@ -161,7 +164,7 @@ const drain = (
   }
   const { onError, onResult, onStderr, onStdout } = callbacks
   if (onStdout === undefined && onStderr === undefined && onResult === undefined && onError === undefined) {
-    return read((chunk) => Effect.sync(() => add(chunk)))
+    return read((chunk) => Effect.sync(() => add(chunk)), UNHURRIED_BYTES)
   }
   return Effect.scoped(Effect.gen(function*() {
     const outcome = yield* Deferred.make<void, RequestError>()

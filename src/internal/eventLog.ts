@@ -23,12 +23,18 @@ export interface Reader {
   next: number
   done: number
   wake: (() => void) | undefined
+  /** From how many bytes on, counted since the beginning of the log, it is woken up before the end. */
+  wakeAt: number
 }
 
 /**
- * Reads something to its end: `each` is given what has arrived, and then what has arrived meanwhile.
+ * Reads something to its end: `each` is given what has arrived, and then what has arrived meanwhile. Who does not need it at
+ * once says how many bytes are worth being woken up for (`atLeast`), and gets fewer only at the end.
  */
-export type Reading<A, E> = (each: (events: ReadonlyArray<A>) => Effect.Effect<void>) => Effect.Effect<void, E>
+export type Reading<A, E> = (
+  each: (events: ReadonlyArray<A>) => Effect.Effect<void>,
+  atLeast?: number
+) => Effect.Effect<void, E>
 
 /**
  * A log.
@@ -98,6 +104,7 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
   let head = 0
   let first = 0
   let bytes = 0
+  let appended = 0
   let delivered = 0
   let exit: Exit.Exit<unknown, E> | undefined
   let listener: (() => void) | undefined
@@ -134,8 +141,10 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
   const notify = (): void => {
     for (const reader of readers) {
       const { wake } = reader
-      reader.wake = undefined
-      wake?.()
+      if (wake !== undefined && (appended >= reader.wakeAt || exit !== undefined)) {
+        reader.wake = undefined
+        wake()
+      }
     }
   }
 
@@ -158,15 +167,13 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
     return found
   }
 
-  /** Waits for an event, or for the end. */
-  const news = (reader: Reader): Effect.Effect<void> =>
+  /** Waits for so many bytes of events, or for the end. Who is interrupted may be woken up for nothing, which costs less. */
+  const news = (reader: Reader, atLeast: number): Effect.Effect<void> =>
     Effect.async((resume) => {
       // Since the look that found nothing, this fiber may have given way to the one that appends.
       if (reader.next !== next() || exit !== undefined) return resume(Effect.void)
+      reader.wakeAt = appended + atLeast
       reader.wake = () => resume(Effect.void)
-      return Effect.sync(() => {
-        reader.wake = undefined
-      })
     })
 
   const take = (reader: Reader): Effect.Effect<Chunk.Chunk<A>, Option.Option<E>> =>
@@ -178,14 +185,16 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
           ? Effect.fail(Option.none())
           : Effect.failCause(Cause.map(exit.cause, Option.some))
       }
-      return Effect.zipRight(news(reader), take(reader))
+      return Effect.zipRight(news(reader, 0), take(reader))
     })
 
-  const read = (reader: Reader): Reading<A, E> => (each) => {
+  const read = (reader: Reader): Reading<A, E> => (each, atLeast = 0) => {
+    // What waits here takes room from what is to come.
+    const least = Math.min(atLeast, limit / 8)
     const rest: Effect.Effect<void, E> = Effect.suspend(() => {
       const found = unread(reader)
       if (found !== undefined) return Effect.zipRight(each(found), rest)
-      return exit === undefined ? Effect.zipRight(news(reader), rest) : Effect.asVoid(exit)
+      return exit === undefined ? Effect.zipRight(news(reader, least), rest) : Effect.asVoid(exit)
     })
     return rest
   }
@@ -199,6 +208,7 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
         events.push(event)
         weights.push(weight)
         bytes += weight
+        appended += weight
         shrink(limit)
         notify()
       }
@@ -229,7 +239,7 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
     shrink,
     open: (after, name) => {
       const position = after + 1
-      const reader: Reader = { hold: name, next: position, done: position, wake: undefined }
+      const reader: Reader = { hold: name, next: position, done: position, wake: undefined, wakeAt: 0 }
       readers.add(reader)
       if (name !== undefined) {
         holds.set(name, { from: position, readers: (holds.get(name)?.readers ?? 0) + 1, since: 0 })

@@ -13,8 +13,13 @@ export interface Hooks {
 }
 
 /**
+ * Nobody is told.
+ */
+export const noHooks: Hooks = {}
+
+/**
  * The hooks of what is started with this.
  */
 export class ExecutionHooks extends Context.Reference<ExecutionHooks>()("sandbox-sdk/internal/ExecutionHooks", {
-  defaultValue: (): Hooks => ({})
+  defaultValue: () => noHooks
 }) {}

@@ -3,6 +3,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import { acquireRelease } from "./finalizing.js"
 
@@ -12,6 +13,11 @@ import { acquireRelease } from "./finalizing.js"
 export interface Turnstile {
   /** Waits for the turn; the next one begins when the scope closes. Who is interrupted while waiting leaves no gap. */
   readonly turn: Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Waits for the turn and does something in it: the same without a scope, at a fraction of its cost. The wait can be
+   * interrupted even where the caller cannot be.
+   */
+  readonly inTurn: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /**
@@ -19,26 +25,46 @@ export interface Turnstile {
  */
 export const makeTurnstile: Effect.Effect<Turnstile> = Effect.sync(() => {
   let last: Deferred.Deferred<void> | undefined
-  const turn = Effect.gen(function*() {
-    const mine = yield* Deferred.make<void>()
-    let arrived = false
-    const before = yield* acquireRelease(
-      Effect.sync(() => {
-        const ahead = last
-        last = mine
-        return ahead
-      }),
+
+  const enter = () => {
+    const mine = Deferred.unsafeMake<void>(FiberId.none)
+    const ahead = last
+    last = mine
+    let arrived = ahead === undefined
+    return {
+      ahead,
+      arrive: (): void => {
+        arrived = true
+      },
       // Who leaves without having had a turn hands on what it was waiting for. Who has had one does not: whatever comes next
       // would wait for all that ever were, one after the other.
-      (ahead) =>
-        ahead === undefined || arrived
-          ? Deferred.succeed(mine, undefined)
-          : Deferred.completeWith(mine, Deferred.await(ahead))
-    )
-    if (before !== undefined) {
-      yield* Deferred.await(before)
+      leave: (): void => {
+        if (last === mine && arrived) last = undefined
+        Deferred.unsafeDone(mine, ahead === undefined || arrived ? Effect.void : Deferred.await(ahead))
+      }
     }
-    arrived = true
-  })
-  return { turn }
+  }
+
+  return {
+    turn: Effect.gen(function*() {
+      const place = yield* acquireRelease(Effect.sync(enter), ({ leave }) => Effect.sync(leave))
+      if (place.ahead !== undefined) yield* Deferred.await(place.ahead)
+      place.arrive()
+    }),
+    inTurn: (effect) =>
+      Effect.uninterruptibleMask((restore) => {
+        const { ahead, arrive, leave } = enter()
+        const use = ahead === undefined ? restore(effect) : Effect.flatMap(
+          Effect.interruptible(Deferred.await(ahead)),
+          () => {
+            arrive()
+            return restore(effect)
+          }
+        )
+        return Effect.flatMap(Effect.exit(use), (exit) => {
+          leave()
+          return exit
+        })
+      })
+  }
 })

@@ -183,6 +183,44 @@ describe("an event log", () => {
       expect(yield* Effect.exit(Stream.runCollect(log.stream(late)))).toEqual(Exit.fail("broken"))
     }))
 
+  it.effect("wakes who is in no hurry when there is as much as that wants, or when all is over", () =>
+    Effect.gen(function*() {
+      const log: Log = makeEventLog(1_000)
+      const seen: Array<ReadonlyArray<number>> = []
+      const reading = log.read(log.open(-1, undefined))(
+        (events) => Effect.sync(() => void seen.push(events.map(({ seq }) => seq))),
+        100
+      )
+      const fiber = yield* Effect.fork(reading)
+      yield* Effect.yieldNow()
+      for (const weight of [60, 30, 20, 99]) {
+        append(log, weight)
+        yield* Effect.repeatN(Effect.yieldNow(), 5)
+      }
+      expect(seen).toEqual([[0, 1, 2]])
+      log.end(Exit.void)
+      yield* Fiber.join(fiber)
+      expect(seen).toEqual([[0, 1, 2], [3]])
+    }))
+
+  it.effect("does not wait for more than there is room for", () =>
+    Effect.gen(function*() {
+      const log: Log = makeEventLog(LIMIT)
+      const seen: Array<number> = []
+      const reading = log.read(log.open(-1, undefined))(
+        (events) => Effect.sync(() => void seen.push(...events.map(({ seq }) => seq))),
+        LIMIT * 1_000
+      )
+      yield* Effect.fork(reading)
+      yield* Effect.yieldNow()
+      for (let n = 0; n < 100; n++) {
+        expect(log.roomFor(HEAVIEST)).toBeGreaterThanOrEqual(HEAVIEST)
+        append(log, 13)
+        yield* Effect.repeatN(Effect.yieldNow(), 5)
+      }
+      expect(seen).toEqual(numbers(0, 100))
+    }))
+
   // A fiber gives way to others after so many steps, wherever it is: after some thousand by default.
   it.live("wakes up a reader that has just found nothing when something comes", () =>
     Effect.gen(function*() {

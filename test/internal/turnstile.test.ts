@@ -1,8 +1,35 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Ref, Scheduler } from "effect"
+import { Deferred, Effect, Either, Fiber, Ref, Scheduler } from "effect"
 import { makeTurnstile } from "../../src/internal/turnstile.js"
 
 describe("turnstile", () => {
+  it.effect("has something done in its turn: also when others have a scope for theirs, or are interrupted", () =>
+    Effect.gen(function*() {
+      const { inTurn, turn } = yield* makeTurnstile
+      const hold = yield* Deferred.make<void>()
+      const log = yield* Ref.make<ReadonlyArray<string>>([])
+      const visit = (name: string) => inTurn(Ref.update(log, (names) => [...names, name]))
+      const first = yield* Effect.fork(inTurn(Deferred.await(hold)))
+      yield* Effect.yieldNow()
+      const leaver = yield* Effect.fork(Effect.uninterruptible(visit("leaver")))
+      yield* Effect.yieldNow()
+      const scoped = yield* Effect.fork(
+        Effect.scoped(Effect.zipRight(turn, Ref.update(log, (names) => [...names, "scoped"])))
+      )
+      yield* Effect.yieldNow()
+      const last = yield* Effect.fork(visit("last"))
+      yield* Effect.yieldNow()
+      // The wait can be interrupted although the caller cannot be.
+      yield* Fiber.interrupt(leaver)
+      expect(yield* log).toEqual([])
+      yield* Deferred.succeed(hold, undefined)
+      yield* Fiber.joinAll([first, scoped, last])
+      expect(yield* log).toEqual(["scoped", "last"])
+      expect(yield* Effect.either(inTurn(Effect.fail("broken")))).toEqual(Either.left("broken"))
+      yield* visit("again")
+      expect(yield* log).toEqual(["scoped", "last", "again"])
+    }))
+
   it.effect("lets one in at a time, in the order of arrival", () =>
     Effect.gen(function*() {
       const { turn } = yield* makeTurnstile

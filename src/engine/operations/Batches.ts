@@ -93,7 +93,7 @@ export const batchOperations = (
       const { detachGraceMs, detached, hold } = batch.options
       const about = { userId, sandboxId: id, kind: "batch", detached, detachGraceMs, hold } as const
       const { stream } = yield* executions.batch(about, (journal) =>
-        Effect.gen(function*() {
+        Effect.interruptible(Effect.gen(function*() {
           const write = writerOf(journal)
           const { dropped } = journal
           const clock = yield* Effect.clock
@@ -109,7 +109,7 @@ export const batchOperations = (
             event: (seq) => ({ _tag: "BatchEnded", seq, ...summary, ...what })
           }
           return outcome
-        }))
+        })))
       return stream
     }))
 

@@ -25,7 +25,8 @@ import * as Pulls from "../../internal/pulls.js"
 import { DEFAULT_CAPTURE_BYTES, refuseTwoTargets, withCallTimeout, withRequestTimeout } from "../../internal/runs.js"
 import { type RunCodeOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import { WORKSPACE } from "../Environment.js"
-import type { Started } from "../Executions.js"
+import type { About } from "../ExecutionEntry.js"
+import type { Work } from "../Executions.js"
 import type { RunLimits } from "../LiveSandbox.js"
 import type { Running } from "../Registry.js"
 import type { Parts } from "./Parts.js"
@@ -77,51 +78,52 @@ export interface Runs {
  * Makes the operations.
  */
 export const runOperations = ({ executions, registry }: Parts): Runs => {
-  const startCode = Effect.fnUntraced(function*(
+  /** What is to be run in a sandbox, once that is up. */
+  type Plan = Effect.Effect<readonly [About, Work<ExecutionEvent>], RequestError>
+
+  const planCode = (
     id: string,
     code: string,
     options: RunCodeStreamOptions,
     maxOutputSize: number,
-    job?: Job
-  ): Effect.fn.Return<Started<ExecutionEvent>, RequestError, Scope.Scope> {
-    const userId = yield* CurrentUser
-    const sandbox = yield* registry.running(userId, id)
-    const language = options.language ?? sandbox.template.config.language
-    const started = yield* executions.run(
-      {
-        ...lifetimeOf(options),
-        userId,
-        sandboxId: id,
-        kind: "code",
-        language: options.contextId === undefined ? language : undefined,
-        batchId: job?.batchId
-      },
-      (journal) =>
-        sandbox.whileBusy(
-          sandbox.live.runCode(
-            options.contextId === undefined ? { language } : { id: options.contextId },
-            code,
-            options.envs ?? {},
-            limitsOf(options, sandbox, maxOutputSize),
-            journal
-          )
-        )
-    )
-    if (job !== undefined) yield* job.begun(started.id)
-    return started
-  })
+    batchId?: string
+  ): Plan =>
+    Effect.flatMap(CurrentUser, (userId) =>
+      Effect.map(registry.running(userId, id), (sandbox) => {
+        const language = options.language ?? sandbox.template.config.language
+        return [
+          {
+            ...lifetimeOf(options),
+            userId,
+            sandboxId: id,
+            kind: "code",
+            language: options.contextId === undefined ? language : undefined,
+            batchId
+          },
+          (journal) =>
+            sandbox.whileBusy(
+              sandbox.live.runCode(
+                options.contextId === undefined ? { language } : { id: options.contextId },
+                code,
+                options.envs ?? {},
+                limitsOf(options, sandbox, maxOutputSize),
+                journal
+              )
+            )
+        ]
+      }))
 
-  const startCommand = Effect.fnUntraced(function*(
+  const planCommand = Effect.fnUntraced(function*(
     operation: string,
     id: string,
     command: string,
     options: RunTerminalStreamOptions,
     how: { readonly merge: boolean; readonly maxOutputSize: number }
-  ): Effect.fn.Return<Started<ExecutionEvent>, RequestError, Scope.Scope> {
+  ): Effect.fn.Return<readonly [About, Work<ExecutionEvent>], RequestError> {
     const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
     const userId = yield* CurrentUser
     const sandbox = yield* registry.running(userId, id)
-    return yield* executions.run(
+    return [
       { ...lifetimeOf(options), userId, sandboxId: id, kind: "terminal" },
       (journal) =>
         sandbox.whileBusy(
@@ -131,29 +133,33 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
             journal
           )
         )
-    )
+    ]
   })
 
-  type Start = Effect.Effect<Started<ExecutionEvent>, RequestError, Scope.Scope>
-
-  const pullOf = (start: Start, options: RunTerminalStreamOptions): Effect.Effect<
+  const pullOf = (plan: Plan, options: RunTerminalStreamOptions): Effect.Effect<
     Pulls.Pull<ExecutionEvent, RequestError>,
     RequestError,
     Scope.Scope
-  > =>
-    options.requestTimeoutMs === undefined
+  > => {
+    const start = Effect.flatMap(plan, ([about, work]) => executions.run(about, work))
+    return options.requestTimeoutMs === undefined
       ? Effect.flatMap(start, ({ stream }) => Pulls.toPull(stream))
       : Stream.toPull(
         Stream.unwrapScoped(Effect.map(start, ({ stream }) => stream)).pipe(
           withRequestTimeout(options.requestTimeoutMs, options.detached)
         )
       )
+  }
 
-  const readingOf =
-    (start: Start, options: RunTerminalStreamOptions): Reading<ExecutionEvent, RequestError> => (each) =>
-      Effect.scoped(Effect.flatMap(start, ({ read }) => read(each))).pipe(
-        withCallTimeout(options.requestTimeoutMs, options.detached)
-      )
+  const readingOf = (
+    plan: Plan,
+    options: RunTerminalStreamOptions,
+    started?: (executionId: string) => Effect.Effect<void>
+  ): Reading<ExecutionEvent, RequestError> =>
+  (each, atLeast) =>
+    Effect.flatMap(plan, ([about, work]) => executions.through(about, work, started)(each, atLeast)).pipe(
+      withCallTimeout(options.requestTimeoutMs, options.detached)
+    )
 
   const runCode = (
     id: string,
@@ -167,7 +173,8 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
       yield* requireCode("runCode", code)
       yield* refuseTwoTargets("runCode", stream)
       const capture = collect.captureOutput === false ? Infinity : DEFAULT_CAPTURE_BYTES
-      return yield* collectExecution(readingOf(startCode(id, code, stream, capture, job), stream), collect)
+      const plan = planCode(id, code, stream, capture, job?.batchId)
+      return yield* collectExecution(readingOf(plan, stream, job?.begun), collect)
     })
 
   const operations: RunOperations = {
@@ -181,7 +188,7 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
           yield* requireId("runCodeStream", id)
           yield* requireCode("runCodeStream", code)
           yield* refuseTwoTargets("runCodeStream", options)
-          return yield* pullOf(startCode(id, code, options, Infinity), options)
+          return yield* pullOf(planCode(id, code, options, Infinity), options)
         }),
         "SandboxSDK.runCodeStream"
       )),
@@ -192,8 +199,11 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
       // One pipe for both streams keeps their order exact; who listens to them one by one needs two.
       const merge = stream.mergeOutput ?? (collect.onStdout === undefined && collect.onStderr === undefined)
       const how = { merge, maxOutputSize: DEFAULT_CAPTURE_BYTES }
-      const events = readingOf(startCommand("runTerminal", id, command, stream, how), stream)
-      return yield* collectTerminal((each) => events((all) => each(all.filter(isTerminalEvent))), collect)
+      const events = readingOf(planCommand("runTerminal", id, command, stream, how), stream)
+      return yield* collectTerminal(
+        (each, atLeast) => events((all) => each(all.filter(isTerminalEvent)), atLeast),
+        collect
+      )
     }),
     runTerminalStream: (id, command, input) =>
       Pulls.make(Effect.withSpanScoped(
@@ -202,8 +212,8 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
           yield* requireId("runTerminalStream", id)
           yield* requireCommand("runTerminalStream", command)
           const how = { merge: options.mergeOutput ?? false, maxOutputSize: Infinity }
-          const start = startCommand("runTerminalStream", id, command, options, how)
-          return Effect.map(yield* pullOf(start, options), Chunk.filter(isTerminalEvent))
+          const plan = planCommand("runTerminalStream", id, command, options, how)
+          return Effect.map(yield* pullOf(plan, options), Chunk.filter(isTerminalEvent))
         }),
         "SandboxSDK.runTerminalStream"
       ))
