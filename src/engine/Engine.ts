@@ -189,7 +189,12 @@ const pooled = (
       const wanted = own.resources ?? resources
       const template = yield* templates.get("", own.templateId)
       yield* Resources.check("pool", wanted, template.config.resources)
-      return { template, size: own.size ?? size, limits: Resources.resolve(wanted, template.config.resources) }
+      return {
+        name: own.templateId,
+        template,
+        size: own.size ?? size,
+        limits: Resources.resolve(wanted, template.config.resources)
+      }
     }))
 
 /**

@@ -32,6 +32,8 @@ export interface Owner {
  * What is started ahead, and how many of it.
  */
 export interface Wanted {
+  /** What its template is asked for by: an id or an alias. */
+  readonly name: string
   readonly template: SandboxTemplate
   readonly limits: Limits
   readonly size: number
@@ -81,6 +83,8 @@ export interface Pool {
    * answer are removed. Not to be interrupted between this and setting the owner.
    */
   readonly take: (template: SandboxTemplate, limits: Limits) => Effect.Effect<Warm | undefined>
+  /** The template that has this name, if one waits that was started from it. */
+  readonly named: (name: string) => SandboxTemplate | undefined
   /** Somebody is about to take one: those whose turn is next are asked already whether they answer. */
   readonly expect: Effect.Effect<void>
 }
@@ -254,6 +258,12 @@ export const make = Effect.fn("Pool.make")(function*(
         const shelf = shelves.get(fixed(template, limits))
         return shelf === undefined ? Effect.succeed(undefined) : takeFrom(shelf)
       }),
+    named: (name) => {
+      for (const { waiting, wanted } of shelves.values()) {
+        if (wanted.name === name && waiting.length > 0) return wanted.template
+      }
+      return undefined
+    },
     expect: Effect.suspend(() => {
       const next = [...shelves.values()].flatMap(({ waiting }) => waiting.slice(0, 1))
       return Effect.forEach(next, ask, { discard: true })

@@ -108,8 +108,17 @@ export interface Registry {
   readonly reach: (userId: string, id: string) => Effect.Effect<Running, SandboxError>
   /** From now on has so many of these started ahead. */
   readonly keep: (wanted: ReadonlyArray<Pool.Wanted>) => Effect.Effect<void>
-  /** A sandbox is about to be created, which may be one that was started ahead. */
-  readonly expect: Effect.Effect<void>
+  /**
+   * The template of a name, if a sandbox waits that was started from it: nothing has to be looked up for that. Somebody is
+   * about to ask for it, so that it is woken.
+   */
+  readonly ahead: (name: string) => Effect.Effect<SandboxTemplate | undefined>
+  /** Creates one out of what waits, if there is what is asked for. */
+  readonly adopt: (
+    userId: string,
+    options: CreateSandboxOptions,
+    template: SandboxTemplate
+  ) => Effect.Effect<SandboxInfo | undefined, SandboxError>
   /** The sandbox that a context belongs to. Fails with `context_not_found`. */
   readonly ofContext: (userId: string, contextId: string) => Effect.Effect<Running, SandboxError>
 }
@@ -750,7 +759,18 @@ export const make = Effect.fn("Registry.make")(function*(
       return yield* running(entry, entry.state._tag === "Starting" ? alone(entry)(reachUp(entry)) : reachUp(entry))
     }),
     keep: pool.keep,
-    expect: pool.expect,
+    ahead: (name) => {
+      const template = pool.named(name)
+      return template === undefined ? Effect.succeed(undefined) : Effect.as(pool.expect, template)
+    },
+    adopt: (userId, createOptions, template) => {
+      const made: Array<Entry> = []
+      return requireRoom(userId, template, 1).pipe(
+        Effect.zipRight(adopt(made, userId, createOptions, template)),
+        Effect.flatMap((entry) => entry === undefined ? Effect.succeed(undefined) : begin(entry)),
+        Effect.onError(() => Effect.forEach(made, removeEntry, { discard: true }))
+      )
+    },
     ofContext: (userId, contextId) =>
       Effect.suspend(() => {
         const entry = entries.of(userId).find((entry) => upIn(entry)?.live.contexts.has(contextId) === true)

@@ -7,7 +7,7 @@ import type { SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, invalidArgument, requireId } from "../../internal/arguments.js"
 import type { SandboxOperations } from "../../internal/groups.js"
 import { sourceOf } from "../../internal/source.js"
-import { ofTemplate } from "../../isolation/Isolation.js"
+import { ofTemplate, type Service } from "../../isolation/Isolation.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
 import type { SandboxTemplate } from "../../Template.js"
 import * as Resources from "../Resources.js"
@@ -51,11 +51,15 @@ export const sandboxOperations = (
   { builds, checkNetwork, isolation: machine, registry, snapshots, templates }: Parts
 ): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
-    // Beside all that comes before one is taken.
-    yield* registry.expect
     const options = yield* decodeCreate(input)
     const userId = yield* CurrentUser
     const source = yield* sourceOf(options)
+
+    const check = (wanted: CreateSandboxOptions, { config }: SandboxTemplate, { ownNetwork }: Service) =>
+      Effect.zipRight(
+        checkNetwork(wanted.network, ownNetwork),
+        Resources.check("createSandbox", wanted.resources, config.resources)
+      )
 
     const create = Effect.fnUntraced(function*(
       wanted: CreateSandboxOptions,
@@ -63,8 +67,7 @@ export const sandboxOperations = (
       from: string | undefined
     ) {
       const isolation = yield* ofTemplate(machine, template)
-      yield* checkNetwork(wanted.network, isolation.ownNetwork)
-      yield* Resources.check("createSandbox", wanted.resources, template.config.resources)
+      yield* check(wanted, template, isolation)
       yield* isolation.check
       if (template.build !== undefined) yield* builds.ready(template.build.id)
       return { sandbox: yield* registry.create(userId, wanted, template, from) }
@@ -76,6 +79,12 @@ export const sandboxOperations = (
           withSnapshot(options, record),
           (wanted) => create(wanted, record.template, workspace)
         ))
+    }
+    const ahead = yield* registry.ahead(source.templateId)
+    if (ahead !== undefined) {
+      yield* check(options, ahead, machine)
+      const sandbox = yield* registry.adopt(userId, options, ahead)
+      if (sandbox !== undefined) return { sandbox }
     }
     const template = yield* templates.get(userId, source.templateId).pipe(
       // Where no sandbox can be started at all, nothing can be told of interpreters: that is what has to be mended first.
