@@ -169,6 +169,34 @@ describe("a pool", () => {
   )
 
   it.scopedLive(
+    "knows a template by each of its names, and one from the other",
+    () =>
+      withPool({ pool: { size: 1, templates: ["python", "javascript"] } }, (data) =>
+        Effect.gen(function*() {
+          const sdk = yield* SandboxSDK
+          yield* filled(data, 2)
+          yield* Effect.sleep("2 seconds")
+          const { waiting } = yield* foldersIn(data)
+          const { templates } = yield* sdk.getTemplates()
+          const [python] = templates.filter(({ config }) => config.language === "python")
+          const other = yield* create({ templateId: "typescript" })
+          expect([waiting.includes(other.id), other.templateConfig.language]).toEqual([false, "typescript"])
+          const [byId, byAlias] = [
+            yield* create({ templateId: python?.id ?? "" }),
+            yield* create({ templateId: "javascript" })
+          ]
+          expect([byId.id, byAlias.id].sort()).toEqual([...waiting].sort())
+          expect(byId).toMatchObject({ templateId: python?.id, templateConfig: python?.config })
+          expect(byAlias.templateConfig.language).toBe("javascript")
+          const wrong = yield* Effect.flip(
+            create({ templateId: "python", resources: { memoryMb: 256, tmpMb: 200 } })
+          )
+          expect(wrong).toMatchObject({ field: "resources.tmpMb" })
+        })),
+    120_000
+  )
+
+  it.scopedLive(
     "throws away what is dead or does not answer, and gives the next one",
     () =>
       withPool({ pool: { size: 3 } }, (data) =>
