@@ -14,10 +14,15 @@ RUN = contextvars.ContextVar("sandbox_run", default=None)
 
 
 class State:
-    """`run` is the number of the run that goes on, `null` a descriptor that swallows what is written to it."""
+    """`run` is the number of the run that goes on, `null` a descriptor that swallows what is written to it.
+
+    `on_thread` is called before code starts a thread. `postponed`: an interrupt waits until text is in its buffer.
+    """
 
     run = None
     null = -1
+    on_thread = None
+    postponed = False
 
 
 def is_current():
@@ -30,6 +35,13 @@ def is_current():
 living = {}
 _lock = _thread.allocate_lock()
 _patched = set()
+
+
+def _count(run):
+    """A thread of that run is about to start."""
+    State.on_thread()
+    with _lock:
+        living[run] = living.get(run, 0) + 1
 
 
 def _adopt(run, function, arguments, keywords):
@@ -49,8 +61,7 @@ def _wrap_starter(original):
         run = RUN.get()
         if run is None:
             return original(function, arguments, *rest, **keywords)
-        with _lock:
-            living[run] = living.get(run, 0) + 1
+        _count(run)
         try:
             if "args" in keywords or not isinstance(arguments, tuple):
                 raise TypeError("the arguments of a thread must be a tuple")
@@ -74,8 +85,7 @@ def _wrap_joinable(original):
         run = RUN.get()
         if run is None:
             return original(function, *rest, **keywords)
-        with _lock:
-            living[run] = living.get(run, 0) + 1
+        _count(run)
         try:
             return original(functools.partial(_adopt, run, function, (), {}), *rest, **keywords)
         except BaseException:

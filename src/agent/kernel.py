@@ -17,7 +17,7 @@ from .display import Display
 from .evaluate import Evaluator
 from .figures import Figures
 from .framing import LENGTHS, dump, head, load
-from .streams import Streams, no_input
+from .streams import UNBROKEN, Streams, no_input
 from .tracebacks import describe_error
 
 CONTROL = 3
@@ -38,6 +38,10 @@ class Interrupts:
         if self.shields:
             self.pending = True
             return
+        if frame is not None and frame.f_code is UNBROKEN:
+            attribution.State.postponed = True
+            return
+        attribution.State.postponed = False
         raise KeyboardInterrupt
 
     def install(self):

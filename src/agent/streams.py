@@ -3,6 +3,9 @@
 Both are what Python itself has there, so printing is as fast as it can be: text in front of a block buffer, which is
 flushed when it is full, when the run ends, before another process is started, and every 20 ms while a run goes on.
 
+Standard output gathers some text before it gives it to its buffer, as Python's own does, as long as only one thread of
+the user's is there and nobody has asked for the buffer: otherwise it gives it at once, so that all stays in order.
+
 While something of an earlier run is alive, the buffer's class is replaced by one that looks who writes: what is not
 from the current run is thrown away, as its own run is over.
 """
@@ -15,20 +18,125 @@ import time
 from .attribution import RUN, State, is_current
 
 BLOCK = 64 * 1024
+# A block is written out when it is full, and text that comes meanwhile still fits.
+ROOM = 2 * BLOCK
 FLUSH_SECONDS = 0.02
 
+accept = io.BufferedWriter.write
 
-class Direct(io.BufferedWriter):
+# Held by the thread that flushes: what it has taken of gathered text comes before what is gathered meanwhile.
+ORDER = _thread.RLock()
+
+
+class Plain:
+    """`closed` as a plain attribute: it is asked for at each write, and a property takes half as long as the write.
+
+    What is below was another file when these were made, and is always a pipe while code runs.
+    """
+
+    closed = False
+
+    def seekable(self):
+        return False
+
+    def close(self):
+        try:
+            super().close()
+        finally:
+            self.closed = True
+
+
+class Direct(Plain, io.BufferedWriter):
     """Everything written belongs to the current run."""
 
 
-class Selective(io.BufferedWriter):
+class Gathered(Plain, io.BufferedWriter):
+    """Likewise, and what is written is text that was gathered: nothing else has it any more.
+
+    So it is taken in before anything is waited for: an interrupt comes while the buffer is emptied, or after that, and is
+    put off in `write` itself (`UNBROKEN`). Only a text that is larger than a block was not gathered.
+    """
+
+    filled = 0
+
+    def write(self, data):
+        size = memoryview(data).nbytes
+        if size > BLOCK:
+            return self.write_large(data)
+        with ORDER:
+            if self.filled + size > ROOM:
+                # Interrupts have kept it from being emptied. There is room as soon as somebody reads.
+                self.flush()
+                self.filled = 0
+            accept(self, data)
+        self.filled += size
+        if self.filled >= BLOCK:
+            self.drain()
+        if State.postponed:
+            interrupt()
+        return size
+
+    def drain(self):
+        try:
+            self.flush()
+        except BaseException:
+            self.filled = max(self.filled, BLOCK)
+            raise
+        self.filled = 0
+
+    def write_large(self, data):
+        self.drain()
+        self.filled = BLOCK
+        return accept(self, data)
+
+
+# What an interrupt must not break off: it sets `State.postponed` instead.
+UNBROKEN = Gathered.write.__code__
+
+
+def interrupt():
+    State.postponed = False
+    raise KeyboardInterrupt
+
+
+class Selective(Plain, io.BufferedWriter):
     """Only what the current run writes gets through."""
 
     def write(self, data):
         if is_current():
             return super().write(data)
         return memoryview(data).nbytes
+
+
+class Text(Plain, io.TextIOWrapper):
+    """Text in front of a buffer, which it shares from when somebody asks for that."""
+
+    is_shared = False
+
+    @property
+    def buffer(self):
+        if not self.is_shared:
+            self.is_shared = True
+            self.pass_on()
+        return super().buffer
+
+    def gather(self):
+        """From now on some text is gathered."""
+        super().buffer.__class__ = Gathered
+        self.reconfigure(write_through=False)
+
+    def pass_on(self):
+        """From now on text is in the buffer as soon as it is written."""
+        self.reconfigure(write_through=True)
+        buffer = super().buffer
+        if type(buffer) is Gathered:
+            buffer.__class__ = Direct
+
+    def detach(self):
+        self.pass_on()
+        buffer = super().detach()
+        self.closed = True
+        return buffer
 
 
 class NoInput(io.TextIOBase):
@@ -70,13 +178,11 @@ def no_input(prompt=""):
 
 
 def open_stream(fd, errors, line_buffering):
-    """A text stream whose text is always in the buffer in the order in which it, and bytes, were written."""
+    """A text stream whose text is in the buffer in the order in which it, and bytes, were written."""
     raw = io.FileIO(fd, "w", closefd=False)
     raw.name = "<stdout>" if fd == 1 else "<stderr>"
-    buffer = Selective(raw, BLOCK)
-    stream = io.TextIOWrapper(
-        buffer, "utf-8", errors, newline="\n", line_buffering=line_buffering, write_through=True
-    )
+    buffer = Selective(raw, ROOM)
+    stream = Text(buffer, "utf-8", errors, newline="\n", line_buffering=line_buffering, write_through=True)
     stream.mode = "w"
     return stream, buffer
 
@@ -89,6 +195,7 @@ class Streams:
         self.is_parked = False
         self.started = False
         self.start_thread = _thread.start_new_thread
+        State.on_thread = self.pass_on
         self.make()
         sys.stdin = sys.__stdin__ = NoInput()
 
@@ -105,6 +212,14 @@ class Streams:
             except (OSError, ValueError, RuntimeError):
                 pass
 
+    def pass_on(self):
+        """Text is no longer gathered: there is a second thread now, or the run is over."""
+        try:
+            if not self.out.write_through:
+                self.out.pass_on()
+        except (OSError, ValueError, RuntimeError):
+            pass
+
     def switch(self, kind):
         self.out_buffer.__class__ = kind
         self.err_buffer.__class__ = kind
@@ -120,8 +235,11 @@ class Streams:
         os.close(out_fd)
         os.close(err_fd)
         State.run = run
+        State.postponed = False
         RUN.set(run)
         self.switch(Direct if alone else Selective)
+        if alone and not self.out.is_shared:
+            self.out.gather()
         if not self.started:
             self.started = True
             self.start_thread(self.flush_often, ())
@@ -131,6 +249,7 @@ class Streams:
 
     def end(self):
         """The run is over: everything is flushed, and what comes now goes nowhere."""
+        self.pass_on()
         self.flush()
         self.switch(Selective)
         State.run = None
@@ -147,7 +266,8 @@ class Streams:
                 self.is_parked = True
                 self.parked.acquire()
                 continue
-            self.flush()
+            with ORDER:
+                self.flush()
 
     def in_child(self):
         """After a fork: the child keeps the pipes of the run that made it, and nobody flushes for it."""
@@ -156,7 +276,9 @@ class Streams:
         if not is_current():
             os.dup2(self.null, 1)
             os.dup2(self.null, 2)
+        # In this order: the thread that holds the lock may be none of the child's.
         self.switch(Direct)
+        self.pass_on()
         for stream in (self.out, self.err):
             try:
                 stream.reconfigure(line_buffering=True)
