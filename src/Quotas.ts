@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { RateLimitError, SandboxError } from "./Errors.js"
+import { acquireRelease } from "./internal/finalizing.js"
 import { type Gate, makeGate } from "./internal/gate.js"
 import { makeTurnstile, type Turnstile } from "./internal/turnstile.js"
 import { makeWindow, type Window } from "./internal/window.js"
@@ -43,6 +44,8 @@ export interface Service {
   readonly info: (user: string) => Effect.Effect<RateLimitInfo | undefined>
   /** Counts an execution until the scope closes. Fails with `RateLimitError` when there are too many. */
   readonly execution: (user: string) => Effect.Effect<void, RateLimitError, Scope.Scope>
+  /** The same, until what it gives is called. */
+  readonly begin: (user: string) => Effect.Effect<() => void, RateLimitError>
   /**
    * Makes a sandbox, or `more` of them, if there is room. `owned` says how many the user has; those that are being made are
    * counted besides, so that many requests at once do not make too many. Fails with `RateLimitError`.
@@ -98,6 +101,10 @@ const openAccount = (limits: QuotaLimits): Effect.Effect<Account> =>
       settled: yield* Deferred.make<void>()
     }
   })
+
+const nothing = Effect.succeed(undefined)
+
+const unlimited = (): void => {}
 
 const tooMany = (limit: number, what: string, hint: string): RateLimitError =>
   new RateLimitError({
@@ -166,24 +173,29 @@ export const make = (limits: QuotaLimits | ((user: string) => QuotaLimits)): Ser
 
   const infoOf = ({ limits, window }: Account): Effect.Effect<RateLimitInfo | undefined> =>
     window === undefined || limits.requestsPerMinute === undefined
-      ? Effect.succeed(undefined)
+      ? nothing
       : windowInfo(window, limits.requestsPerMinute)
 
+  const begin = (user: string): Effect.Effect<() => void, RateLimitError> =>
+    Effect.flatMap(accountOf(user), ({ executions, limits }) => {
+      if (executions === undefined || limits.concurrentExecutions === undefined) {
+        return Effect.succeed(unlimited)
+      }
+      const leave = executions.take()
+      return leave === undefined
+        ? Effect.fail(tooMany(limits.concurrentExecutions, "executions at a time", "try again when one has ended"))
+        : Effect.succeed(leave)
+    })
+
   return {
-    request: Effect.fnUntraced(function*(user) {
-      const account = yield* accountOf(user)
-      if (account.window !== undefined && account.limits.requestsPerMinute !== undefined) {
-        yield* takeRequest(account.window, account.limits.requestsPerMinute)
-      }
-      return yield* infoOf(account)
-    }),
+    request: (user) =>
+      Effect.flatMap(accountOf(user), (account) =>
+        account.window === undefined || account.limits.requestsPerMinute === undefined
+          ? nothing
+          : Effect.zipRight(takeRequest(account.window, account.limits.requestsPerMinute), infoOf(account))),
     info: (user) => Effect.flatMap(accountOf(user), infoOf),
-    execution: Effect.fnUntraced(function*(user) {
-      const { executions, limits } = yield* accountOf(user)
-      if (executions !== undefined && limits.concurrentExecutions !== undefined && !(yield* executions.tryEnter)) {
-        return yield* tooMany(limits.concurrentExecutions, "executions at a time", "try again when one has ended")
-      }
-    }),
+    begin,
+    execution: (user) => acquireRelease(begin(user), (leave) => Effect.sync(leave)),
     createSandbox: (user, owned, more = 1) => (create) =>
       Effect.flatMap(accountOf(user), (account) => {
         const limit = account.limits.sandboxes

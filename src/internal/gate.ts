@@ -15,6 +15,8 @@ export interface Gate {
   readonly enter: Effect.Effect<void, never, Scope.Scope>
   /** Takes a place until the scope closes, if one is free now and nobody waits for it. */
   readonly tryEnter: Effect.Effect<boolean, never, Scope.Scope>
+  /** Takes a place, if one is free now and nobody waits for it, and gives what leaves it: to be called once. */
+  readonly take: () => (() => void) | undefined
   /** How many places are taken. */
   readonly inside: () => number
 }
@@ -26,7 +28,7 @@ export const makeGate = (places: number): Gate => {
   const waiting: Array<Deferred.Deferred<void>> = []
   let inside = 0
 
-  const leave = Effect.sync(() => {
+  const goOut = (): void => {
     const next = waiting.shift()
     if (next === undefined) {
       inside -= 1
@@ -34,19 +36,23 @@ export const makeGate = (places: number): Gate => {
       // The place goes from hand to hand: a newcomer cannot take it in between.
       Deferred.unsafeDone(next, Effect.void)
     }
-  })
+  }
+
+  const leave = Effect.sync(goOut)
 
   // It needs nothing of who has entered, so that nothing of that is kept for it.
   const leaving = Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, leave))
 
   // While somebody waits, every place is taken: nobody passes.
-  const take = Effect.sync(() => {
+  const isTaken = (): boolean => {
     if (inside < places) {
       inside += 1
       return true
     }
     return false
-  })
+  }
+
+  const take = Effect.sync(isTaken)
 
   const queue = (restore: <A>(effect: Effect.Effect<A>) => Effect.Effect<A>) =>
     Effect.suspend(() => {
@@ -72,6 +78,7 @@ export const makeGate = (places: number): Gate => {
     tryEnter: Effect.uninterruptible(
       Effect.tap(take, (taken) => taken ? leaving : Effect.void)
     ),
+    take: () => isTaken() ? goOut : undefined,
     inside: () => inside
   }
 }

@@ -57,13 +57,11 @@ export const makeInbox = <A, E>(onTaken: (weight: number) => void): Inbox<A, E> 
     return ended ?? wait
   })
 
+  // Nothing is done when the wait is interrupted, for that would be most of its work: what wakes up nobody does no harm.
   const wait: Effect.Effect<Chunk.Chunk<A>, Option.Option<E>> = Effect.async((resume) => {
     // Since the look that found nothing, this fiber may have given way to the one that delivers.
     if (items.length > 0 || ended !== undefined) return resume(take)
     wake = () => resume(take)
-    return Effect.sync(() => {
-      wake = undefined
-    })
   })
 
   return {

@@ -32,7 +32,8 @@ export const makeTimedPull = <A, E, R>(
     let isAsked = false
     let begin: (() => void) | undefined
     let ready: Exit.Exit<A, E> | undefined
-    let deliver: ((exit: Exit.Exit<A, E>) => void) | undefined
+    let wake: (() => void) | undefined
+    let timer: ReturnType<typeof setTimeout> | undefined
 
     const asked = Effect.async<void>((resume) => {
       if (isAsked) {
@@ -44,10 +45,9 @@ export const makeTimedPull = <A, E, R>(
 
     const settle = (exit: Exit.Exit<A, E>): void => {
       isAsked = false
-      if (deliver === undefined || Exit.isFailure(exit)) {
-        ready = exit
-      }
-      deliver?.(exit)
+      ready = exit
+      clearTimeout(timer)
+      wake?.()
     }
 
     const loop: Effect.Effect<void, never, R> = Effect.flatMap(asked, () =>
@@ -66,31 +66,36 @@ export const makeTimedPull = <A, E, R>(
       go?.()
     }
 
+    /** By who waits itself: one that has been interrupted by then leaves it. */
+    const taken: Effect.Effect<A, E> = Effect.suspend(() => {
+      const exit = ready
+      if (exit === undefined) {
+        return Effect.never
+      }
+      ready = Exit.isFailure(exit) ? exit : undefined
+      return exit
+    })
+
+    // Nothing is done when the wait is interrupted, for that would be most of its work: who asks next takes its place.
     const wait = <B>(milliseconds: number | undefined, late: Effect.Effect<B>): Effect.Effect<A | B, E> =>
       Effect.async((resume) => {
+        clearTimeout(timer)
         if (ready !== undefined) {
-          const exit = ready
-          ready = Exit.isFailure(exit) ? exit : undefined
-          return resume(exit)
+          return resume(taken)
         }
-        const timer = milliseconds === undefined ? undefined : setTimeout(() => {
-          deliver = undefined
+        timer = milliseconds === undefined ? undefined : setTimeout(() => {
+          wake = undefined
           resume(late)
         }, Math.min(milliseconds, LONGEST_MS))
-        const stop = () => {
-          clearTimeout(timer)
-          deliver = undefined
-        }
-        deliver = (exit) => {
-          stop()
-          resume(exit)
-        }
+        wake = () => resume(taken)
         ask()
-        return Effect.sync(stop)
       })
 
-    return Effect.as(Effect.forkScoped(Effect.interruptible(loop)), {
-      next: wait<never>(undefined, Effect.never),
-      within: (milliseconds: number) => wait(milliseconds, Effect.succeed(undefined))
+    return Effect.map(Effect.forkScoped(Effect.interruptible(loop)), (fiber) => {
+      fiber.addObserver(() => clearTimeout(timer))
+      return {
+        next: wait<never>(undefined, Effect.never),
+        within: (milliseconds: number) => wait(milliseconds, Effect.succeed(undefined))
+      }
     })
   })

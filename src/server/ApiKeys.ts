@@ -3,12 +3,14 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { SandboxSDKError } from "../Errors.js"
+import { acquireRelease } from "../internal/finalizing.js"
 
 /**
  * An API key, or its SHA-256 (`"sha256:"` and 64 hexadecimal digits, as `printf %s KEY | sha256sum` gives them), so that
@@ -76,6 +78,8 @@ export interface ApiKeysService {
     id: string,
     end: Effect.Effect<void>
   ) => Effect.Effect<void, SandboxSDKError, Scope.Scope>
+  /** The same, until what it gives is called. */
+  readonly hold: (id: string, end: Effect.Effect<void>) => Either.Either<() => void, SandboxSDKError>
 }
 
 /**
@@ -189,6 +193,18 @@ export const make = (
         return { added: added.map(shown), revoked: revoked.map(shown) }
       })
 
+    /** In one step with the look-up: a key that is revoked knows all that is to be ended with it. */
+    const hold: ApiKeysService["hold"] = (id, end) => {
+      const entry = entries.get(id)
+      if (entry === undefined) {
+        return Either.left(wasRevoked)
+      }
+      entry.held.add(end)
+      return Either.right(() => {
+        entry.held.delete(end)
+      })
+    }
+
     const initial = yield* Effect.forEach(keys, entryOf)
     yield* Effect.forEach(initial, put, { discard: true })
 
@@ -212,16 +228,9 @@ export const make = (
             ? Effect.fail(unauthorized("The API key is not known here, or has been revoked."))
             : Effect.succeed(shown(found))
         }),
+      hold,
       whileKnown: (id, end) =>
-        // In one step with the look-up: a key that is revoked knows all that is to be ended with it.
-        Effect.flatMap(Effect.scope, (scope) => {
-          const entry = entries.get(id)
-          if (entry === undefined) {
-            return Effect.fail(wasRevoked)
-          }
-          entry.held.add(end)
-          return Scope.addFinalizer(scope, Effect.sync(() => entry.held.delete(end)))
-        }).pipe(Effect.uninterruptible)
+        Effect.asVoid(acquireRelease(Effect.suspend(() => hold(id, end)), (letGo) => Effect.sync(letGo)))
     }
   })
 

@@ -5,6 +5,7 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
@@ -90,26 +91,34 @@ const readAll = (source: IncomingMessage, limit: number, timeoutMs: number): Eff
 
 /** `application/json`, in UTF-8, which is all that JSON is (RFC 8259, 8.1). */
 const isJson = (type: string): boolean => {
+  if (type === "application/json") {
+    return true
+  }
   const [essence = "", ...parameters] = type.split(";").map((part) => part.trim().toLowerCase())
   return essence === "application/json" &&
     parameters.every((one) => !one.startsWith("charset") || /^charset\s*=\s*"?utf-?8"?$/.test(one))
 }
 
-const parse = (bytes: Uint8Array): Effect.Effect<unknown, Problem> =>
-  Effect.gen(function*() {
-    if (bytes.length === 0) {
-      return {}
-    }
-    const text = yield* Effect.try({
-      try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
-      catch: () => problem(400, "The body is not UTF-8, which JSON is to be.", { field: "body" })
-    })
-    return yield* Effect.try({
-      try: (): unknown => JSON.parse(text),
-      catch: () =>
-        problem(400, "The body is not JSON: it ends too early, or something in it is malformed.", { field: "body" })
-    })
-  })
+const decoder = new TextDecoder("utf-8", { fatal: true })
+
+/**
+ * What a body of JSON says; an empty one is an object without properties.
+ */
+export const parse = (bytes: Uint8Array): Either.Either<unknown, Problem> =>
+  bytes.length === 0
+    ? Either.right({})
+    : Either.flatMap(
+      Either.try({
+        try: () => decoder.decode(bytes),
+        catch: () => problem(400, "The body is not UTF-8, which JSON is to be.", { field: "body" })
+      }),
+      (text) =>
+        Either.try({
+          try: (): unknown => JSON.parse(text),
+          catch: () =>
+            problem(400, "The body is not JSON: it ends too early, or something in it is malformed.", { field: "body" })
+        })
+    )
 
 /** What goes to the input of a process are bytes of any kind. */
 const TAKES_BYTES = /^\/api\/executions\/[^/?]+\/stdin\/?(?:\?|$)/
@@ -119,15 +128,16 @@ const readBytes = (
   takesBytes: boolean,
   { maxJsonBytes, timeoutMs }: BodyLimits
 ): Effect.Effect<Uint8Array, Problem> =>
-  Effect.gen(function*() {
+  Effect.suspend(() => {
     const type = source.headers["content-type"]
-    if (!takesBytes && type !== undefined && !isJson(type)) {
-      return yield* problem(415, "The body must be JSON: send it with `Content-Type: application/json`.", {
-        field: "content-type",
-        headers: { accept: "application/json" }
-      })
-    }
-    return yield* readAll(source, maxJsonBytes, timeoutMs)
+    return !takesBytes && type !== undefined && !isJson(type)
+      ? Effect.fail(
+        problem(415, "The body must be JSON: send it with `Content-Type: application/json`.", {
+          field: "content-type",
+          headers: { accept: "application/json" }
+        })
+      )
+      : readAll(source, maxJsonBytes, timeoutMs)
   })
 
 /**

@@ -11,7 +11,7 @@ import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -30,6 +30,7 @@ import { routeOf } from "./PortRoutes.js"
 import { problem } from "./Problem.js"
 import * as Repeats from "./Repeats.js"
 import { methodsOf } from "./Routes.js"
+import * as RunRoute from "./RunRoute.js"
 import { type Complete, Settings } from "./Settings.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -153,14 +154,13 @@ const answer = (
     : Effect.succeed(response)
 }
 
-const tell = (request: Request, response: Response, start: number) =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    debug("A request was answered.", () => ({
-      method: request.method,
-      path: shownPath(request.url.split("?")[0] ?? ""),
-      status: response.status,
-      duration: now - start
-    })))
+const tell = (request: Request, response: Response, clock: Clock.Clock, start: number) =>
+  debug("A request was answered.", () => ({
+    method: request.method,
+    path: shownPath(request.url.split("?")[0] ?? ""),
+    status: response.status,
+    duration: clock.unsafeCurrentTimeMillis() - start
+  }))
 
 /**
  * Goes around all routes.
@@ -173,55 +173,71 @@ export const layer = HttpApiBuilder.middleware(
     const repeats = yield* Repeats.make
     const ports = yield* PortProxy
     const e2b = yield* E2b
+    const run = yield* RunRoute.make
 
     const tooLong = ({ url }: Request): Response | undefined =>
       url.length > settings.maxUrlLength
         ? answerProblem(problem(414, `The URL has ${url.length} characters; ${settings.maxUrlLength} are the most.`))
         : undefined
 
-    const refusal = (request: Request): Effect.Effect<Response | undefined> =>
-      Effect.map(keys.required, (required) =>
-        preflight(request, settings) ?? (!required && isForeign(request, settings)
-          ? answerProblem(problem(403, "This server has no API keys, and answers programs on its own machine alone."))
-          : undefined))
+    const refusal = (request: Request, required: boolean): Response | undefined =>
+      preflight(request, settings) ?? (!required && isForeign(request, settings)
+        ? answerProblem(problem(403, "This server has no API keys, and answers programs on its own machine alone."))
+        : undefined)
 
-    return (app) =>
-      Effect.gen(function*() {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        const start = yield* Clock.currentTimeMillis
-        const route = routeOf({ host: request.headers["host"], url: request.url }, settings.portsUrl)
-        const answered = Effect.catchAllCause(app, (cause) =>
+    return (app) => {
+      const answered = (request: Request) =>
+        Effect.catchAllCause(app, (cause) =>
           Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause))
-        const speaksE2b = route === undefined && e2b.speaks(request)
-        const served = route === undefined
-          ? Effect.flatMap(refusal(request), (refused) => {
-            const limited = Body.limited(request, settings.bodies)
-            return refused !== undefined
-              ? Effect.succeed(refused)
-              : speaksE2b
-              ? Effect.provideService(e2b.answer, HttpServerRequest.HttpServerRequest, limited.request)
-              : repeats.answer(limited, answered)
-          })
-          : ports.serve(request, route, !isForeign(request, settings))
-        const refused = tooLong(request)
-        const response = yield* (refused === undefined ? served : Effect.succeed(refused)).pipe(
-          active.during,
-          Effect.catchAllCause((cause) =>
-            Effect.flatMap(active.reason, (reason) => answer(request, reason(), cause))
-          )
-        )
-        Body.drain(request)
-        yield* tell(request, response, start)
-        const short = isShort(request, response)
-        if (short) {
-          yield* HttpApp.appendPreResponseHandler(sendShort)
-        }
-        return HttpServerResponse.setHeaders(short ? response : abandonable(response), {
-          "x-content-type-options": "nosniff",
-          ...(route === undefined && !speaksE2b ? { [Headers.IDEMPOTENCY]: "honoured" } : {}),
-          ...originHeaders(request, settings),
-          ...(active.isEnding() ? { connection: "close" } : {})
+
+      /** What is no port of a sandbox. */
+      const serve = (request: Request, speaksE2b: boolean) =>
+        Effect.flatMap(keys.required, (required) => {
+          const refused = refusal(request, required)
+          if (refused !== undefined) {
+            return Effect.succeed(refused)
+          }
+          const limited = Body.limited(request, settings.bodies)
+          if (speaksE2b) {
+            return Effect.provideService(e2b.answer, HttpServerRequest.HttpServerRequest, limited.request)
+          }
+          const taken = RunRoute.take(request)
+          return taken === undefined ? repeats.answer(limited, answered(request)) : run(limited, taken)
         })
-      })
+
+      return Effect.clockWith((clock) =>
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+          const start = clock.unsafeCurrentTimeMillis()
+          const route = routeOf({ host: request.headers["host"], url: request.url }, settings.portsUrl)
+          const speaksE2b = route === undefined && e2b.speaks(request)
+          const refused = tooLong(request)
+          const served = refused !== undefined
+            ? Effect.succeed(refused)
+            : route === undefined
+            ? serve(request, speaksE2b)
+            : ports.serve(request, route, !isForeign(request, settings))
+          return active.during(served).pipe(
+            Effect.catchAllCause((cause) =>
+              Effect.flatMap(active.reason, (reason) => answer(request, reason(), cause))
+            ),
+            Effect.flatMap((response) => {
+              Body.drain(request)
+              const short = isShort(request, response)
+              const complete = HttpServerResponse.setHeaders(short ? response : abandonable(response), {
+                "x-content-type-options": "nosniff",
+                ...(route === undefined && !speaksE2b ? { [Headers.IDEMPOTENCY]: "honoured" } : {}),
+                ...originHeaders(request, settings),
+                ...(active.isEnding() ? { connection: "close" } : {})
+              })
+              const told = tell(request, response, clock, start)
+              return Effect.as(
+                short ? Effect.zipRight(told, HttpApp.appendPreResponseHandler(sendShort)) : told,
+                complete
+              )
+            })
+          )
+        })
+      )
+    }
   })
 )

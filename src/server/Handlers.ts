@@ -2,6 +2,7 @@
  * What the handlers of all groups share: whose request it is, and what may be told of it.
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as HashMap from "effect/HashMap"
@@ -26,16 +27,27 @@ export const asCaller = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect
   Effect.flatMap(Caller, ({ userId }) => Effect.provideService(effect, CurrentUser, userId))
 
 /**
- * The same, about one sandbox: what is logged says which.
+ * Provides for all that this fiber still does: it is that of one request, so that nothing has to be taken back. To provide for
+ * a part of it costs twenty steps.
+ */
+export const provideForRest = <A>(services: Context.Context<A>): Effect.Effect<void> =>
+  FiberRef.update(FiberRef.currentContext, Context.merge(services))
+
+/**
+ * Which sandbox it is about: the span and all that is logged from now on say so.
+ */
+export const tellSandbox = (sandboxId: string): Effect.Effect<void> =>
+  Effect.zipRight(
+    Effect.annotateCurrentSpan({ sandboxId }),
+    // The fiber is that of this one request, so that nothing has to be taken back.
+    FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("sandboxId", sandboxId))
+  )
+
+/**
+ * Does something about one sandbox, on behalf of the user whose API key the request bears.
  */
 export const about = (sandboxId: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.annotateCurrentSpan({ sandboxId }).pipe(
-    // The fiber is that of this one request, so that nothing has to be taken back.
-    Effect.zipRight(
-      FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("sandboxId", sandboxId))
-    ),
-    Effect.zipRight(asCaller(effect))
-  )
+  Effect.zipRight(tellSandbox(sandboxId), asCaller(effect))
 
 /**
  * A stream on behalf of the user whose API key the request bears, wherever it will be run.

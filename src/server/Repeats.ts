@@ -20,7 +20,7 @@ import type { Limited } from "./Body.js"
 import { keyOf, nameOf } from "./Handlers.js"
 import { type Answer, CurrentKey, Idempotency, type Keyed, type Outcome, outcomeUnknown } from "./Idempotency.js"
 import type { Problem } from "./Problem.js"
-import { CurrentKeyId, known, tellBudget } from "./Security.js"
+import { CurrentKeyId, knownBy, tellBudget } from "./Security.js"
 import { Settings } from "./Settings.js"
 import * as Streams from "./Streams.js"
 
@@ -51,6 +51,22 @@ const fingerprintOf = (request: Request, body: Uint8Array): string =>
     .digest("base64url")
 
 const nothing = new Uint8Array()
+
+/**
+ * A request with a key: whose it is, and which.
+ */
+export const keyedBy = (user: string, key: string, request: Request, body: Uint8Array): Keyed => ({
+  user,
+  key,
+  fingerprint: fingerprintOf(request, body)
+})
+
+interface Identified {
+  readonly keyed: Keyed
+  readonly keyId: string
+}
+
+const nobody: Effect.Effect<Identified | undefined> = Effect.succeed(undefined)
 
 const toAnswer = ({ body, headers, status }: Response): Answer | undefined =>
   body._tag === "Empty" || body._tag === "Uint8Array"
@@ -122,19 +138,17 @@ export const make: Effect.Effect<
 
   /** The key of a request that can have an effect, and whose it is; whose is unknown is refused further on. */
   const identify = ({ bytes, request }: Limited) =>
-    Effect.gen(function*() {
-      const key = yield* keyOf(request)
-      if (key === undefined || SAFE.has(request.method) || STOPS.test(request.url)) {
-        return undefined
-      }
-      const caller = yield* Effect.option(known(keys))
-      if (Option.isNone(caller)) {
-        return undefined
-      }
-      const body = request.method === UPLOAD ? nothing : yield* Effect.interruptible(bytes)
-      const keyed: Keyed = { user: caller.value.user, key, fingerprint: fingerprintOf(request, body) }
-      return { keyed, keyId: caller.value.id }
-    })
+    Effect.flatMap(keyOf(request), (key) =>
+      key === undefined || SAFE.has(request.method) || STOPS.test(request.url)
+        ? nobody
+        : Effect.matchEffect(knownBy(keys, request), {
+          onFailure: () => nobody,
+          onSuccess: ({ id, user }) =>
+            Effect.map(
+              request.method === UPLOAD ? Effect.succeed(nothing) : Effect.interruptible(bytes),
+              (body): Identified => ({ keyed: keyedBy(user, key, request, body), keyId: id })
+            )
+        }))
 
   const carryOut = <R>(keyed: Keyed, request: Request, app: Effect.Effect<Response, never, R>) =>
     Effect.flatMap(active.reason, (reason) =>

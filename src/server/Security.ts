@@ -11,11 +11,12 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { Authorization, MetricsAuthorization } from "../Api.js"
+import type { SandboxSDKError } from "../Errors.js"
 import { bearerOf } from "../ports/Access.js"
 import * as Quotas from "../Quotas.js"
 import { type RateLimitInfo, toHeaders } from "../RateLimit.js"
 import { Active } from "./Active.js"
-import { ApiKeys, wasRevoked } from "./ApiKeys.js"
+import { ApiKeys, type KnownKey, wasRevoked } from "./ApiKeys.js"
 import { problem } from "./Problem.js"
 import { Settings } from "./Settings.js"
 
@@ -25,19 +26,22 @@ import { Settings } from "./Settings.js"
 export const LOCAL = { id: "none", user: "local" }
 
 /** The API key of a request: `Authorization: Bearer <api key>` (RFC 6750, 2.1). */
-const bearer = Effect.map(
-  HttpServerRequest.HttpServerRequest,
-  ({ headers }) => Redacted.make(bearerOf(headers["authorization"]))
-)
+const bearerIn = ({ headers }: HttpServerRequest.HttpServerRequest) =>
+  Redacted.make(bearerOf(headers["authorization"]))
+
+const bearer = Effect.map(HttpServerRequest.HttpServerRequest, bearerIn)
 
 /**
  * Whose API key a request bears. Fails with `SandboxSDKError` `unauthorized`.
  */
-export const known = (keys: ApiKeys["Type"]) =>
-  Effect.flatMap(keys.required, (required) =>
-    required
-      ? Effect.flatMap(bearer, keys.verify)
-      : Effect.succeed(LOCAL))
+export const knownBy = (
+  keys: ApiKeys["Type"],
+  request: HttpServerRequest.HttpServerRequest
+): Effect.Effect<KnownKey, SandboxSDKError> =>
+  Effect.flatMap(keys.required, (required) => required ? keys.verify(bearerIn(request)) : Effect.succeed(LOCAL))
+
+const known = (keys: ApiKeys["Type"]) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => knownBy(keys, request))
 
 /**
  * The id of the API key that the request bears which is being answered, where that has been found out before: it takes several
@@ -54,13 +58,6 @@ const knownAgain = (keys: ApiKeys["Type"]) =>
       ? known(keys)
       : Effect.flatMap(keys.find(id), Option.match({ onNone: () => known(keys), onSome: Effect.succeed })))
 
-/** The same, whose answer ends at once when the key is revoked. */
-const holder = (keys: ApiKeys["Type"], active: Active["Type"]) =>
-  Effect.tap(knownAgain(keys), ({ id }) =>
-    Effect.whenEffect(
-      Effect.flatMap(active.cutOff, (cutOff) => keys.whileKnown(id, cutOff(wasRevoked))),
-      keys.required
-    ))
 
 /**
  * Lets the answer say how many requests are left.
@@ -72,23 +69,38 @@ export const tellBudget = (info: RateLimitInfo | undefined) =>
       Effect.succeed(HttpServerResponse.setHeaders(response, toHeaders(info)))
     )
 
+/**
+ * Makes what lets a request in whose key is known: its answer ends at once when the key is revoked, it counts among the
+ * requests of its user, and the answer says how many are left.
+ */
+export const makeLetIn = Effect.gen(function*() {
+  const keys = yield* ApiKeys
+  const active = yield* Active
+  const quotas = yield* Quotas.Quotas
+  return ({ id, user }: KnownKey) =>
+    Effect.flatMap(keys.required, (required) =>
+      required
+        ? Effect.flatMap(active.cutOff, (cutOff) => keys.whileKnown(id, cutOff(wasRevoked)))
+        : Effect.void).pipe(
+        Effect.zipRight(Effect.tapError(
+          quotas.request(user),
+          () => Effect.flatMap(quotas.info(user), tellBudget)
+        )),
+        Effect.flatMap(tellBudget)
+      )
+})
+
 const authorization = Layer.effect(
   Authorization,
   Effect.gen(function*() {
     const keys = yield* ApiKeys
-    const active = yield* Active
-    const quotas = yield* Quotas.Quotas
+    const letIn = yield* makeLetIn
     return {
       apiKey: () =>
-        Effect.gen(function*() {
-          const { id, user } = yield* holder(keys, active)
-          const budget = yield* Effect.tapError(
-            quotas.request(user),
-            () => Effect.flatMap(quotas.info(user), tellBudget)
-          )
-          yield* tellBudget(budget)
-          return { userId: user, keyId: id }
-        })
+        Effect.flatMap(
+          knownAgain(keys),
+          (caller) => Effect.as(letIn(caller), { userId: caller.user, keyId: caller.id })
+        )
     }
   })
 )

@@ -19,7 +19,6 @@ import { takeUpgrades } from "../ports/Upgrades.js"
 import * as Quotas from "../Quotas.js"
 import type { SandboxSDK } from "../SandboxSDK.js"
 import * as Active from "./Active.js"
-import * as Admission from "./Admission.js"
 import * as ApiKeys from "./ApiKeys.js"
 import * as E2b from "./e2b/E2b.js"
 import * as Edge from "./Edge.js"
@@ -175,8 +174,7 @@ export const layerServer = (
       Layer.effect(Active.Active, Active.make),
       Quotas.layer(quotasOf(options.quotas)),
       Idempotency.layer(settings.idempotency, settings.idempotency.directory),
-      OpenStreams.layer(settings.openStreams),
-      Admission.layer
+      OpenStreams.layer(settings.openStreams)
     )
     return address(server).pipe(
       // The URL of a port holds its token, a signed one its signature, which are for no trace; what passes to a port has

@@ -24,10 +24,10 @@ import type { RequestError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import * as Pulls from "../internal/pulls.js"
 import { LONGEST_MS, makeTimedPull, type TimedPull } from "../internal/timedPull.js"
-import { Active, serverEnds } from "./Active.js"
+import { Active, type ActiveService, serverEnds } from "./Active.js"
 import { encodeError, errorOf } from "./Answer.js"
 import type { Segment } from "./Segments.js"
-import { Settings } from "./Settings.js"
+import { type Complete, Settings } from "./Settings.js"
 
 /**
  * How events are written.
@@ -360,10 +360,23 @@ export const records = <A>(
   stream: Stream.Stream<A, RequestError>,
   options: RecordOptions<A>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope | Active | Settings> =>
+  Effect.flatMap(
+    Active,
+    (active) => Effect.flatMap(Settings, (settings) => recordsOf(active, settings)(request, stream, options))
+  )
+
+/**
+ * The same, for who has these at hand.
+ */
+export const recordsOf = (active: ActiveService, { heartbeatMs }: Pick<Complete, "heartbeatMs">) =>
+<A>(
+  request: HttpServerRequest.HttpServerRequest,
+  stream: Stream.Stream<A, RequestError>,
+  options: RecordOptions<A>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestError, Scope.Scope> =>
   Effect.gen(function*() {
     const { format, quiet = false, segment } = options
-    const reason = yield* Effect.flatMap(Active, (active) => active.reason)
-    const { heartbeatMs } = yield* Settings
+    const reason = yield* active.reason
     const { isReady, rest } = yield* begin(
       stream,
       segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS,

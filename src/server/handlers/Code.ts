@@ -4,19 +4,18 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Api, Caller } from "../../Api.js"
 import type { BatchExecutionJob } from "../../Batch.js"
 import { type RequestError, SandboxError } from "../../Errors.js"
 import type { Ended, ExecutionEvent, ExecutionMetadata, Started } from "../../Execution.js"
 import { collectExecution, collectTerminal } from "../../internal/collect.js"
-import * as Traceparent from "../../internal/traceparent.js"
 import type { ExecuteBatchOptions, RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
 import { Active } from "../Active.js"
 import { about, stop, stoppable, storedBytes, streamAsCaller } from "../Handlers.js"
+import * as RunRequests from "../RunRequests.js"
 import * as Runs from "../Runs.js"
 import * as Streams from "../Streams.js"
 
@@ -26,15 +25,6 @@ type Request = HttpServerRequest.HttpServerRequest
 const MAX_KEPT = 100 * 1024 * 1024
 
 const kept = (maxOutputSize: number | undefined) => Math.min(maxOutputSize ?? MAX_KEPT, MAX_KEPT)
-
-/** Lets a trace that the caller has begun go on in what runs; a value that the caller gave is the caller's business. */
-const environment = (request: Request, envVars: Readonly<Record<string, string>> | undefined) =>
-  Effect.map(Traceparent.current, (current) => {
-    const given = request.headers["traceparent"]
-    return given === undefined || Option.isNone(Traceparent.parse(given)) || Option.isNone(current)
-      ? envVars ?? {}
-      : { [Traceparent.VARIABLE]: current.value, ...envVars }
-  })
 
 /** Remembers the first and the last event of a run, and logs its beginning. */
 const witness = <A extends ExecutionEvent>(stream: Stream.Stream<A, RequestError>) => {
@@ -83,12 +73,14 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
     const sdk = yield* SandboxSDK
     const quotas = yield* Quotas.Quotas
     const active = yield* Active
+    const answer = yield* Runs.make
+    const streamed = yield* RunRequests.make
 
-    /** Counts as an execution to its end, and can be stopped by its key. */
-    const running = (request: Request) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    /** What begins a run: that of a stream counts as an execution itself. */
+    const running = (request: Request, isStream: boolean) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
       Effect.gen(function*() {
         const { userId } = yield* Caller
-        if (Streams.formatOf(request) === undefined) {
+        if (!isStream) {
           yield* quotas.execution(userId)
         }
         // What runs can write: who holds too much may read and delete, but run nothing.
@@ -97,24 +89,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         return yield* effect
       })
 
-    const execute = Effect.fnUntraced(function*(
-      request: Request,
-      id: string,
-      code: string,
-      options: RunCodeStreamOptions
-    ) {
-      const format = Streams.formatOf(request)
-      if (format !== undefined) {
-        return yield* Runs.answer({
-          request,
-          format,
-          events: Streams.executionEvents,
-          lifetime: options,
-          start: (lifetime) => sdk.runCodeStream(id, code, { ...options, ...lifetime }),
-          follow: sdk.attach,
-          cancel: sdk.cancelExecution
-        })
-      }
+    const execute = Effect.fnUntraced(function*(id: string, code: string, options: RunCodeStreamOptions) {
       const { seen, stream } = witness(
         yield* streamAsCaller(sdk.runCodeStream(id, code, { ...options, maxOutputSize: kept(options.maxOutputSize) }))
       )
@@ -128,25 +103,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       return { logs, results, error, executionCount, metadata: yield* metadataOf(seen) }
     })
 
-    const terminal = Effect.fnUntraced(function*(
-      request: Request,
-      id: string,
-      command: string,
-      options: RunTerminalStreamOptions
-    ) {
-      const format = Streams.formatOf(request)
-      if (format !== undefined) {
-        return yield* Runs.answer<ExecutionEvent>({
-          request,
-          format,
-          events: Streams.executionEvents,
-          lifetime: options,
-          start: (lifetime) =>
-            sdk.runTerminalStream(id, command, { ...options, ...lifetime }),
-          follow: sdk.attach,
-          cancel: sdk.cancelExecution
-        })
-      }
+    const terminal = Effect.fnUntraced(function*(id: string, command: string, options: RunTerminalStreamOptions) {
       const { seen, stream } = witness(
         yield* streamAsCaller(sdk.runTerminalStream(id, command, {
           // One text can only be in the order in which it was written.
@@ -170,7 +127,7 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       if (format === undefined) {
         return yield* sdk.executeBatch(id, jobs, options)
       }
-      return yield* Runs.answer({
+      return yield* answer({
         request,
         format,
         events: Streams.batchEvents,
@@ -178,19 +135,32 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         start: (lifetime) => sdk.executeBatchStream(id, jobs, { ...options, ...lifetime }),
         follow: sdk.attachBatch,
         cancel: sdk.cancelExecution
-      })
+      }, yield* Runs.asking)
     })
 
     return handlers
-      .handle("execute", ({ path, payload: { code, envVars, ...options }, request }) =>
-        Effect.flatMap(environment(request, envVars), (envs) =>
-          running(request)(execute(request, path.id, code, { ...options, envs }))).pipe(about(path.id)))
-      .handle("terminal", ({ path, payload: { command, envVars, ...options }, request }) =>
-        Effect.flatMap(environment(request, envVars), (envs) =>
-          running(request)(terminal(request, path.id, command, { ...options, envs }))).pipe(about(path.id)))
+      .handle("execute", ({ path: { id }, payload, request }) => {
+        const format = Streams.formatOf(request)
+        if (format !== undefined) {
+          return Effect.flatMap(Runs.asking, (asking) => streamed.code({ request, format, id, payload, asking }))
+        }
+        const { code, envVars, ...options } = payload
+        return Effect.flatMap(RunRequests.environment(request, envVars), (envs) =>
+          running(request, false)(execute(id, code, { ...options, envs }))).pipe(about(id))
+      })
+      .handle("terminal", ({ path: { id }, payload, request }) => {
+        const format = Streams.formatOf(request)
+        if (format !== undefined) {
+          return Effect.flatMap(Runs.asking, (asking) => streamed.command({ request, format, id, payload, asking }))
+        }
+        const { command, envVars, ...options } = payload
+        return Effect.flatMap(RunRequests.environment(request, envVars), (envs) =>
+          running(request, false)(terminal(id, command, { ...options, envs }))).pipe(about(id))
+      })
       .handle("batch", ({ path, payload, request }) => {
         const { jobs, ...options } = "jobs" in payload ? payload : { jobs: payload }
-        return running(request)(batch(request, path.id, jobs, options)).pipe(about(path.id))
+        const isStream = Streams.formatOf(request) !== undefined
+        return running(request, isStream)(batch(request, path.id, jobs, options)).pipe(about(path.id))
       })
       .handle("stop", ({ path: { key } }) =>
         Effect.provideService(stop(sdk, key), Active, active))

@@ -8,7 +8,7 @@ import { ExecutionHooks, type Hooks } from "../../internal/executionHooks.js"
 import type { StartProcessOptions } from "../../Options.js"
 import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
-import { admit } from "../Admission.js"
+import * as Admission from "../Admission.js"
 import { about, asCaller, done, storedBytes } from "../Handlers.js"
 
 /**
@@ -18,13 +18,15 @@ export const layer = HttpApiBuilder.group(Api, "processes", (handlers) =>
   Effect.gen(function*() {
     const sdk = yield* SandboxSDK
     const quotas = yield* Quotas.Quotas
+    const admit = yield* Admission.make
 
     /** Counts as an execution for as long as it runs, and ends with the key that has asked for it. */
     const start = (id: string, options: StartProcessOptions) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          const { userId } = yield* Caller
-          const { begun, ended } = yield* admit(sdk.cancelExecution)
+          const caller = yield* Caller
+          const { userId } = caller
+          const { begun, ended } = yield* admit(caller, sdk.cancelExecution)
           let isCreated = false
           const hooks: Hooks = {
             created: (executionId) => {
