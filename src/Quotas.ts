@@ -189,10 +189,13 @@ export const make = (limits: QuotaLimits | ((user: string) => QuotaLimits)): Ser
 
   return {
     request: (user) =>
-      Effect.flatMap(accountOf(user), (account) =>
-        account.window === undefined || account.limits.requestsPerMinute === undefined
-          ? nothing
-          : Effect.zipRight(takeRequest(account.window, account.limits.requestsPerMinute), infoOf(account))),
+      Effect.flatMap(
+        accountOf(user),
+        (account) =>
+          account.window === undefined || account.limits.requestsPerMinute === undefined
+            ? nothing
+            : Effect.zipRight(takeRequest(account.window, account.limits.requestsPerMinute), infoOf(account))
+      ),
     info: (user) => Effect.flatMap(accountOf(user), infoOf),
     begin,
     execution: (user) => acquireRelease(begin(user), (leave) => Effect.sync(leave)),

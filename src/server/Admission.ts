@@ -45,32 +45,35 @@ export const make: Effect.Effect<Admit, never, Quotas.Quotas | ApiKeys> = Effect
   const keys = yield* ApiKeys
 
   return ({ keyId, userId }, cancel) =>
-    Effect.flatMap(begin(userId), (leave) =>
-      Effect.flatMap(keys.required, (required): Effect.Effect<Admission, SandboxSDKError> => {
-        let known: string | undefined
-        const revoked = Effect.suspend(() =>
-          known === undefined
-            ? Effect.void
-            : Effect.provideService(Effect.ignore(cancel(known)), CurrentUser, userId)
-        )
-        const held = required ? keys.hold(keyId, revoked) : Either.right(() => {})
-        if (Either.isLeft(held)) {
-          leave()
-          return Effect.fail(held.left)
-        }
-        let isOver = false
-        return Effect.succeed({
-          begun: (executionId) => {
-            known = executionId
-          },
-          // From where nothing can be waited for, and perhaps more than once.
-          ended: () => {
-            if (!isOver) {
-              isOver = true
-              held.right()
-              leave()
-            }
+    Effect.flatMap(
+      begin(userId),
+      (leave) =>
+        Effect.flatMap(keys.required, (required): Effect.Effect<Admission, SandboxSDKError> => {
+          let known: string | undefined
+          const revoked = Effect.suspend(() =>
+            known === undefined
+              ? Effect.void
+              : Effect.provideService(Effect.ignore(cancel(known)), CurrentUser, userId)
+          )
+          const held = required ? keys.hold(keyId, revoked) : Either.right(() => {})
+          if (Either.isLeft(held)) {
+            leave()
+            return Effect.fail(held.left)
           }
+          let isOver = false
+          return Effect.succeed({
+            begun: (executionId) => {
+              known = executionId
+            },
+            // From where nothing can be waited for, and perhaps more than once.
+            ended: () => {
+              if (!isOver) {
+                isOver = true
+                held.right()
+                leave()
+              }
+            }
+          })
         })
-      }))
+    )
 })

@@ -187,8 +187,10 @@ export const layer = HttpApiBuilder.middleware(
 
     return (app) => {
       const answered = (request: Request) =>
-        Effect.catchAllCause(app, (cause) =>
-          Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause))
+        Effect.catchAllCause(
+          app,
+          (cause) => Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause)
+        )
 
       /** What is no port of a sandbox. */
       const serve = (request: Request, speaksE2b: boolean) =>

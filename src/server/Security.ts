@@ -26,8 +26,7 @@ import { Settings } from "./Settings.js"
 export const LOCAL = { id: "none", user: "local" }
 
 /** The API key of a request: `Authorization: Bearer <api key>` (RFC 6750, 2.1). */
-const bearerIn = ({ headers }: HttpServerRequest.HttpServerRequest) =>
-  Redacted.make(bearerOf(headers["authorization"]))
+const bearerIn = ({ headers }: HttpServerRequest.HttpServerRequest) => Redacted.make(bearerOf(headers["authorization"]))
 
 const bearer = Effect.map(HttpServerRequest.HttpServerRequest, bearerIn)
 
@@ -57,7 +56,6 @@ const knownAgain = (keys: ApiKeys["Type"]) =>
     id === undefined
       ? known(keys)
       : Effect.flatMap(keys.find(id), Option.match({ onNone: () => known(keys), onSome: Effect.succeed })))
-
 
 /**
  * Lets the answer say how many requests are left.

@@ -132,7 +132,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
         format,
         events: Streams.batchEvents,
         lifetime: options,
-        start: (lifetime) => sdk.executeBatchStream(id, jobs, { ...options, ...lifetime }),
+        start: (lifetime) =>
+          sdk.executeBatchStream(id, jobs, { ...options, ...lifetime }),
         follow: sdk.attachBatch,
         cancel: sdk.cancelExecution
       }, yield* Runs.asking)
@@ -151,7 +152,8 @@ export const layer = HttpApiBuilder.group(Api, "code", (handlers) =>
       .handle("terminal", ({ path: { id }, payload, request }) => {
         const format = Streams.formatOf(request)
         if (format !== undefined) {
-          return Effect.flatMap(Runs.asking, (asking) => streamed.command({ request, format, id, payload, asking }))
+          return Effect.flatMap(Runs.asking, (asking) =>
+            streamed.command({ request, format, id, payload, asking }))
         }
         const { command, envVars, ...options } = payload
         return Effect.flatMap(RunRequests.environment(request, envVars), (envs) =>
