@@ -120,6 +120,8 @@ export const make = (options: RateLimitOptions): Effect.Effect<RateLimiter> =>
     const gate = maxConcurrent === undefined ? undefined : makeGate(maxConcurrent)
     const window = maxRequestsPerMinute === undefined ? undefined : makeWindow(maxRequestsPerMinute, MINUTE)
 
+    const isLimited = gate !== undefined || window !== undefined
+
     const again: Effect.Effect<void> = window === undefined ? Effect.void : Effect.scoped(Effect.gen(function*() {
       yield* queue.turn
       for (;;) {
@@ -158,12 +160,14 @@ export const make = (options: RateLimitOptions): Effect.Effect<RateLimiter> =>
     return {
       // The place has a scope of its own: one that the effect needs is the caller's.
       limit: (effect) =>
-        Effect.acquireUseRelease(
-          Scope.make(),
-          (scope) => Effect.zipRight(Scope.extend(enter, scope), effect),
-          Scope.close
-        ),
-      limitStream: (stream) => Pulls.holding(stream, enter),
+        isLimited
+          ? Effect.acquireUseRelease(
+            Scope.make(),
+            (scope) => Effect.zipRight(Scope.extend(enter, scope), effect),
+            Scope.close
+          )
+          : effect,
+      limitStream: (stream) => isLimited ? Pulls.holding(stream, enter) : stream,
       again,
       info: window === undefined || maxRequestsPerMinute === undefined
         ? Effect.succeed(undefined)

@@ -15,6 +15,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
@@ -22,7 +23,7 @@ import * as Stream from "effect/Stream"
 import { Api } from "../Api.js"
 import * as Fields from "../api/Headers.js"
 import { type RequestError, SandboxSDKError } from "../Errors.js"
-import * as Pulls from "../internal/pulls.js"
+import { makeTimedPull, type TimedPull } from "../internal/timedPull.js"
 import * as Logging from "../Logging.js"
 import * as Metrics from "../Metrics.js"
 import * as RateLimit from "../RateLimit.js"
@@ -31,6 +32,7 @@ import { SandboxConfig } from "../SandboxConfig.js"
 import { requireSuccess } from "./Answers.js"
 import { brokenAnswer, fold, type Peer, tooSlow, type Trouble } from "./Failures.js"
 import { randomKey } from "./Key.js"
+import type { Route } from "./Route.js"
 import * as Silence from "./Silence.js"
 
 /** What one request has beside what the interface says. */
@@ -71,20 +73,20 @@ interface Manners {
 const saysSo = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
   headers[Fields.IDEMPOTENCY] === "honoured"
 
+const notice = (response: HttpClientResponse.HttpClientResponse, manners: Manners): void => {
+  if (saysSo(response)) {
+    manners.honoursKeys = true
+  } else if (response.status >= 200 && response.status < 300) {
+    manners.honoursKeys ??= false
+  }
+}
+
 const prepare = (http: HttpClient.HttpClient, settings: typeof SandboxConfig.Service, manners: Manners) =>
   http.pipe(
     HttpClient.mapRequest(HttpClientRequest.bearerToken(settings.apiKey)),
     HttpClient.mapRequestEffect(addExtras),
     // Something else on the way may have answered in its place: that says nothing.
-    HttpClient.tap((response) =>
-      Effect.sync(() => {
-        if (saysSo(response)) {
-          manners.honoursKeys = true
-        } else if (response.status >= 200 && response.status < 300) {
-          manners.honoursKeys ??= false
-        }
-      })
-    )
+    HttpClient.tap((response) => Effect.sync(() => notice(response, manners)))
   )
 
 /** The whole answer, decoded. */
@@ -135,10 +137,8 @@ export interface RequestKind {
   readonly accept?: string | undefined
   /** How its time is limited: `timeout` of the settings for the whole of it, unless this says otherwise. */
   readonly limitTime?: (<A>(request: Effect.Effect<A, RequestError>) => Effect.Effect<A, RequestError>) | undefined
-  /** How the time is limited until its answer begins, where that is a stream. */
-  readonly limitOpening?:
-    | (<A, R>(request: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R>)
-    | undefined
+  /** How long its answer may take to begin where that is read by hand, and what it fails with then: `timeout`, without. */
+  readonly opening?: { readonly ms: number; readonly late: () => RequestError } | undefined
   /** By which key the server is to know it: a random one, unless this is given. */
   readonly key?: string | undefined
   /** Whether the limits that the client sets itself do not hold for it. */
@@ -154,12 +154,18 @@ export interface RequestKind {
  */
 export interface Begun {
   readonly bytes: Stream.Stream<Uint8Array, RequestError>
-  /** The same in one piece, for an answer that is short: for less work, but of one that breaks off there is nothing. */
-  readonly whole: Stream.Stream<Uint8Array, RequestError> | undefined
   /** How often something of it comes, where the server says so. */
   readonly heartbeatMs: Option.Option<number>
   /** Whether what it tells of is still known to the server when its connection is gone. */
   readonly isResumable: boolean
+}
+
+/**
+ * An answer that has begun, read by one fiber beside who reads it: so a wait that has a limit is no race.
+ */
+export interface Answer extends Omit<Begun, "bytes">, TimedPull<Chunk.Chunk<Uint8Array>, Option.Option<RequestError>> {
+  /** Whether it comes in one piece. */
+  readonly isWhole: boolean
 }
 
 /**
@@ -200,6 +206,18 @@ export interface Client {
     send: (api: Streaming) => Opening,
     read: (answer: Begun) => Effect.Effect<A, RequestError, Scope.Scope>
   ) => Effect.Effect<A, RequestError>
+  /**
+   * The same for a request that is made by hand.
+   *
+   * @param inPieces whether an answer that is short is read piece by piece, too: in one, it is less work, but of one that
+   * breaks off there is nothing.
+   */
+  readonly answer: <A>(
+    kind: RequestKind,
+    route: Route,
+    inPieces: boolean,
+    read: (answer: Answer) => Effect.Effect<A, RequestError, Scope.Scope>
+  ) => Effect.Effect<A, RequestError>
   /** Makes a request and gives the bytes of its answer, all of them; a broken answer is asked for again. */
   readonly download: (kind: RequestKind, send: (api: Streaming) => Opening) => Effect.Effect<Uint8Array, RequestError>
 }
@@ -239,12 +257,11 @@ const isShort = ({ headers }: HttpClientResponse.HttpClientResponse): boolean =>
 const isAuthorization = (name: string | RegExp): boolean => Predicate.isString(name) && name === "authorization"
 
 /** A program may have its own list of what is redacted; the API key is on it in any case. */
+const redacted = (names: ReadonlyArray<string | RegExp>): ReadonlyArray<string | RegExp> =>
+  names.some(isAuthorization) ? names : [...names, "authorization"]
+
 const redacting = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.locallyWith(
-    effect,
-    Headers.currentRedactedNames,
-    (names) => names.some(isAuthorization) ? names : [...names, "authorization"]
-  )
+  Effect.locallyWith(effect, Headers.currentRedactedNames, redacted)
 
 /**
  * Makes a client from the settings.
@@ -253,7 +270,9 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
   function*() {
     const settings = yield* SandboxConfig
     const manners: Manners = { honoursKeys: undefined }
-    const http = prepare(yield* HttpClient.HttpClient, settings, manners)
+    const plain = yield* HttpClient.HttpClient
+    const byHand = HttpClient.withScope(plain)
+    const http = prepare(plain, settings, manners)
     const scope = yield* Effect.scope
     const peer: Peer = { url: settings.serverUrl, timeout: settings.timeout }
     const unary = yield* deriveUnary(http, peer)
@@ -286,7 +305,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         Effect.sync(() => {
           manners.honoursKeys = saysSo(response)
         })
-    )
+    ).pipe(redacting)
 
     const stop: Client["stop"] = (operation, key) =>
       withinTimeout(Effect.mapError(unary.code.stop({ path: { key } }), fold(peer))).pipe(
@@ -317,10 +336,16 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       kind: RequestKind,
       { extras }: Prepared,
       attempt: Effect.Effect<A, RequestError, R>
+    ): Effect.Effect<A, RequestError, R> =>
+      repeated(kind, redacting(Effect.provideService(attempt, CurrentExtras, extras)))
+
+    /** The same for one that has all of that already. */
+    const repeated = <A, R>(
+      kind: RequestKind,
+      attempt: Effect.Effect<A, RequestError, R>
     ): Effect.Effect<A, RequestError, R> => {
       let uncertain: RequestError | undefined
       const tried = attempt.pipe(
-        Effect.provideService(CurrentExtras, extras),
         Effect.tapError((error) => {
           uncertain = Retry.isRetryable(error, { idempotent: false }) ? uncertain : error
           return log("debug", `${kind.operation} failed: ${error.message}`, about(kind))
@@ -335,7 +360,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
             Effect.mapError(learn, () => failed),
             Effect.suspend(() => manners.honoursKeys === true ? tried : Effect.fail(failed))
           )
-      }).pipe(redacting)
+      })
       const answered = kind.onlyOnce === true ? once : Retry.retry(once, {
         get idempotent() {
           return kind.effect !== "once" || manners.honoursKeys !== false
@@ -352,8 +377,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
 
     const open = (
       kind: RequestKind,
-      send: (api: Streaming) => Opening,
-      limitTime: <A, R>(request: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R> = withinTimeout
+      send: (api: Streaming) => Opening
     ) =>
       send(streaming).pipe(
         Effect.matchEffect({
@@ -366,21 +390,8 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
               new SandboxSDKError({ code: "internal", message: `${kind.operation}: the answer was not opened.` })
             )
         }),
-        limitTime
+        withinTimeout
       )
-
-    const wholeOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> =>
-      Pulls.make(Effect.map(
-        Effect.mapError(response.arrayBuffer, (error) => brokenAnswer(peer, error.cause)),
-        (whole) => {
-          let isTaken = false
-          return Effect.suspend(() => {
-            if (isTaken) return Effect.fail(Option.none())
-            isTaken = true
-            return Effect.succeed(Chunk.of(new Uint8Array(whole)))
-          })
-        }
-      ))
 
     const bytesOf = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> =>
       Stream.suspend(() => {
@@ -420,13 +431,15 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         return kind.unlimited === true ? answered : limiter.limit(answered)
       })
 
+    const heartbeatOf = ({ headers }: HttpClientResponse.HttpClientResponse): Option.Option<number> =>
+      Option.filter(
+        Option.map(Headers.get(headers, Fields.HEARTBEAT), Number),
+        (ms) => Number.isFinite(ms) && ms > 0
+      )
+
     const begunOf = (response: HttpClientResponse.HttpClientResponse): Begun => ({
       bytes: bytesOf(response),
-      whole: isShort(response) ? wholeOf(response) : undefined,
-      heartbeatMs: Option.filter(
-        Option.map(Headers.get(response.headers, Fields.HEARTBEAT), Number),
-        (ms) => Number.isFinite(ms) && ms > 0
-      ),
+      heartbeatMs: heartbeatOf(response),
       isResumable: saysSo(response)
     })
 
@@ -444,8 +457,81 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         attempts(
           kind,
           prepared,
-          Effect.scoped(Effect.flatMap(open(kind, send, kind.limitOpening), (response) => read(begunOf(response))))
+          Effect.scoped(Effect.flatMap(open(kind, send), (response) => read(begunOf(response))))
         ))
+
+    /** Makes a request that is described by hand. */
+    const send = ({ body, method, path }: Route, { headers }: Extras) => {
+      const request = HttpClientRequest.make(method)(`${peer.url}${path}`, { headers }).pipe(
+        HttpClientRequest.bearerToken(settings.apiKey)
+      )
+      return Effect.matchEffect(
+        byHand.execute(body === undefined ? request : HttpClientRequest.setBody(request, body)),
+        {
+          onFailure: (error) => Effect.fail(fold(peer)(error)),
+          onSuccess: (response) => {
+            notice(response, manners)
+            return requireSuccess(peer)(response)
+          }
+        }
+      )
+    }
+
+    /** An answer that has begun in time. The fiber that makes the request reads it as well. */
+    const begin = (
+      { opening }: RequestKind,
+      route: Route,
+      extras: Extras,
+      inPieces: boolean
+    ): Effect.Effect<Answer, RequestError, Scope.Scope> =>
+      Effect.suspend(() => {
+        type Bytes = Chunk.Chunk<Uint8Array>
+        let begun: Omit<Answer, keyof TimedPull<never, never>> | undefined
+        let next: Effect.Effect<Bytes, Option.Option<RequestError>, Scope.Scope>
+
+        const whole = (response: HttpClientResponse.HttpClientResponse): typeof next =>
+          Effect.matchEffect(response.arrayBuffer, {
+            onFailure: (error) => Effect.fail(Option.some(brokenAnswer(peer, error.cause))),
+            onSuccess: (bytes) => {
+              next = Effect.fail(Option.none())
+              return Effect.succeed(Chunk.of(new Uint8Array(bytes)))
+            }
+          })
+
+        const pieces = (response: HttpClientResponse.HttpClientResponse): typeof next =>
+          Effect.flatMap(Stream.toPull(bytesOf(response)), (pull) => {
+            next = pull
+            return pull
+          })
+
+        next = Effect.zipRight(
+          FiberRef.update(Headers.currentRedactedNames, redacted),
+          Effect.matchEffect(send(route, extras), {
+            onFailure: (error) => Effect.fail(Option.some(error)),
+            onSuccess: (response) => {
+              const isWhole = !inPieces && isShort(response)
+              begun = { isWhole, heartbeatMs: heartbeatOf(response), isResumable: saysSo(response) }
+              next = isWhole ? whole(response) : pieces(response)
+              return Effect.succeed<Bytes>(Chunk.empty())
+            }
+          })
+        )
+
+        const late = () => opening === undefined ? tooSlow(peer) : opening.late()
+
+        return Effect.flatMap(makeTimedPull(Effect.suspend(() => next)), (timed) =>
+          Effect.matchEffect(timed.within(opening?.ms ?? settings.timeout), {
+            onFailure: (error) =>
+              Effect.fail(Option.getOrElse(error, late)),
+            onSuccess: () => begun === undefined ? Effect.fail(late()) : Effect.succeed({ ...timed, ...begun })
+          }))
+      })
+
+    const answer: Client["answer"] = (kind, route, inPieces, read) =>
+      Effect.flatMap(
+        prepared(kind),
+        ({ extras }) => repeated(kind, Effect.scoped(Effect.flatMap(begin(kind, route, extras, inPieces), read)))
+      )
 
     return {
       peer,
@@ -464,6 +550,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         ),
       limitStream: limiter.limitStream,
       read,
+      answer,
       download: (kind, send) =>
         limiter.limit(
           read(kind, send, ({ bytes }) => Effect.map(Stream.runCollect(bytes), (pieces) => concat([...pieces])))

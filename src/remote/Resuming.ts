@@ -8,16 +8,17 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import type * as ParseResult from "effect/ParseResult"
 import type * as Stream from "effect/Stream"
 import * as Fields from "../api/Headers.js"
 import { NDJSON } from "../api/Streams.js"
 import { ConnectionError, type RequestError, SandboxError, SandboxSDKError } from "../Errors.js"
 import { makeInbox } from "../internal/inbox.js"
 import * as Pulls from "../internal/pulls.js"
-import { makeTimedPull } from "../internal/timedPull.js"
-import type { Begun, Client, Opening, Streaming } from "./Client.js"
-import { type Peer, undecodable } from "./Failures.js"
+import type { Answer, Client } from "./Client.js"
+import { fold, type Peer, undecodable } from "./Failures.js"
 import { makeReader, type RecordDecoder } from "./Records.js"
+import { events, type Route } from "./Route.js"
 import { limitOf, silent } from "./Silence.js"
 
 /** What one answer has, in bytes of events. Not more than twice of it waits for the consumer. */
@@ -46,7 +47,7 @@ export interface Resumable<A> {
   readonly decode: RecordDecoder<A>
   readonly isLast: (event: A) => boolean
   readonly from:
-    | { readonly start: (api: Streaming) => Opening }
+    | { readonly start: Effect.Effect<Either.Either<Route, ParseResult.ParseError>, RequestError> }
     | { readonly executionId: string; readonly after: number }
 }
 
@@ -119,19 +120,14 @@ export const resumable = <A extends Event>(
 
     const silenceMs = () => limitOf(heartbeatMs)
 
-    const read = (answer: Begun) =>
-      Effect.gen(function*() {
+    const read = (answer: Answer): Effect.Effect<End, RequestError> =>
+      Effect.suspend(() => {
         const before = after
         const reader = makeReader(decode, { peer, isLast })
-        const whole = readsWhole ? answer.whole : undefined
-        const { next, within } = yield* makeTimedPull(
-          yield* Pulls.toPull(metrics.trackBytes("out")(whole ?? answer.bytes))
-        )
+        const { isWhole, next, within } = answer
         heartbeatMs = Option.getOrElse(answer.heartbeatMs, () => heartbeatMs)
-        if (isBroken) {
-          isBroken = false
-          yield* metrics.resumed(operation)
-        }
+        const taken = isBroken ? metrics.resumed(operation) : Effect.void
+        isBroken = false
 
         const ended = Option.getOrElse(() => reader.cutOff())
         const pull = Option.isNone(answer.heartbeatMs)
@@ -151,12 +147,14 @@ export const resumable = <A extends Event>(
             }))
 
         const toEnd = Effect.gen(function*(): Effect.fn.Return<End, RequestError> {
+          yield* taken
           for (;;) {
             const pieces = yield* pull
             let bytes = 0
             for (const piece of pieces) {
               bytes += piece.length
             }
+            yield* metrics.bytes("out", bytes)
             const { end, records } = reader.push(pieces)
             if (!accept(records, bytes)) {
               return { failed: undecodable(peer, "left out events.") }
@@ -165,37 +163,43 @@ export const resumable = <A extends Event>(
               return { failed: end.left }
             }
             if (end.right !== "open") {
-              yield* Effect.flatMap(Clock.currentTimeMillis, (now) => settle(now + SETTLE_MS))
+              if (!isWhole) {
+                yield* Effect.flatMap(Clock.currentTimeMillis, (now) => settle(now + SETTLE_MS))
+              }
               return end.right
             }
           }
         })
 
-        return yield* toEnd.pipe(
+        return toEnd.pipe(
           Effect.catchAll((error): Effect.Effect<End, RequestError> => {
             isBroken = true
             readsWhole = false
             // Something has arrived, or may have: what follows is a new attempt, and not a further one.
-            return error._tag === "ConnectionError" && (after > before || whole !== undefined) && answer.isResumable
+            return error._tag === "ConnectionError" && (after > before || isWhole) && answer.isResumable
               ? Effect.succeed("broken")
               : Effect.fail(error)
           })
         )
       })
 
-    const within = <B, R>(request: Effect.Effect<B, RequestError, R>): Effect.Effect<B, RequestError, R> =>
-      Effect.timeoutFail(request, { duration: silenceMs(), onTimeout: () => silent(peer, silenceMs()) })
+    const opening = () => ({ ms: silenceMs(), late: () => silent(peer, silenceMs()) })
 
     const headersOf = (bytes: number) => ({ [Fields.SEGMENT]: String(bytes), [Fields.READER]: key })
 
-    const next = (api: Streaming): Opening =>
-      api.executions.events({ path: { executionId: encodeURIComponent(executionId ?? "") }, urlParams: { after } })
+    const next = () => events(executionId ?? "", after)
 
     const part = Effect.suspend(() => {
       const common = { operation, accept: NDJSON, headers: headersOf(PART_BYTES) }
       return executionId === undefined && "start" in from
-        ? client.read({ ...common, effect: "once", key }, from.start, read)
-        : client.read({ ...common, effect: "none", limitOpening: within }, next, read).pipe(
+        ? Effect.flatMap(
+          from.start,
+          Either.match({
+            onLeft: (error) => Effect.fail(fold(peer)(error)),
+            onRight: (route) => client.answer({ ...common, effect: "once", key }, route, !readsWhole, read)
+          })
+        )
+        : client.answer({ ...common, effect: "none", opening: opening() }, next(), !readsWhole, read).pipe(
           Effect.mapError((error) => "start" in from || after > from.after ? forgotten(peer, error) : error)
         )
     })
@@ -214,9 +218,10 @@ export const resumable = <A extends Event>(
           wake = undefined
         })
       })
-      const show = client.read(
-        { operation, effect: "none", accept: NDJSON, headers: headersOf(0), limitOpening: within, onlyOnce: true },
-        next,
+      const show = client.answer(
+        { operation, effect: "none", accept: NDJSON, headers: headersOf(0), opening: opening(), onlyOnce: true },
+        next(),
+        true,
         () => Effect.void
       )
       return Effect.timeoutOption(emptier, heartbeatMs).pipe(

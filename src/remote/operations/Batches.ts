@@ -11,6 +11,7 @@ import type { ExecuteBatchOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
 import { decodeBatchRecord } from "../Decoders.js"
 import { resumable } from "../Resuming.js"
+import { batch as encodeBatch } from "../Route.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
 
@@ -38,7 +39,7 @@ export const batchOperations = (client: Client): BatchOperations => {
           key,
           decode: decodeBatchRecord,
           isLast,
-          from: { start: (api) => api.code.batch({ path: { id }, payload: { jobs: batch.jobs, ...batchOptions } }) }
+          from: { start: Effect.sync(() => encodeBatch(id, { jobs: batch.jobs, ...batchOptions })) }
         })
       }))
     ).pipe(

@@ -9,12 +9,12 @@ import type { ExecutionEvent, TerminalEvent } from "../../Execution.js"
 import { normalizeDirectory, WORKSPACE } from "../../internal/arguments.js"
 import { clientRuns, counted } from "../../internal/clientRuns.js"
 import type { RunOperations } from "../../internal/groups.js"
-import * as Pulls from "../../internal/pulls.js"
 import { withRequestTimeout } from "../../internal/runs.js"
 import type { RunCodeStreamOptions, RunTerminalStreamOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
 import { decodeExecutionRecord, decodeTerminalRecord } from "../Decoders.js"
 import { resumable } from "../Resuming.js"
+import { execute, terminal } from "../Route.js"
 import * as Segment from "../Segment.js"
 import { stoppable } from "../Stopping.js"
 
@@ -39,16 +39,16 @@ export const runOperations = (client: Client): RunOperations => {
     atMost?: number
   ): Stream.Stream<ExecutionEvent, RequestError> =>
     stoppable<ExecutionEvent>(client, operation, isEnd, options)((key) =>
-      Pulls.make(Effect.flatMap(Segment.sandbox(input), (id) => {
-        const payload = { ...options, ...orElseAtMost(maxOutputSize, atMost), code, envVars: envs }
-        return Pulls.toPull(resumable(client, {
-          operation,
-          key,
-          decode: decodeExecutionRecord,
-          isLast: isEnd,
-          from: { start: (api) => api.code.execute({ path: { id }, payload }) }
-        }))
-      }))
+      resumable(client, {
+        operation,
+        key,
+        decode: decodeExecutionRecord,
+        isLast: isEnd,
+        from: {
+          start: Effect.map(Segment.sandbox(input), (id) =>
+            execute(id, { ...options, ...orElseAtMost(maxOutputSize, atMost), code, envVars: envs }))
+        }
+      })
     ).pipe(counted(metrics, options.language), withRequestTimeout(requestTimeoutMs, options.detached))
 
   const streamCommand = (
@@ -59,18 +59,19 @@ export const runOperations = (client: Client): RunOperations => {
     atMost?: number
   ): Stream.Stream<TerminalEvent, RequestError> =>
     stoppable<TerminalEvent>(client, operation, isEnd, options)((key) =>
-      Pulls.make(Effect.gen(function*() {
-        const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
-        const id = yield* Segment.sandbox(input)
-        const payload = { ...options, ...orElseAtMost(maxOutputSize, atMost), command, cwd, envVars: envs }
-        return yield* Pulls.toPull(resumable(client, {
-          operation,
-          key,
-          decode: decodeTerminalRecord,
-          isLast: isEnd,
-          from: { start: (api) => api.code.terminal({ path: { id }, payload }) }
-        }))
-      }))
+      resumable(client, {
+        operation,
+        key,
+        decode: decodeTerminalRecord,
+        isLast: isEnd,
+        from: {
+          start: Effect.gen(function*() {
+            const cwd = yield* normalizeDirectory(operation, options.cwd ?? WORKSPACE)
+            const id = yield* Segment.sandbox(input)
+            return terminal(id, { ...options, ...orElseAtMost(maxOutputSize, atMost), command, cwd, envVars: envs })
+          })
+        }
+      })
     ).pipe(counted(metrics, "bash"), withRequestTimeout(requestTimeoutMs, options.detached))
 
   return clientRuns({ metrics, url: peer.url, streamCode, streamCommand })
