@@ -21,9 +21,9 @@ import * as Stream from "effect/Stream"
 export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
 
 /**
- * How reading begins, in a scope that lasts until it is over.
+ * How reading begins, in a scope that lasts until it is over. It is given, for to provide it costs twenty steps each time.
  */
-export type Open<A, E> = Effect.Effect<Pull<A, E>, never, Scope.Scope>
+type Open<A, E> = (scope: Scope.Scope) => Effect.Effect<Pull<A, E>>
 
 const OPEN = Symbol("sandbox-sdk/internal/pulls")
 
@@ -40,8 +40,14 @@ const pulled = <A, E, R>(stream: Stream.Stream<A, E, R>, open: Open<A, E>): Stre
 /**
  * Begins to read a stream. What it holds is let go when it has come to its end, or when the scope closes.
  */
-export const toPull = <A, E>(stream: Stream.Stream<A, E>): Open<A, E> =>
-  isPulled(stream) ? stream[OPEN] : Stream.toPull(stream)
+export const toPull = <A, E>(stream: Stream.Stream<A, E>): Effect.Effect<Pull<A, E>, never, Scope.Scope> =>
+  isPulled(stream) ? Effect.flatMap(Effect.scope, stream[OPEN]) : Stream.toPull(stream)
+
+/**
+ * The same, in this scope.
+ */
+export const toPullIn = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scope): Effect.Effect<Pull<A, E>> =>
+  isPulled(stream) ? stream[OPEN](scope) : Scope.extend(Stream.toPull(stream), scope)
 
 /**
  * Reads a stream to its end.
@@ -51,31 +57,32 @@ export const runForEachChunk = <A, E>(
   each: (chunk: Chunk.Chunk<A>) => Effect.Effect<void>
 ): Effect.Effect<void, E> =>
   isPulled(stream)
-    ? Effect.scoped(Effect.flatMap(stream[OPEN], (pull) => {
-      const rest: Effect.Effect<void, E> = Effect.matchCauseEffect(pull, {
-        onFailure: (cause) => exitOf(cause),
-        onSuccess: (chunk) => Effect.zipRight(each(chunk), rest)
+    ? Effect.scopedWith((scope) =>
+      Effect.flatMap(stream[OPEN](scope), (pull) => {
+        const rest: Effect.Effect<void, E> = Effect.matchCauseEffect(pull, {
+          onFailure: (cause) => exitOf(cause),
+          onSuccess: (chunk) => Effect.zipRight(each(chunk), rest)
+        })
+        return rest
       })
-      return rest
-    }))
+    )
     : Stream.runForEachChunk(stream, each)
 
 /**
  * A stream of what an effect gives, again and again.
  */
 export const repeat = <A, E>(pull: Pull<A, E>): Stream.Stream<A, E> =>
-  pulled(Stream.repeatEffectChunkOption(pull), Effect.succeed(pull))
+  pulled(Stream.repeatEffectChunkOption(pull), () => Effect.succeed(pull))
 
 /** How a stream has ended, by what its last pull failed with. */
 const exitOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
   Option.match(Cause.flipCauseOption(cause), { onNone: () => Exit.void, onSome: Exit.failCause })
 
 /** Reads in a scope of its own, which closes at the end. */
-const within = <A, E>(open: Effect.Effect<Pull<A, E>, Option.Option<E>, Scope.Scope>): Open<A, E> =>
-  Effect.map(
-    Effect.flatMap(Effect.scope, (outer) => Scope.fork(outer, ExecutionStrategy.sequential)),
-    (scope) => {
-      let next: Pull<A, E> = Effect.flatMap(Scope.extend(open, scope), (pull) => {
+const within =
+  <A, E>(open: (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, Option.Option<E>>): Open<A, E> => (outer) =>
+    Effect.map(Scope.fork(outer, ExecutionStrategy.sequential), (scope) => {
+      let next: Pull<A, E> = Effect.flatMap(open(scope), (pull) => {
         next = pull
         return pull
       })
@@ -83,23 +90,28 @@ const within = <A, E>(open: Effect.Effect<Pull<A, E>, Option.Option<E>, Scope.Sc
         next = Effect.failCause(cause)
         return Effect.zipRight(Scope.close(scope, exitOf(cause)), next)
       })
-    }
-  )
+    })
 
 /**
  * A stream that is opened with the first chunk that is asked for, in a scope of its own: it closes when the stream ends, or
  * when who reads it leaves.
  */
-export const make = <A, E>(open: Effect.Effect<Pull<A, E>, E, Scope.Scope>): Stream.Stream<A, E> => {
-  const opening = within(Effect.mapError(open, Option.some))
-  return pulled(Stream.fromPull(opening), opening)
+export const make = <A, E>(open: Effect.Effect<Pull<A, E>, E, Scope.Scope>): Stream.Stream<A, E> =>
+  makeIn((scope) => Scope.extend(open, scope))
+
+/**
+ * The same for what takes that scope from who opens it.
+ */
+export const makeIn = <A, E>(open: (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>): Stream.Stream<A, E> => {
+  const opening = within((scope) => Effect.mapError(open(scope), Option.some))
+  return pulled(Stream.fromPull(Effect.flatMap(Effect.scope, opening)), opening)
 }
 
 /**
  * The stream that an effect gives, which begins when it is read.
  */
 export const unwrap = <A, E>(effect: Effect.Effect<Stream.Stream<A, E>>): Stream.Stream<A, E> =>
-  pulled(Stream.unwrap(effect), Effect.flatMap(effect, toPull))
+  pulled(Stream.unwrap(effect), (scope) => Effect.flatMap(effect, (stream) => toPullIn(stream, scope)))
 
 /**
  * A stream that holds something, from when it is first read to its end.
@@ -109,7 +121,7 @@ export const holding = <A, E, R, E2>(
   acquire: Effect.Effect<unknown, E2, Scope.Scope>
 ): Stream.Stream<A, E | E2, R> =>
   isPulled(stream)
-    ? make<A, E | E2>(Effect.zipRight(acquire, stream[OPEN]))
+    ? makeIn<A, E | E2>((scope) => Effect.zipRight(Scope.extend(acquire, scope), stream[OPEN](scope)))
     : Stream.flatMap(Stream.scoped(acquire), () => stream)
 
 /**
@@ -120,7 +132,7 @@ export const mapChunksEffect = <A, E, R, B>(
   f: (chunk: Chunk.Chunk<A>) => Effect.Effect<Chunk.Chunk<B>>
 ): Stream.Stream<B, E, R> =>
   isPulled(stream)
-    ? pulled(Stream.mapChunksEffect(stream, f), Effect.map(stream[OPEN], Effect.flatMap(f)))
+    ? pulled(Stream.mapChunksEffect(stream, f), (scope) => Effect.map(stream[OPEN](scope), Effect.flatMap(f)))
     : Stream.mapChunksEffect(stream, f)
 
 /** Does something once at the end. What the stream holds is let go by then: it has been opened later than this begins. */
@@ -128,7 +140,8 @@ const thenOnce = <A, E>(
   open: Open<A, E>,
   finalizer: (exit: Exit.Exit<unknown, E>) => Effect.Effect<unknown>
 ): Open<A, E> =>
-  Effect.flatMap(Effect.scope, (scope) => {
+(scope) =>
+  Effect.suspend(() => {
     let isOver = false
     const over = (exit: Exit.Exit<unknown, E>) =>
       Effect.suspend(() => {
@@ -144,7 +157,7 @@ const thenOnce = <A, E>(
         (exit) => over(Exit.isInterrupted(exit) ? Exit.interrupt(FiberId.none) : Exit.void)
       ),
       Effect.map(
-        open,
+        open(scope),
         Effect.catchAllCause((cause) => Effect.zipRight(over(exitOf(cause)), Effect.failCause(cause)))
       )
     )
@@ -160,6 +173,6 @@ export const ensuring = <A, E, R>(
 ): Stream.Stream<A, E, R> => {
   const plain = Stream.unwrap(Effect.map(begin, (finalizer) => Stream.ensuringWith(stream, finalizer)))
   return isPulled(stream)
-    ? pulled(plain, Effect.flatMap(begin, (finalizer) => thenOnce(stream[OPEN], finalizer)))
+    ? pulled(plain, (scope) => Effect.flatMap(begin, (finalizer) => thenOnce(stream[OPEN], finalizer)(scope)))
     : plain
 }

@@ -4,7 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 
 /**
  * Something that is had again and again, as long as it succeeds.
@@ -14,6 +15,8 @@ export interface TimedPull<A, E> {
   readonly next: Effect.Effect<A, E>
   /** The next one; `undefined` when it has not come within so many milliseconds. */
   readonly within: (milliseconds: number) => Effect.Effect<A | undefined, E>
+  /** Says that nothing more will be asked for: the fiber ends by itself, which is less work than to be interrupted. */
+  readonly finish: () => void
 }
 
 /**
@@ -34,6 +37,7 @@ export const makeTimedPull = <A, E, R>(
     let ready: Exit.Exit<A, E> | undefined
     let wake: (() => void) | undefined
     let timer: ReturnType<typeof setTimeout> | undefined
+    let isFinished = false
 
     const asked = Effect.async<void>((resume) => {
       if (isAsked) {
@@ -51,8 +55,12 @@ export const makeTimedPull = <A, E, R>(
     }
 
     const loop: Effect.Effect<void, never, R> = Effect.flatMap(asked, () =>
-      Effect.matchCauseEffect(pull, {
-        onFailure: (cause) => Effect.sync(() => settle(Exit.failCause(cause))),
+      isFinished ? Effect.void : Effect.matchCauseEffect(pull, {
+        onFailure: (cause) =>
+          Effect.sync(() => {
+            isFinished = true
+            settle(Exit.failCause(cause))
+          }),
         onSuccess: (value) => {
           settle(Exit.succeed(value))
           return loop
@@ -64,6 +72,14 @@ export const makeTimedPull = <A, E, R>(
       const go = begin
       begin = undefined
       go?.()
+    }
+
+    const finish = (): void => {
+      // What is under way is not finished: that is interrupted.
+      if (!isAsked) {
+        isFinished = true
+        ask()
+      }
     }
 
     /** By who waits itself: one that has been interrupted by then leaves it. */
@@ -87,15 +103,22 @@ export const makeTimedPull = <A, E, R>(
           wake = undefined
           resume(late)
         }, Math.min(milliseconds, LONGEST_MS))
-        wake = () => resume(taken)
+        wake = () =>
+          resume(taken)
         ask()
       })
 
-    return Effect.map(Effect.forkScoped(Effect.interruptible(loop)), (fiber) => {
-      fiber.addObserver(() => clearTimeout(timer))
-      return {
-        next: wait<never>(undefined, Effect.never),
-        within: (milliseconds: number) => wait(milliseconds, Effect.succeed(undefined))
-      }
-    })
+    return Effect.flatMap(Effect.scope, (scope) =>
+      Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(Effect.interruptible(loop)), (fiber) => {
+        const over = Effect.suspend(() => {
+          clearTimeout(timer)
+          return isFinished ? Effect.void : Fiber.interrupt(fiber)
+        })
+        return Effect.as(Scope.addFinalizer(scope, over), {
+          next: wait<never>(undefined, Effect.never),
+          within: (milliseconds: number) =>
+            wait(milliseconds, Effect.succeed(undefined)),
+          finish
+        })
+      })))
   })

@@ -84,169 +84,170 @@ export const resumable = <A extends Event>(
   client: Client,
   { decode, from, isLast, key, operation }: Resumable<A>
 ): Stream.Stream<A, RequestError> =>
-  client.limitStream(Pulls.make(Effect.gen(function*() {
-    const { metrics, peer } = client
-    let executionId = "start" in from ? undefined : from.executionId
-    let after = "start" in from ? -1 : from.after
-    let heartbeatMs = DEFAULT_HEARTBEAT_MS
-    let isBroken = false
-    // Until a connection has broken: then each piece of an answer is worth having.
-    let readsWhole = true
-    let waiting = 0
-    let wake: (() => void) | undefined
+  client.limitStream(Pulls.makeIn((scope) =>
+    Effect.suspend(() => {
+      const { metrics, peer } = client
+      let executionId = "start" in from ? undefined : from.executionId
+      let after = "start" in from ? -1 : from.after
+      let heartbeatMs = DEFAULT_HEARTBEAT_MS
+      let isBroken = false
+      // Until a connection has broken: then each piece of an answer is worth having.
+      let readsWhole = true
+      let waiting = 0
+      let wake: (() => void) | undefined
 
-    const inbox = makeInbox<A, RequestError>((taken) => {
-      waiting -= taken
-      wake?.()
-    })
+      const inbox = makeInbox<A, RequestError>((taken) => {
+        waiting -= taken
+        wake?.()
+      })
 
-    /** Takes in what has arrived, but for what was there before; whether it is complete up to here. */
-    const accept = (events: ReadonlyArray<A>, bytes: number): boolean => {
-      let weight = bytes
-      for (const event of events) {
-        if (event.seq > after + 1) {
-          return false
-        }
-        if (event.seq === after + 1) {
-          after = event.seq
-          executionId ??= beginning(event)
-          waiting += weight
-          inbox.push(event, weight)
-          weight = 0
-        }
-      }
-      return true
-    }
-
-    const silenceMs = () => limitOf(heartbeatMs)
-
-    const read = (answer: Answer): Effect.Effect<End, RequestError> =>
-      Effect.suspend(() => {
-        const before = after
-        const reader = makeReader(decode, { peer, isLast })
-        const { isWhole, next, within } = answer
-        heartbeatMs = Option.getOrElse(answer.heartbeatMs, () => heartbeatMs)
-        const taken = isBroken ? metrics.resumed(operation) : Effect.void
-        isBroken = false
-
-        const ended = Option.getOrElse(() => reader.cutOff())
-        const pull = Option.isNone(answer.heartbeatMs)
-          ? Effect.mapError(next, ended)
-          : Effect.matchEffect(within(silenceMs()), {
-            onFailure: (end) => Effect.fail(ended(end)),
-            onSuccess: (pieces) =>
-              pieces === undefined ? Effect.fail(silent(peer, silenceMs())) : Effect.succeed(pieces)
-          })
-
-        /** What is left of the answer, if it ends soon. */
-        const settle = (deadline: number): Effect.Effect<void> =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            now >= deadline ? Effect.void : Effect.matchEffect(within(deadline - now), {
-              onFailure: () => Effect.void,
-              onSuccess: () => settle(deadline)
-            }))
-
-        const toEnd = Effect.gen(function*(): Effect.fn.Return<End, RequestError> {
-          yield* taken
-          for (;;) {
-            const pieces = yield* pull
-            let bytes = 0
-            for (const piece of pieces) {
-              bytes += piece.length
-            }
-            yield* metrics.bytes("out", bytes)
-            const { end, records } = reader.push(pieces)
-            if (!accept(records, bytes)) {
-              return { failed: undecodable(peer, "left out events.") }
-            }
-            if (Either.isLeft(end)) {
-              return { failed: end.left }
-            }
-            if (end.right !== "open") {
-              if (!isWhole) {
-                yield* Effect.flatMap(Clock.currentTimeMillis, (now) => settle(now + SETTLE_MS))
-              }
-              return end.right
-            }
+      /** Takes in what has arrived, but for what was there before; whether it is complete up to here. */
+      const accept = (events: ReadonlyArray<A>, bytes: number): boolean => {
+        let weight = bytes
+        for (const event of events) {
+          if (event.seq > after + 1) {
+            return false
           }
+          if (event.seq === after + 1) {
+            after = event.seq
+            executionId ??= beginning(event)
+            waiting += weight
+            inbox.push(event, weight)
+            weight = 0
+          }
+        }
+        return true
+      }
+
+      const silenceMs = () => limitOf(heartbeatMs)
+
+      const read = (answer: Answer): Effect.Effect<End, RequestError> =>
+        Effect.suspend(() => {
+          const before = after
+          const reader = makeReader(decode, { peer, isLast })
+          const { finish, isWhole, next, within } = answer
+          heartbeatMs = Option.getOrElse(answer.heartbeatMs, () => heartbeatMs)
+          const taken = isBroken ? metrics.resumed(operation) : Effect.void
+          isBroken = false
+
+          const ended = Option.getOrElse(() => reader.cutOff())
+          const pull = Option.isNone(answer.heartbeatMs)
+            ? Effect.mapError(next, ended)
+            : Effect.matchEffect(within(silenceMs()), {
+              onFailure: (end) => Effect.fail(ended(end)),
+              onSuccess: (pieces) =>
+                pieces === undefined ? Effect.fail(silent(peer, silenceMs())) : Effect.succeed(pieces)
+            })
+
+          /** What is left of the answer, if it ends soon. */
+          const settle = (deadline: number): Effect.Effect<void> =>
+            Effect.flatMap(Clock.currentTimeMillis, (now) =>
+              now >= deadline ? Effect.void : Effect.matchEffect(within(deadline - now), {
+                onFailure: () => Effect.void,
+                onSuccess: () => settle(deadline)
+              }))
+
+          const toEnd = Effect.gen(function*(): Effect.fn.Return<End, RequestError> {
+            yield* taken
+            for (;;) {
+              const pieces = yield* pull
+              let bytes = 0
+              for (const piece of pieces) {
+                bytes += piece.length
+              }
+              yield* metrics.bytes("out", bytes)
+              const { end, records } = reader.push(pieces)
+              if (!accept(records, bytes)) {
+                return { failed: undecodable(peer, "left out events.") }
+              }
+              if (Either.isLeft(end)) {
+                return { failed: end.left }
+              }
+              if (end.right !== "open") {
+                yield* isWhole
+                  ? Effect.sync(finish)
+                  : Effect.flatMap(Clock.currentTimeMillis, (now) => settle(now + SETTLE_MS))
+                return end.right
+              }
+            }
+          })
+
+          return toEnd.pipe(
+            Effect.catchAll((error): Effect.Effect<End, RequestError> => {
+              isBroken = true
+              readsWhole = false
+              // Something has arrived, or may have: what follows is a new attempt, and not a further one.
+              return error._tag === "ConnectionError" && (after > before || isWhole) && answer.isResumable
+                ? Effect.succeed("broken")
+                : Effect.fail(error)
+            })
+          )
         })
 
-        return toEnd.pipe(
-          Effect.catchAll((error): Effect.Effect<End, RequestError> => {
-            isBroken = true
-            readsWhole = false
-            // Something has arrived, or may have: what follows is a new attempt, and not a further one.
-            return error._tag === "ConnectionError" && (after > before || isWhole) && answer.isResumable
-              ? Effect.succeed("broken")
-              : Effect.fail(error)
+      const opening = () => ({ ms: silenceMs(), late: () => silent(peer, silenceMs()) })
+
+      const headersOf = (bytes: number) => ({ [Fields.SEGMENT]: String(bytes), [Fields.READER]: key })
+
+      const next = () => events(executionId ?? "", after)
+
+      const part = Effect.suspend(() => {
+        const common = { operation, accept: NDJSON, headers: headersOf(PART_BYTES) }
+        return executionId === undefined && "start" in from
+          ? Effect.flatMap(
+            from.start,
+            Either.match({
+              onLeft: (error) => Effect.fail(fold(peer)(error)),
+              onRight: (route) => client.answer({ ...common, effect: "once", key }, route, !readsWhole, read)
+            })
+          )
+          : client.answer({ ...common, effect: "none", opening: opening() }, next(), !readsWhole, read).pipe(
+            Effect.mapError((error) => "start" in from || after > from.after ? forgotten(peer, error) : error)
+          )
+      })
+
+      /** While the consumer is slow, nothing is asked for but that somebody is there. */
+      const room: Effect.Effect<void> = Effect.suspend(() => {
+        const hasRoom = () => waiting <= PART_BYTES / 2
+        if (hasRoom()) {
+          return Effect.void
+        }
+        const emptier = Effect.async<void>((resume) => {
+          // Since the look that found none, this fiber may have given way to the consumer.
+          if (hasRoom()) return resume(Effect.void)
+          wake = () => resume(Effect.void)
+          return Effect.sync(() => {
+            wake = undefined
           })
+        })
+        const show = client.answer(
+          { operation, effect: "none", accept: NDJSON, headers: headersOf(0), opening: opening(), onlyOnce: true },
+          next(),
+          true,
+          () => Effect.void
+        )
+        return Effect.timeoutOption(emptier, heartbeatMs).pipe(
+          Effect.flatMap((isEmptier) => Option.isSome(isEmptier) ? Effect.void : Effect.ignore(show)),
+          Effect.zipRight(room)
         )
       })
 
-    const opening = () => ({ ms: silenceMs(), late: () => silent(peer, silenceMs()) })
-
-    const headersOf = (bytes: number) => ({ [Fields.SEGMENT]: String(bytes), [Fields.READER]: key })
-
-    const next = () => events(executionId ?? "", after)
-
-    const part = Effect.suspend(() => {
-      const common = { operation, accept: NDJSON, headers: headersOf(PART_BYTES) }
-      return executionId === undefined && "start" in from
-        ? Effect.flatMap(
-          from.start,
-          Either.match({
-            onLeft: (error) => Effect.fail(fold(peer)(error)),
-            onRight: (route) => client.answer({ ...common, effect: "once", key }, route, !readsWhole, read)
-          })
-        )
-        : client.answer({ ...common, effect: "none", opening: opening() }, next(), !readsWhole, read).pipe(
-          Effect.mapError((error) => "start" in from || after > from.after ? forgotten(peer, error) : error)
-        )
-    })
-
-    /** While the consumer is slow, nothing is asked for but that somebody is there. */
-    const room: Effect.Effect<void> = Effect.suspend(() => {
-      const hasRoom = () => waiting <= PART_BYTES / 2
-      if (hasRoom()) {
-        return Effect.void
-      }
-      const emptier = Effect.async<void>((resume) => {
-        // Since the look that found none, this fiber may have given way to the consumer.
-        if (hasRoom()) return resume(Effect.void)
-        wake = () => resume(Effect.void)
-        return Effect.sync(() => {
-          wake = undefined
-        })
+      const all: Effect.Effect<void, RequestError> = Effect.flatMap(Effect.zipRight(room, part), (end) => {
+        if (typeof end === "object") {
+          return Effect.fail(end.failed)
+        }
+        return end === "complete" ? Effect.void : all
       })
-      const show = client.answer(
-        { operation, effect: "none", accept: NDJSON, headers: headersOf(0), opening: opening(), onlyOnce: true },
-        next(),
-        true,
-        () => Effect.void
-      )
-      return Effect.timeoutOption(emptier, heartbeatMs).pipe(
-        Effect.flatMap((isEmptier) => Option.isSome(isEmptier) ? Effect.void : Effect.ignore(show)),
-        Effect.zipRight(room)
-      )
-    })
 
-    const all: Effect.Effect<void, RequestError> = Effect.flatMap(Effect.zipRight(room, part), (end) => {
-      if (typeof end === "object") {
-        return Effect.fail(end.failed)
-      }
-      return end === "complete" ? Effect.void : all
+      const reading = all.pipe(
+        Effect.matchCause({
+          onFailure: (cause) =>
+            inbox.fail(Option.getOrElse(
+              Cause.failureOption(cause),
+              () => new SandboxSDKError({ code: "internal", message: `${operation}: the stream died.`, cause })
+            )),
+          onSuccess: () => inbox.end()
+        })
+      )
+      return Effect.zipRight(Effect.forkIn(reading, scope), Pulls.toPullIn(inbox.stream, scope))
     })
-
-    yield* all.pipe(
-      Effect.matchCause({
-        onFailure: (cause) =>
-          inbox.fail(Option.getOrElse(
-            Cause.failureOption(cause),
-            () => new SandboxSDKError({ code: "internal", message: `${operation}: the stream died.`, cause })
-          )),
-        onSuccess: () => inbox.end()
-      }),
-      Effect.forkScoped
-    )
-    return yield* Pulls.toPull(inbox.stream)
-  })))
+  ))

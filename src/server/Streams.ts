@@ -72,7 +72,7 @@ const begin = <A>(
 ): Effect.Effect<Begun<A>, RequestError, Scope.Scope> =>
   Effect.gen(function*() {
     // In the scope of the request, which closes with its connection.
-    const { next, within } = yield* makeTimedPull(watch(yield* Pulls.toPull(stream)))
+    const { finish, next, within } = yield* makeTimedPull(watch(yield* Pulls.toPull(stream)))
     const early = yield* Effect.exit(within(waitMs))
     if (Exit.isFailure(early)) {
       const failure = Cause.failureOption(early.cause)
@@ -91,7 +91,7 @@ const begin = <A>(
         first = undefined
         return taken === undefined ? later : Effect.succeed(taken)
       })
-    return { isReady, rest: { next: orFirst(next), within: (ms) => orFirst(within(ms)) } }
+    return { isReady, rest: { next: orFirst(next), within: (ms) => orFirst(within(ms)), finish } }
   })
 
 const encoder = new TextEncoder()
@@ -391,6 +391,7 @@ export const recordsOf = (active: ActiveService, { heartbeatMs }: Pick<Complete,
       ? yield* gatherFirst(encoded, clock)
       : []
     if (encoded.isComplete()) {
+      rest.finish()
       return HttpServerResponse.uint8Array(Buffer.concat(gathered), { contentType: format, headers })
     }
     yield* showLife(response, { format, segment }, heartbeatMs)
