@@ -16,10 +16,10 @@ const shown = ({ headers, status, text }: Answer) => {
   return { status, fields, limited: headers.has("x-ratelimit-remaining"), text }
 }
 
-/** What was told, but for what is another each time. */
+/** What was told, but for what is another each time, and whether it was in one piece: a run that is slow is not. */
 const told = (answer: Answer) => ({
   ...shown(answer),
-  fields: { ...shown(answer).fields, "content-length": undefined },
+  fields: { ...shown(answer).fields, "content-length": undefined, "transfer-encoding": undefined },
   text: answer.text.trim().split("\n").map((line) => {
     const { duration: _d, executionId: _e, timestamp: _t, ...rest } = JSON.parse(line)
     return rest
