@@ -17,6 +17,7 @@ import type { ExecutionEvent } from "../Execution.js"
 import type { RunAside } from "../internal/aside.js"
 import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
 import { method } from "../internal/method.js"
+import { undisturbed } from "../internal/undisturbed.js"
 import type { Measure } from "../isolation/Consumption.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
 import { Isolation } from "../isolation/Isolation.js"
@@ -140,7 +141,8 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     const status = yield* agent.exited.pipe(
       Effect.interruptible,
       // What is paused does not notice that nobody is there any more.
-      Effect.timeoutOption(violation === undefined && !pausing.isFrozen() ? EXIT_GRACE : Duration.zero)
+      Effect.timeoutOption(violation === undefined && !pausing.isFrozen() ? EXIT_GRACE : Duration.zero),
+      undisturbed
     )
     pausing.end()
     const said = (yield* agent.diagnostics).trim()
@@ -205,7 +207,7 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
         if (outOfMemory) {
           contexts.correctReason(agentId, "out_of_memory")
         }
-        yield* contexts.gone(agentId).pipe(Effect.interruptible, Effect.timeoutOption(EXIT_GRACE))
+        yield* contexts.gone(agentId).pipe(Effect.interruptible, Effect.timeoutOption(EXIT_GRACE), undisturbed)
       }
       if (ended) {
         return new SandboxError({

@@ -13,6 +13,7 @@ import { type RequestError, SandboxError, TimeoutError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import { EVENT_COST } from "../internal/eventLog.js"
 import { makeOnce } from "../internal/once.js"
+import { undisturbed } from "../internal/undisturbed.js"
 import type { Turn } from "./Contexts.js"
 import type { Journal, Outcome } from "./Executions.js"
 import { makeOutput } from "./Output.js"
@@ -142,7 +143,7 @@ export const run = Effect.fnUntraced(function*(
 
   // Interruptible, because a finalizer is not, and what cannot be interrupted cannot time out.
   const waitFor = (grace: Duration.Duration) =>
-    ended.wait.pipe(Effect.interruptible, Effect.timeoutOption(grace), Effect.map(Option.isSome))
+    ended.wait.pipe(Effect.interruptible, Effect.timeoutOption(grace), undisturbed, Effect.map(Option.isSome))
 
   const stop = (reason: StopReason): Effect.Effect<void> =>
     Effect.gen(function*() {

@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import { SandboxError } from "../Errors.js"
 import { addFinalizer } from "../internal/finalizing.js"
+import { undisturbed } from "../internal/undisturbed.js"
 import * as AgentProgram from "./AgentProgram.js"
 import type { Program } from "./BubblewrapProgram.js"
 import type { CgroupError, Cgroups, Group } from "./Cgroup.js"
@@ -135,7 +136,7 @@ const end = Effect.fnUntraced(
     yield* kill
     // Frozen with all the rest, bubblewrap would not hear of that.
     yield* group.freezer.pipe(Option.match({ onNone: () => Effect.void, onSome: ({ thaw }) => Effect.ignore(thaw) }))
-    yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(END_TIMEOUT))
+    yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(END_TIMEOUT), undisturbed)
     // Does nothing after the above, but when bubblewrap itself was killed, its sandbox may still be on its way.
     yield* group.killAll
     const gone = yield* Effect.filterOrFail(Owner.isRunning(first), (running) => !running, () => "running").pipe(

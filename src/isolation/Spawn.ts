@@ -17,6 +17,7 @@ import * as Path from "node:path"
 import { Duplex, type Stream } from "node:stream"
 import { isMainThread } from "node:worker_threads"
 import { acquireRelease } from "../internal/finalizing.js"
+import { undisturbed } from "../internal/undisturbed.js"
 import { inheritedDescriptors } from "./Descriptors.js"
 import type { ExitStatus } from "./Isolation.js"
 
@@ -251,18 +252,18 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
 const release = Effect.fnUntraced(function*({ child, process }: Handle, options: SpawnOptions) {
   if (options.graceMs !== undefined && !(yield* child.hasExited)) {
     yield* child.kill("SIGTERM")
-    yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(options.graceMs))
+    yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(options.graceMs), undisturbed)
   }
   yield* child.kill("SIGKILL")
   // `close` comes when all pipes have ended, and something that left the group may hold their other ends for ever.
-  const gone = yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT))
+  const gone = yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT), undisturbed)
   for (const stream of process.stdio) stream?.destroy()
   if (Option.isNone(gone)) {
     return yield* Effect.logError(
       `Process ${child.pid} (${options.command}) is still there ${KILL_TIMEOUT} ms after SIGKILL`
     )
   }
-  yield* child.closed.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT))
+  yield* child.closed.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT), undisturbed)
 })
 
 /**
@@ -315,5 +316,6 @@ export const output = (
       duration: options.timeoutMs,
       onTimeout: () =>
         new SpawnError({ code: "timeout", message: `${options.command} did not end within ${options.timeoutMs} ms` })
-    })
+    }),
+    undisturbed
   )

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { SandboxSDKError } from "../Errors.js"
+import { undisturbed } from "../internal/undisturbed.js"
 
 /**
  * The requests of one server.
@@ -100,7 +101,7 @@ export const make = Effect.sync((): ActiveService => {
       idle = Deferred.unsafeMake(FiberId.none)
       settle()
       // The end of a server cannot be interrupted, but this wait must be.
-      return Effect.asVoid(Effect.timeoutOption(Effect.interruptible(Deferred.await(idle)), ms))
+      return Effect.asVoid(undisturbed(Effect.timeoutOption(Effect.interruptible(Deferred.await(idle)), ms)))
     })
 
   const forget = (fiber: RequestFiber): void => {

@@ -164,6 +164,31 @@ for n in range(200):
       expect(after.filter((name) => name.startsWith(mine))).toEqual(before.filter((name) => name.startsWith(mine)))
     }))
 
+  it.live("leaves nothing behind when it is told to go over and over while it is going", () =>
+    Effect.gen(function*() {
+      const mark = `told-${process.pid}`
+      const mounts = Effect.map(
+        Effect.promise(() => Fs.readFile("/proc/self/mountinfo", "utf8")),
+        (text) => text.split("\n").filter((line) => line.includes(`sandbox-sdk-${process.pid}-`))
+      )
+      const before = yield* mounts
+      for (const everyMs of [1, 7, 20]) {
+        const fiber = yield* Effect.forkDaemon(local(Effect.scoped(Effect.gen(function*() {
+          const sandbox = yield* Sandbox.make({ templateId: "python" })
+          yield* sandbox.runCode(`import subprocess; subprocess.Popen(["bash", "-c", "exec -a ${mark} sleep 1000"])`)
+          return yield* sandbox.runCode("while True: pass")
+        }))))
+        yield* eventually(Effect.map(processesWith(mark), (pids) => pids.length > 0))
+        const telling = yield* Effect.fork(
+          Effect.forever(Effect.zipRight(Fiber.interruptFork(fiber), Effect.sleep(everyMs)))
+        )
+        yield* Fiber.await(fiber)
+        yield* Fiber.interrupt(telling)
+        expect(yield* processesWith(mark)).toEqual([])
+        expect(yield* mounts).toEqual(before)
+      }
+    }))
+
   it.live("finds sandboxes again in a folder that outlives it, stopped, with their files", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.acquireRelease(
