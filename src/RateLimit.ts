@@ -68,8 +68,8 @@ const GUESS = 1_000
  * Counts one more request of this minute. Fails when there is no room.
  */
 export const takeRequest = (window: Window, limit: number): Effect.Effect<void, RateLimitError> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const wait = window.take(now)
+  Effect.clockWith((clock) => {
+    const wait = window.take(clock.unsafeCurrentTimeMillis())
     return wait === 0
       ? Effect.void
       : Effect.fail(
@@ -86,10 +86,10 @@ export const takeRequest = (window: Window, limit: number): Effect.Effect<void, 
  * What is left of a window of a minute.
  */
 export const windowInfo = (window: Window, limit: number): Effect.Effect<RateLimitInfo> =>
-  Effect.map(
-    Clock.currentTimeMillis,
-    (now) => ({ limit, remaining: window.remaining(now), resetAt: window.resetAt(now) })
-  )
+  Effect.clockWith((clock) => {
+    const now = clock.unsafeCurrentTimeMillis()
+    return Effect.succeed({ limit, remaining: window.remaining(now), resetAt: window.resetAt(now) })
+  })
 
 /**
  * Makes a limiter. Those who wait pass in the order in which they came.

@@ -27,4 +27,6 @@ export const acquireRelease = <A, E, R>(
   acquire: Effect.Effect<A, E, R>,
   release: (acquired: A, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown>
 ): Effect.Effect<A, E, R | Scope.Scope> =>
-  Effect.uninterruptible(Effect.tap(acquire, (acquired) => addFinalizer((exit) => release(acquired, exit))))
+  Effect.uninterruptible(
+    Effect.flatMap(acquire, (acquired) => Effect.as(addFinalizer((exit) => release(acquired, exit)), acquired))
+  )

@@ -150,8 +150,8 @@ export const make = Effect.sync((): ActiveService => {
     }),
     name: (name) =>
       Effect.withFiberRuntime((fiber) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          if ((refused.get(name) ?? 0) > now) {
+        Effect.clockWith((clock) => {
+          if ((refused.get(name) ?? 0) > clock.unsafeCurrentTimeMillis()) {
             return Effect.fail(wasStopped)
           }
           const request = fibers.get(fiber)

@@ -9,6 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
@@ -182,16 +183,23 @@ export const make = (
     const noteIfPossible = (record: JournalRecord | undefined) =>
       record === undefined ? Effect.void : Effect.catchAll(note(record), ({ message }) => Effect.logWarning(message))
 
-    const begin = (keyed: Keyed, state: State, repeatable: boolean) =>
-      Effect.gen(function*() {
-        const now = yield* Clock.currentTimeMillis
+    const begin = (keyed: Keyed, state: State, repeatable: boolean): Effect.Effect<Entry, SandboxError> =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const entry: Entry = { ...keyed, at: now, state }
         store.put(entry, state, now)
-        yield* note({ _tag: "Begun", ...keyed, at: now }).pipe(
-          Effect.tapError(() => repeatable ? Effect.void : Effect.sync(() => store.remove(entry))),
-          Effect.catchAll((error) => repeatable ? Effect.void : Effect.fail(error))
+        return journal === undefined ? Effect.succeed(entry) : Effect.matchEffect(
+          journal.append({ _tag: "Begun", ...keyed, at: now }),
+          {
+            onFailure: (error) => {
+              if (repeatable) {
+                return Effect.succeed(entry)
+              }
+              store.remove(entry)
+              return Effect.fail(error)
+            },
+            onSuccess: () => Effect.succeed(entry)
+          }
         )
-        return entry
       })
 
     const release = (entry: Entry) =>
@@ -313,7 +321,7 @@ export const make = (
       Effect.gen(function*() {
         const entry = yield* lookUp(keyed)
         if (entry === undefined) {
-          const executionId = yield* Deferred.make<string | undefined>()
+          const executionId = Deferred.unsafeMake<string | undefined>(FiberId.none)
           const fresh = yield* Effect.tapError(
             begin(keyed, { _tag: "Starting", executionId }, false),
             () => Deferred.succeed(executionId, undefined)

@@ -80,11 +80,10 @@ export const makeLetIn = Effect.gen(function*() {
       required
         ? Effect.flatMap(active.cutOff, (cutOff) => keys.whileKnown(id, cutOff(wasRevoked)))
         : Effect.void).pipe(
-        Effect.zipRight(Effect.tapError(
-          quotas.request(user),
-          () => Effect.flatMap(quotas.info(user), tellBudget)
-        )),
-        Effect.flatMap(tellBudget)
+        Effect.zipRight(Effect.matchEffect(quotas.request(user), {
+          onFailure: (error) => Effect.zipRight(Effect.flatMap(quotas.info(user), tellBudget), Effect.fail(error)),
+          onSuccess: tellBudget
+        }))
       )
 })
 
