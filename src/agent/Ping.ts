@@ -11,7 +11,7 @@ import type { EngineMessage } from "./Protocol.js"
 export type Answered = (milliseconds: number) => Effect.Effect<boolean>
 
 /**
- * Asks. An interpreter that is named, and in which nothing has run yet, does all that a run does, so that it is awake.
+ * Asks. An interpreter that is named, and in which nothing has run yet, is woken: it is about to be used.
  */
 export type Ping = (contextId: string | undefined) => Effect.Effect<Answered>
 

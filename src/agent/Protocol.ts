@@ -76,7 +76,7 @@ export interface ProcessRequest {
  * - `context.open`: start an interpreter; answered by `context.ready` or `context.failed`. `env` is added to the
  *   sandbox's, `cwd` is where it starts. With `rehearse` it runs something first, of which nobody hears and nothing is left,
  *   so that the first run takes no longer than others; where an interpreter cannot do that, it means nothing.
- * - `ping`: answered by `reply`. The interpreter that it names rehearses again, if nothing has run in it.
+ * - `ping`: answered by `reply`. The interpreter that it names is woken, if nothing has run in it.
  * - `context.close`: end the interpreter and all that descends from it; answered by `context.exit`, also when it is
  *   gone already. A run in it ends with `died`.
  * - `run`: run the code in the blob. `env` is set for this run and put back after it.

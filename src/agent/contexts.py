@@ -205,12 +205,20 @@ class Context:
             except OSError as error:
                 self.refuse(header["run"], start_failure(error, "The code"))
 
+    def is_fresh(self):
+        """Whether it is ready, and nothing has run in it."""
+        return self.ready and self.count == 0 and self.current is None and not self.waiting and self.code is None
+
+    def wake(self):
+        """Has an interpreter that has waited do what a run begins with, while that is on its way: no cache holds it any more."""
+        if self.rehearsal is not None and self.is_fresh():
+            self.post(head({"op": "wake"}))
+
     def rehearse(self):
         """Has something run that nobody hears of, as long as nothing else has, all the way that a run goes. What is written to
-        for the first time since the fork is copied then, here and in the interpreter, and what has slept is awake.
+        for the first time since the fork is copied then, here and in the interpreter.
         """
-        fresh = self.ready and self.count == 0 and self.current is None and not self.waiting and self.code is None
-        if self.rehearsal is None or not fresh:
+        if self.rehearsal is None or not self.is_fresh():
             return False
         try:
             self.begin({"op": "rehearse", "run": REHEARSAL, "credit": MAX_BLOB}, self.rehearsal)

@@ -258,6 +258,8 @@ class Kernel:
                 self.execute(header, blob)
             elif op == "rehearse":
                 self.rehearse(header, blob)
+            elif op == "wake":
+                self.warm_up()
 
     def warm_up(self):
         """Does what a run does, while nobody waits: from the first time on, its memory is this process' own."""

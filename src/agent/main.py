@@ -188,7 +188,7 @@ class Agent:
         self.link.send({"ev": "reply", "id": header["id"], "value": None})
         context = self.contexts.get(header.get("ctx"))
         if context is not None:
-            context.rehearse()
+            context.wake()
 
     def on_run(self, header, blob):
         context = self.contexts.get(header["ctx"])

@@ -30,7 +30,7 @@ describe("a rehearsal", () => {
       const agent = yield* startAgent()
       yield* agent.open("fresh", "python")
       expect(yield* agent.open("rehearsed", "python", { rehearse: true })).toMatchObject({ ev: "context.ready" })
-      // Once more, as often as somebody asks.
+      // What wakes it leaves nothing either, as often as it is done.
       for (let count = 0; count < 3; count++) yield* ping(agent, "rehearsed")
       const [fresh, rehearsed] = [yield* agent.run("fresh", LOOK), yield* agent.run("rehearsed", LOOK)]
       expect(rehearsed.results.map(({ text }) => text)).toEqual(fresh.results.map(({ text }) => text))
@@ -41,7 +41,7 @@ describe("a rehearsal", () => {
       expect(runsOf(agent)).toEqual([])
     }))
 
-  it.scoped("is made no more once something has run", () =>
+  it.scoped("leaves what has run as it is, as does a ping after that", () =>
     Effect.gen(function*() {
       const agent = yield* startAgent()
       yield* agent.open("c", "python", { rehearse: true })
