@@ -12,6 +12,7 @@ import * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { ExecuteRequest, TerminalRequest } from "../Api.js"
+import { Code } from "../api/Code.js"
 import type { RequestError } from "../Errors.js"
 import { ApiKeys } from "./ApiKeys.js"
 import * as Body from "./Body.js"
@@ -50,6 +51,10 @@ export const take = (request: Request): Taken | undefined => {
     : { id, format, kind: name === "execute" ? "code" : "command" }
 }
 
+/** The path as the interface has it, by which the router's spans name it. */
+const routeOf = (kind: Taken["kind"]): string =>
+  (kind === "code" ? Code.endpoints.execute : Code.endpoints.terminal)?.path ?? ""
+
 /** Decodes a body as the router does, with the same words for what does not fit. */
 const decoder = <A, I>(schema: Schema.Schema<A, I>) => {
   const decode = ParseResult.decodeUnknownEither(schema)
@@ -78,6 +83,7 @@ export const make = Effect.gen(function*() {
     { format, id, kind }: Taken
   ): Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, Scope.Scope | Request> =>
     Effect.gen(function*() {
+      yield* Effect.annotateCurrentSpan("http.route", routeOf(kind))
       const key = yield* keyOf(request)
       const caller = yield* knownBy(keys, request)
       yield* letIn(caller)

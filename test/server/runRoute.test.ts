@@ -1,5 +1,10 @@
+import { it as effect } from "@effect/vitest"
+import { Context, Effect, Layer, Redacted } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { type Answer, clientOf, start } from "./support.js"
+import { layerLocal } from "../../src/local.js"
+import { layerServer, ServerAddress } from "../../src/server.js"
+import { collectSpans } from "../remote/spans.js"
+import { ALICE, type Answer, clientOf, start } from "./support.js"
 
 /**
  * A path that ends with a slash is not taken past the router, and means the same: so each request has an answer of either way.
@@ -116,4 +121,24 @@ describe("requests that want events", () => {
     const other = await client().request("POST", `${path}/execute`, { code: "2" }, { ...NDJSON, ...key })
     expect(other.json).toMatchObject({ _tag: "SandboxSDKError", field: "idempotency-key" })
   })
+
+  effect.scopedLive("have the span that the router would give", () =>
+    Effect.gen(function*() {
+      const { layer, spans } = collectSpans()
+      const server = layerServer({ port: 0, apiKeys: [Redacted.make(ALICE)] }).pipe(Layer.provide(layerLocal()))
+      const { url } = Context.get(yield* Layer.build(Layer.provide(server, layer)), ServerAddress)
+      for (const end of WAYS) {
+        yield* Effect.promise(() =>
+          clientOf(url).request("POST", `/api/sandboxes/sbx_none/terminal${end}`, { command: "true" }, NDJSON)
+        )
+      }
+      const found = spans.filter(({ kind }) => kind === "server").map(({ attributes, name }) => ({
+        name,
+        route: attributes.get("http.route"),
+        status: attributes.get("http.response.status_code"),
+        sandbox: attributes.get("sandboxId")
+      }))
+      const one = { name: "http.server POST", route: "/api/sandboxes/:id/terminal", status: 404, sandbox: "sbx_none" }
+      expect(found).toEqual([one, one])
+    }))
 })
