@@ -127,6 +127,16 @@ const MOUNT_OPTIONS = "loop,nosuid,nodev,noatime,noinit_itable,nobarrier,errors=
 const RELEASE = Schedule.upTo(Schedule.spaced("20 millis"), "5 seconds")
 
 /**
+ * Waits until nobody has a file system mounted any more that is not mounted here, for a time. Until then its image says what
+ * it did before.
+ */
+const released = (image: string): Effect.Effect<void, string> => {
+  const isClean = Effect.map(Ext4.read(image), Option.exists(({ clean }) => clean))
+  const isInUse = Effect.flatMap(isClean, (clean) => clean ? Effect.succeed(false) : Mounts.isAttached(image))
+  return Effect.asVoid(Effect.repeat(isInUse, { schedule: RELEASE, while: (inUse) => inUse }))
+}
+
+/**
  * Puts a file system in order that was not unmounted, because the host went down.
  *
  * One that is in use looks the same. It may be in use after it was unmounted here: in the mount namespace of a sandbox that
@@ -134,10 +144,8 @@ const RELEASE = Schedule.upTo(Schedule.spaced("20 millis"), "5 seconds")
  * for `mount` finds its loop device, and the kernel its superblock.
  */
 const repair = Effect.fnUntraced(function*(image: string) {
-  const isClean = Effect.map(Ext4.read(image), Option.exists(({ clean }) => clean))
-  const isInUse = Effect.flatMap(isClean, (clean) => clean ? Effect.succeed(false) : Mounts.isAttached(image))
-  yield* Effect.repeat(isInUse, { schedule: RELEASE, while: (inUse) => inUse })
-  if ((yield* isClean) || (yield* Mounts.isAttached(image))) return
+  yield* released(image)
+  if (Option.exists(yield* Ext4.read(image), ({ clean }) => clean) || (yield* Mounts.isAttached(image))) return
   yield* Effect.logWarning("A workspace was not unmounted in order and is checked").pipe(
     Effect.annotateLogs({ image })
   )
@@ -265,6 +273,7 @@ export const used = Effect.fnUntraced(function*(workspace: string): Effect.fn.Re
       }))
     }
   }
+  yield* Effect.ignore(released(image))
   return Option.map(yield* Ext4.read(image), ({ usedBytes, usedFiles }) => ({ bytes: usedBytes, files: usedFiles }))
 })
 
