@@ -64,6 +64,7 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
   const contents = yield* Remember.success(Scope.extend(Launch.contents(temporaryDirectory), scope))
   const disks = yield* Effect.cached(Disk.support(temporaryDirectory))
 
+  const expect = Effect.flatMap(cgroups, ({ expect }) => expect)
   const makeWorkspace = Workspace.make(disks)
 
   const launchWith = (agent: AgentProgram.AgentKind | undefined) =>
@@ -104,7 +105,8 @@ const make = Effect.fnUntraced(function*(options: BubblewrapOptions) {
       return yield* Check.check(inspect, [Os.release(), path, version, Host.userId()].join(" "))
     }),
     inspect,
-    makeWorkspace,
+    // What gets a workspace is started next.
+    makeWorkspace: (path, diskMb, kept) => Effect.zipRight(expect, makeWorkspace(path, diskMb, kept)),
     copyWorkspace: WorkspaceCopy.copy,
     openWorkspace: Disk.open,
     launch: Effect.fn("Bubblewrap.launch")((launching: LaunchOptions) =>

@@ -16,7 +16,7 @@ import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
-import { findPlain, findTrees, type Tree } from "./CgroupTree.js"
+import { findPlain, findTrees, ownGroups, type Tree } from "./CgroupTree.js"
 import type { Counting } from "./Consumption.js"
 import * as Host from "./Host.js"
 import * as Owner from "./Owner.js"
@@ -86,6 +86,11 @@ export interface Support {
 export interface Cgroups {
   readonly support: Support
   readonly make: (label: string, limits: Limits) => Effect.Effect<Group, CgroupError, Scope.Scope>
+  /**
+   * A process is about to be put into a group: has the kernel get ready for that, which otherwise takes most of the time.
+   * Does not wait for it.
+   */
+  readonly expect: Effect.Effect<void>
   /** Kills what is left in the groups of engines that are gone, and removes those groups. */
   readonly reap: Effect.Effect<void>
 }
@@ -327,6 +332,18 @@ const reap = (trees: ReadonlyArray<Tree>): Effect.Effect<void> =>
       }
     }), { discard: true }).pipe(Effect.withSpan("Cgroup.reap"))
 
+/**
+ * Before the kernel moves a process it waits until each processor has been in a quiet state, ten milliseconds or so, and
+ * then moves others at once for about as long (`percpu_down_write`, `rcu_sync_enter`). A process that is moved to where it
+ * is has it wait as well, and nothing is changed.
+ */
+const makeReady = (own: Effect.Effect<ReadonlyArray<string>>): Effect.Effect<void> =>
+  Effect.flatMap(own, (folders) =>
+    Effect.asVoid(Effect.findFirst(
+      folders,
+      (folder) => Effect.isSuccess(write(Path.join(folder, "cgroup.procs"), String(process.pid)))
+    )))
+
 /** Whether groups can be made in a tree, found out by making one. */
 const isUsable = (tree: Tree, engine: string): Effect.Effect<boolean> =>
   Effect.gen(function*() {
@@ -374,8 +391,14 @@ export const make: Effect.Effect<Cgroups, never, Scope.Scope> = Effect.gen(
         Option.fromNullable(trees.find((tree) => tree.controllers.includes(controller))),
         (tree) => `cgroup v${tree.version} ${controller}`
       )
+    const scope = yield* Effect.scope
+    const own = yield* ownGroups
+    const alone = yield* Effect.makeSemaphore(1)
     return {
       support: { memory: by("memory"), processes: by("pids"), cpu: by("cpu") },
+      expect: all.length === 0
+        ? Effect.void
+        : Effect.asVoid(Effect.forkIn(alone.withPermitsIfAvailable(1)(makeReady(own)), scope)),
       make: (label, limits) => makeGroup(trees, plain, engine, label, limits),
       reap: reap(all)
     }

@@ -132,6 +132,21 @@ export const treesOf = Effect.fnUntraced(function*(mountinfo: string, cgroup: st
 const read = (name: string) => Effect.map(Host.readText(`/proc/self/${name}`), Option.getOrElse(() => ""))
 
 /**
+ * The folders of the groups that this process is in, one for each tree that it may be limited by.
+ */
+const ownOf = (mountinfo: string, cgroup: string): ReadonlyArray<string> => {
+  const mounted = Mounts.parse(mountinfo)
+  return groupsOf(cgroup).flatMap(({ controllers, group, unified }) => {
+    const wanted = controllers.filter((name) => WANTED.includes(name))
+    if (!unified && wanted.length === 0) return []
+    const mount = mounted.find(({ options, type }) =>
+      unified ? type === "cgroup2" : type === "cgroup" && wanted.every((name) => options.includes(name))
+    )
+    return mount === undefined ? [] : Option.toArray(place(mount, group))
+  })
+}
+
+/**
  * The trees that this process could use.
  */
 export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effect.gen(function*() {
@@ -144,3 +159,11 @@ export const findTrees: Effect.Effect<ReadonlyArray<ReadonlyArray<Tree>>> = Effe
 export const findPlain: Effect.Effect<ReadonlyArray<Tree>> = Effect.gen(function*() {
   return plainOf(yield* read("mountinfo"), yield* read("cgroup"))
 })
+
+/**
+ * How to find the folders of the groups that this process is in, which others may change.
+ */
+export const ownGroups: Effect.Effect<Effect.Effect<ReadonlyArray<string>>> = Effect.map(
+  read("mountinfo"),
+  (mountinfo) => Effect.map(read("cgroup"), (cgroup) => ownOf(mountinfo, cgroup))
+)

@@ -152,8 +152,8 @@ const end = Effect.fnUntraced(
  * Starts an agent in a new sandbox, which ends with the scope.
  *
  * To move a process into a group takes the kernel up to twenty milliseconds, and to mount a disk no less. Both are done at
- * once: bubblewrap is in its group, and waits for its arguments, before it has made anything; so all that it starts is
- * limited from its first moment.
+ * once, and the kernel is told early: bubblewrap is in its group, and waits for its arguments, before it has made anything;
+ * so all that it starts is limited from its first moment.
  */
 export const launch = Effect.fnUntraced(function*(
   options: LaunchOptions,
@@ -182,6 +182,7 @@ export const launch = Effect.fnUntraced(function*(
       processes: processes + agent.tasks + OUTER_TASKS,
       cpus: options.resources.cpus
     }))
+    yield* cgroups.expect
     const child = yield* Spawn.spawn({
       command: program.path,
       args: ["--args", String(DESCRIPTORS.args), agent.command, ...agent.args],

@@ -163,3 +163,21 @@ describe("the freezer of a control group", () => {
       yield* Effect.repeat(group.processes, { until: (all) => all.join() !== frozen.join() })
     }).pipe(Effect.orDie))
 })
+
+describe("the control groups", () => {
+  it.scopedLive("get ready to move a process without moving this one", () =>
+    Effect.gen(function*() {
+      const groups = yield* Cgroup.make
+      const own = Effect.sync(() => Fs.readFileSync("/proc/self/cgroup", "utf8"))
+      const before = yield* own
+      yield* Effect.repeatN(groups.expect, 3)
+      const group = yield* groups.make("test", { memoryBytes: 1 << 28, processes: 100, cpus: 1 })
+      const { pid = 0 } = yield* Effect.acquireRelease(
+        Effect.sync(() => spawn("sleep", ["60"], { stdio: "ignore" })),
+        () => group.killAll
+      )
+      yield* group.attach(pid)
+      if (Option.isSome(groups.support.memory)) expect(yield* group.processes).toEqual([pid])
+      expect(yield* own).toBe(before)
+    }).pipe(Effect.orDie))
+})
