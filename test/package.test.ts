@@ -79,6 +79,39 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
+/** The files that an import of one reads before it is done, with their sizes in bytes, and what they import of others. */
+const readAtOnce = async (entry: string) => {
+  const { metafile } = await build({
+    absWorkingDir: installed,
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "neutral",
+    packages: "external",
+    external: ["node:*"],
+    outdir: "out"
+  })
+  const read = new Map<string, number>()
+  const outside = new Set<string>()
+  const walk = (path: string): void => {
+    if (read.has(path)) {
+      return
+    }
+    read.set(path, metafile.inputs[path]?.bytes ?? 0)
+    for (const imported of metafile.inputs[path]?.imports ?? []) {
+      if (imported.external === true) {
+        outside.add(imported.path)
+      } else if (imported.kind !== "dynamic-import") {
+        walk(imported.path)
+      }
+    }
+  }
+  walk(Path.normalize(entry))
+  return { outside, read }
+}
+
 describe("the packed package", () => {
   it("holds the build, the licence and the change log, and no sources or tests", () => {
     assert.includeMembers([...packed], ["package.json", "LICENSE", "CHANGELOG.md", "dist/index.js"])
@@ -195,35 +228,9 @@ describe("the packed package", () => {
   for (const name of ["sandbox-sdk", "sandbox-sdk/promise"]) {
     it(`imports nothing from Node in ${name}`, async () => {
       const entry = entries.find((entry) => entry.name === name)?.target.import.default ?? ""
-      const { metafile } = await build({
-        absWorkingDir: installed,
-        entryPoints: [entry],
-        bundle: true,
-        write: false,
-        metafile: true,
-        format: "esm",
-        platform: "neutral",
-        packages: "external",
-        outdir: "out"
-      })
-      const seen = new Set<string>()
-      const outside = new Set<string>()
-      const walk = (path: string): void => {
-        if (seen.has(path)) {
-          return
-        }
-        seen.add(path)
-        for (const imported of metafile.inputs[path]?.imports ?? []) {
-          if (imported.external === true) {
-            outside.add(imported.path)
-          } else if (imported.kind !== "dynamic-import") {
-            walk(imported.path)
-          }
-        }
-      }
-      walk(Path.normalize(entry))
+      const { outside, read } = await readAtOnce(entry)
       const peers = Object.keys(manifest.peerDependencies)
-      assert.isAbove(seen.size, 0)
+      assert.isAbove(read.size, 0)
       assert.deepStrictEqual(
         [...outside].filter((path) => !peers.some((peer) => path === peer || path.startsWith(`${peer}/`))),
         []
@@ -248,6 +255,21 @@ describe("the packed package", () => {
       assert.deepStrictEqual(await readNames(output), [])
     })
   }
+})
+
+describe("the start of a program", () => {
+  const sizes = async (entry: string) => [...(await readAtOnce(entry)).read.values()]
+  const sum = (bytes: ReadonlyArray<number>) => bytes.reduce((total, size) => total + size, 0)
+
+  it("reads two files of sandbox-sdk/promise, and a third of a megabyte", async () => {
+    const files = await sizes("dist/promise.js")
+    assert.isAtMost(files.length, 2)
+    assert.isAtMost(sum(files), 340_000)
+  })
+
+  it("reads next to nothing of the command before it knows what is wanted", async () => {
+    assert.isAtMost(sum(await sizes("dist/cli/sandbox.js")), 2_000)
+  })
 })
 
 describe("the lock file", () => {
