@@ -235,29 +235,27 @@ const makeFreezer = (directory: string): Freezer => {
   }
 }
 
-/** The group that can be frozen: one that limits, or one for that alone, where it can be made. */
-const freezable = Effect.fnUntraced(
-  function*(opened: ReadonlyArray<{ readonly tree: Tree; readonly directory: string }>, own: Option.Option<string>) {
-    const limiting = opened.find(({ tree }) => tree.version === 2)
-    if (limiting !== undefined) return { directory: Option.some(limiting.directory), own: Option.none<string>() }
-    const made = yield* Effect.transposeMapOption(own, (directory) =>
-      Effect.option(Effect.as(
-        acquireRelease(makeFolder(directory), () => removeGroup(directory)),
-        directory
-      )))
-    const directory = Option.flatten(made)
-    return { directory, own: directory }
-  }
-)
+/** A group that limits nothing, for freezing alone, where it can be made. */
+const openPlain = (directory: Option.Option<string>): Effect.Effect<Option.Option<string>, never, Scope.Scope> =>
+  Effect.map(
+    Effect.transposeMapOption(
+      directory,
+      (path) => Effect.option(Effect.as(acquireRelease(makeFolder(path), () => removeGroup(path)), path))
+    ),
+    Option.flatten
+  )
 
 const makeGroup = Effect.fn("Cgroup.make")(
   function*(trees: ReadonlyArray<Tree>, plain: Option.Option<Tree>, engine: string, label: string, limits: Limits) {
     const name = `${label.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64)}-${randomBytes(4).toString("hex")}`
-    const opened = yield* Effect.forEach(
-      trees,
-      (tree) => Effect.map(openGroup(tree, engine, name, limits), (directory) => ({ tree, directory })),
-      { concurrency: "unbounded" }
-    )
+    const [opened, own] = yield* Effect.all([
+      Effect.forEach(
+        trees,
+        (tree) => Effect.map(openGroup(tree, engine, name, limits), (directory) => ({ tree, directory })),
+        { concurrency: "unbounded" }
+      ),
+      openPlain(Option.map(plain, ({ parent }) => Path.join(parent, engine, name)))
+    ], { concurrency: "unbounded" })
     const memory = opened.find(({ tree }) => tree.controllers.includes("memory"))
     const cpu = opened.find(({ tree }) => tree.controllers.includes("cpu"))
     const kills = yield* Ref.make(0)
@@ -266,9 +264,9 @@ const makeGroup = Effect.fn("Cgroup.make")(
         Option.fromNullable(one),
         ({ directory, tree }) => ({ version: tree.version, path: directory })
       )
-    const { directory, own } = yield* freezable(
-      opened,
-      Option.map(plain, ({ parent }) => Path.join(parent, engine, name))
+    const directory = Option.orElse(
+      Option.fromNullable(opened.find(({ tree }) => tree.version === 2)?.directory),
+      () => own
     )
     let freezer = Option.map(directory, makeFreezer)
     const join = (directory: string, pid: number) => write(Path.join(directory, "cgroup.procs"), String(pid))

@@ -126,13 +126,15 @@ const MOUNT_OPTIONS = "loop,nosuid,nodev,noatime,noinit_itable,nobarrier,errors=
 /** How long others may have a file system mounted that has been unmounted here, before it is mounted beside them. */
 const RELEASE = Schedule.upTo(Schedule.spaced("20 millis"), "5 seconds")
 
+const isClean = (image: string): Effect.Effect<boolean> =>
+  Effect.map(Ext4.read(image), Option.exists(({ clean }) => clean))
+
 /**
  * Waits until nobody has a file system mounted any more that is not mounted here, for a time. Until then its image says what
  * it did before.
  */
 const released = (image: string): Effect.Effect<void, string> => {
-  const isClean = Effect.map(Ext4.read(image), Option.exists(({ clean }) => clean))
-  const isInUse = Effect.flatMap(isClean, (clean) => clean ? Effect.succeed(false) : Mounts.isAttached(image))
+  const isInUse = Effect.flatMap(isClean(image), (clean) => clean ? Effect.succeed(false) : Mounts.isAttached(image))
   return Effect.asVoid(Effect.repeat(isInUse, { schedule: RELEASE, while: (inUse) => inUse }))
 }
 
@@ -144,8 +146,9 @@ const released = (image: string): Effect.Effect<void, string> => {
  * for `mount` finds its loop device, and the kernel its superblock.
  */
 const repair = Effect.fnUntraced(function*(image: string) {
+  if (yield* isClean(image)) return
   yield* released(image)
-  if (Option.exists(yield* Ext4.read(image), ({ clean }) => clean) || (yield* Mounts.isAttached(image))) return
+  if ((yield* isClean(image)) || (yield* Mounts.isAttached(image))) return
   yield* Effect.logWarning("A workspace was not unmounted in order and is checked").pipe(
     Effect.annotateLogs({ image })
   )
