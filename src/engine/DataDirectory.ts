@@ -146,7 +146,8 @@ export const make = Effect.fn("DataDirectory.make")(function*(
   yield* makePassage(snapshots)
   yield* Effect.tryPromise({
     try: async () => {
-      await Fs.rm(agent, { recursive: true, force: true })
+      // What an engine that was killed had begun to compile there may still be on its way.
+      await Fs.rm(agent, { recursive: true, force: true, maxRetries: 5 })
       await Fs.mkdir(agent)
       await Fs.chmod(agent, 0o755)
       for (const [name, text] of Object.entries(files)) {
