@@ -17,7 +17,7 @@ import { ErrorInfo } from "../Execution.js"
 import { FileEvent, FileInfo } from "../File.js"
 import type { RunAside } from "../internal/aside.js"
 import { acquireRelease } from "../internal/finalizing.js"
-import { method } from "../internal/method.js"
+import { makeOnce } from "../internal/once.js"
 import { Result } from "../Result.js"
 import { makeDialer, NotDialed } from "./Dialer.js"
 import type { Files, Pending, RequestPort } from "./Files.js"
@@ -170,8 +170,8 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const opening = new Map<string, Deferred.Deferred<void, SandboxError>>()
   const closing = new Map<string, Deferred.Deferred<void>>()
   const requests = new Map<number, Pending>()
-  const ready = yield* Deferred.make<void, SandboxError>()
-  const lost = yield* Deferred.make<SandboxError>()
+  const ready = makeOnce<Effect.Effect<void, SandboxError>>()
+  const lost = makeOnce<SandboxError>()
   let nextNumber = 1
   let gone = false
 
@@ -196,8 +196,8 @@ export const make = Effect.fn("AgentClient.make")(function*(
 
   const tellLoss = (error: SandboxError): void => {
     const failure = Effect.fail(error)
-    Deferred.unsafeDone(lost, Effect.succeed(error))
-    Deferred.unsafeDone(ready, failure)
+    lost.happen(error)
+    ready.happen(failure)
     for (const waiting of opening.values()) Deferred.unsafeDone(waiting, failure)
     for (const waiting of closing.values()) Deferred.unsafeDone(waiting, Effect.void)
     for (const request of requests.values()) request.failed(error)
@@ -286,7 +286,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
   const onMessage = (message: AgentMessage, blob: Buffer): void => {
     switch (message.ev) {
       case "ready":
-        return Deferred.unsafeDone(ready, Effect.void)
+        return ready.happen(Effect.void)
       case "result":
         return onResult(message.run, blob)
       case "error":
@@ -405,32 +405,34 @@ export const make = Effect.fn("AgentClient.make")(function*(
       // A stream without a listener would throw; what it says adds nothing to the fact that it broke.
       stream.on("error", () => breakOff(undefined))
     }),
-    () => Effect.sync(() => breakOff(undefined)).pipe(Effect.zipRight(Deferred.await(lost)))
+    () => Effect.sync(() => breakOff(undefined)).pipe(Effect.zipRight(lost.wait))
   )
 
   // ---- what the engine asks -----------------------------------------------------------------------------------------
 
   const whileHere = <A>(evaluate: () => A): Effect.Effect<A, SandboxError> =>
-    Effect.suspend(() => gone ? Effect.flatMap(Deferred.await(lost), Effect.fail) : Effect.sync(evaluate))
+    Effect.suspend(() => gone ? Effect.flatMap(lost.wait, Effect.fail) : Effect.sync(evaluate))
 
-  const openContext: AgentClient["openContext"] = method(function*({ cwd, env, id: ctx, language, rehearse }) {
-    const opened = yield* Deferred.make<void, SandboxError>()
-    yield* whileHere(() => {
-      opening.set(ctx, opened)
-      send({ op: "context.open", ctx, language, cwd, env, ...(rehearse === true ? { rehearse } : {}) })
+  const openContext: AgentClient["openContext"] = ({ cwd, env, id: ctx, language, rehearse }) =>
+    Effect.gen(function*() {
+      const opened = yield* Deferred.make<void, SandboxError>()
+      yield* whileHere(() => {
+        opening.set(ctx, opened)
+        send({ op: "context.open", ctx, language, cwd, env, ...(rehearse === true ? { rehearse } : {}) })
+      })
+      yield* Deferred.await(opened)
     })
-    yield* Deferred.await(opened)
-  })
 
-  const closeContext: AgentClient["closeContext"] = method(function*(contextId) {
-    if (gone) {
-      return yield* Effect.asVoid(Deferred.await(lost))
-    }
-    const closed = yield* Deferred.make<void>()
-    closing.set(contextId, closed)
-    send({ op: "context.close", ctx: contextId })
-    yield* Deferred.await(closed)
-  })
+  const closeContext: AgentClient["closeContext"] = (contextId) =>
+    Effect.gen(function*() {
+      if (gone) {
+        return yield* Effect.asVoid(lost.wait)
+      }
+      const closed = yield* Deferred.make<void>()
+      closing.set(contextId, closed)
+      send({ op: "context.close", ctx: contextId })
+      yield* Deferred.await(closed)
+    })
 
   const start: AgentClient["start"] = (request, observer, credit) =>
     whileHere(() => {
@@ -494,7 +496,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
       Effect.catchTag("NotDialed", ({ reason }): Effect.Effect<never, SandboxError | RateLimitError> => {
         switch (reason) {
           case "lost":
-            return Effect.flatMap(Deferred.await(lost), Effect.fail)
+            return Effect.flatMap(lost.wait, Effect.fail)
           case "full":
             return Effect.fail(
               new RateLimitError({
@@ -519,7 +521,7 @@ export const make = Effect.fn("AgentClient.make")(function*(
       })
     )
 
-  yield* Deferred.await(ready)
+  yield* Effect.flatten(ready.wait)
   return {
     dial,
     configure: (configuration) => send({ op: "configure", ...configuration }),

@@ -12,7 +12,6 @@ import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"
 import { FileReach } from "../internal/fileReach.js"
 import { makeInbox } from "../internal/inbox.js"
-import { method } from "../internal/method.js"
 import * as Lent from "./Lent.js"
 import type { Lender } from "./Lent.js"
 import type { EngineMessage } from "./Protocol.js"
@@ -126,16 +125,17 @@ export const makeFiles = (port: RequestPort): Files => {
     })
   )
 
-  const ask = method(function*(message: (id: number, whole: { readonly whole?: boolean }) => FileMessage) {
-    const whole = yield* reach
-    const answer = yield* Deferred.make<unknown, SandboxError>()
-    const id = yield* port.register({
-      reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
-      failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error))
+  const ask = (message: (id: number, whole: { readonly whole?: boolean }) => FileMessage) =>
+    Effect.gen(function*() {
+      const whole = yield* reach
+      const answer = yield* Deferred.make<unknown, SandboxError>()
+      const id = yield* port.register({
+        reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
+        failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error))
+      })
+      port.send(message(id, whole))
+      return yield* Deferred.await(answer).pipe(Effect.ensuring(Effect.sync(() => port.forget(id))))
     })
-    port.send(message(id, whole))
-    return yield* Deferred.await(answer).pipe(Effect.ensuring(Effect.sync(() => port.forget(id))))
-  })
 
   const askInfo = (message: Parameters<typeof ask>[0]) =>
     Effect.flatMap(ask(message), (value) => isFileInfo(value) ? Effect.succeed(value) : unexpected)
@@ -155,154 +155,157 @@ export const makeFiles = (port: RequestPort): Files => {
       ? Effect.succeedNone
       : Effect.option(port.borrow.open(fd, access))
 
-  const openRead = method(function*(path: string) {
-    let allowed = FILE_WINDOW
-    let id = 0
-    const opened = yield* Deferred.make<number | undefined>()
-    const inbox = makeInbox<Uint8Array, SandboxError>((taken) => {
-      allowed += taken
-      port.send({ op: "file.credit", id, bytes: taken })
-    })
-    id = yield* Effect.acquireRelease(
-      port.register({
-        reply: (_, fd) => Deferred.unsafeDone(opened, Effect.succeed(fd)),
-        failed: (error) => {
-          port.forget(id)
-          inbox.fail(error)
-          Deferred.unsafeDone(opened, Effect.succeed(undefined))
-        },
-        data: (bytes, last) => {
-          allowed -= bytes.length
-          if (allowed < 0) {
-            inbox.fail(
-              new SandboxError({
-                code: "protocol_violation",
-                message: "The sandbox sent more of a file than it was asked for.",
-                sandboxId: port.sandboxId
-              })
-            )
-          }
-          if (bytes.length > 0) inbox.push(bytes, bytes.length)
-          if (last) {
+  const openRead = (path: string) =>
+    Effect.gen(function*() {
+      let allowed = FILE_WINDOW
+      let id = 0
+      const opened = yield* Deferred.make<number | undefined>()
+      const inbox = makeInbox<Uint8Array, SandboxError>((taken) => {
+        allowed += taken
+        port.send({ op: "file.credit", id, bytes: taken })
+      })
+      id = yield* Effect.acquireRelease(
+        port.register({
+          reply: (_, fd) => Deferred.unsafeDone(opened, Effect.succeed(fd)),
+          failed: (error) => {
             port.forget(id)
-            inbox.end()
+            inbox.fail(error)
+            Deferred.unsafeDone(opened, Effect.succeed(undefined))
+          },
+          data: (bytes, last) => {
+            allowed -= bytes.length
+            if (allowed < 0) {
+              inbox.fail(
+                new SandboxError({
+                  code: "protocol_violation",
+                  message: "The sandbox sent more of a file than it was asked for.",
+                  sandboxId: port.sandboxId
+                })
+              )
+            }
+            if (bytes.length > 0) inbox.push(bytes, bytes.length)
+            if (last) {
+              port.forget(id)
+              inbox.end()
+            }
           }
-        }
-      }),
-      cancel
-    )
-    port.send({ op: "file.read", id, path, credit: FILE_WINDOW, ...lend, ...yield* reach })
-    if (port.borrow === undefined) return inbox.stream
-    const fd = yield* Deferred.await(opened)
-    const file = yield* borrow(fd, "read")
-    if (Option.isSome(file)) {
-      return Stream.catchAll(Lent.read(file.value), ({ reason }) =>
-        Stream.fromEffect(Effect.zipRight(
-          port.present,
-          new SandboxError({ code: "file_error", message: `${path} failed: ${reason}.`, sandboxId: port.sandboxId })
-        )))
-    }
-    if (fd !== undefined) port.send({ op: "file.credit", id, bytes: FILE_WINDOW })
-    return inbox.stream
-  })
+        }),
+        cancel
+      )
+      port.send({ op: "file.read", id, path, credit: FILE_WINDOW, ...lend, ...yield* reach })
+      if (port.borrow === undefined) return inbox.stream
+      const fd = yield* Deferred.await(opened)
+      const file = yield* borrow(fd, "read")
+      if (Option.isSome(file)) {
+        return Stream.catchAll(Lent.read(file.value), ({ reason }) =>
+          Stream.fromEffect(Effect.zipRight(
+            port.present,
+            new SandboxError({ code: "file_error", message: `${path} failed: ${reason}.`, sandboxId: port.sandboxId })
+          )))
+      }
+      if (fd !== undefined) port.send({ op: "file.credit", id, bytes: FILE_WINDOW })
+      return inbox.stream
+    })
 
-  const openWatch = method(function*(path: string, recursive: boolean) {
-    let id = 0
-    const inbox = makeInbox<ReadonlyArray<FileEvent>, SandboxError>((taken) =>
-      port.send({ op: "file.credit", id, bytes: taken })
-    )
-    id = yield* Effect.acquireRelease(
-      port.register({
-        reply: () => {},
-        failed: (error) => {
-          port.forget(id)
-          inbox.fail(error)
-        },
-        events: inbox.push
-      }),
-      cancel
-    )
-    port.send({ op: "file.watch", id, path, recursive, credit: WATCH_WINDOW, ...yield* reach })
-    return Stream.flattenIterables(inbox.stream)
-  })
+  const openWatch = (path: string, recursive: boolean) =>
+    Effect.gen(function*() {
+      let id = 0
+      const inbox = makeInbox<ReadonlyArray<FileEvent>, SandboxError>((taken) =>
+        port.send({ op: "file.credit", id, bytes: taken })
+      )
+      id = yield* Effect.acquireRelease(
+        port.register({
+          reply: () => {},
+          failed: (error) => {
+            port.forget(id)
+            inbox.fail(error)
+          },
+          events: inbox.push
+        }),
+        cancel
+      )
+      port.send({ op: "file.watch", id, path, recursive, credit: WATCH_WINDOW, ...yield* reach })
+      return Stream.flattenIterables(inbox.stream)
+    })
 
-  const write = Effect.fnUntraced(function*<E>(
+  const write = <E>(
     path: string,
     content: Stream.Stream<Uint8Array, E>,
     options: { readonly createParents: boolean }
-  ) {
-    let window = FILE_WINDOW
-    let wake: (() => void) | undefined
-    let lentAt: number | undefined
-    const answer = yield* Deferred.make<unknown, SandboxError | E>()
-    const id = yield* Effect.acquireRelease(
-      port.register({
-        reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
-        failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error)),
-        credit: (bytes, fd) => {
-          window += bytes
-          lentAt ??= fd
-          wake?.()
-        }
-      }),
-      cancel
-    )
-    /** Waits until so much may be sent; all of the window when all that was sent has been written. */
-    const room = (bytes: number) =>
-      Effect.async<void>((resume) => {
-        const look = () => {
-          if (window >= bytes) {
-            wake = undefined
-            resume(Effect.void)
+  ) =>
+    Effect.scoped(Effect.gen(function*() {
+      let window = FILE_WINDOW
+      let wake: (() => void) | undefined
+      let lentAt: number | undefined
+      const answer = yield* Deferred.make<unknown, SandboxError | E>()
+      const id = yield* Effect.acquireRelease(
+        port.register({
+          reply: (value) => Deferred.unsafeDone(answer, Effect.succeed(value)),
+          failed: (error) => Deferred.unsafeDone(answer, Effect.fail(error)),
+          credit: (bytes, fd) => {
+            window += bytes
+            lentAt ??= fd
+            wake?.()
           }
+        }),
+        cancel
+      )
+      /** Waits until so much may be sent; all of the window when all that was sent has been written. */
+      const room = (bytes: number) =>
+        Effect.async<void>((resume) => {
+          const look = () => {
+            if (window >= bytes) {
+              wake = undefined
+              resume(Effect.void)
+            }
+          }
+          wake = look
+          look()
+        })
+      let sent = 0
+      const sendBytes = Effect.fnUntraced(function*(bytes: Uint8Array) {
+        for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
+          if (window <= 0) yield* room(1)
+          const piece = bytes.subarray(offset, offset + CHUNK_BYTES)
+          window -= piece.length
+          sent += piece.length
+          port.send({ op: "file.data", id, last: false }, piece)
         }
-        wake = look
-        look()
       })
-    let sent = 0
-    const sendBytes = Effect.fnUntraced(function*(bytes: Uint8Array) {
-      for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
-        if (window <= 0) yield* room(1)
-        const piece = bytes.subarray(offset, offset + CHUNK_BYTES)
-        window -= piece.length
-        sent += piece.length
-        port.send({ op: "file.data", id, last: false }, piece)
-      }
-    })
-    /** Undefined until the agent has lent the file; none when it cannot be had, or not any more. */
-    let writer: Option.Option<Lent.LentWriter> | undefined
-    const openWriter = Effect.gen(function*() {
-      if (port.borrow === undefined) return Option.none()
-      yield* room(FILE_WINDOW)
-      const file = yield* borrow(lentAt, "write")
-      return Option.isSome(file) ? Option.some(yield* Lent.makeWriter(file.value, sent, port.borrow)) : Option.none()
-    })
-    const give = Effect.fnUntraced(function*(rest: ReadonlyArray<Uint8Array>) {
-      if (rest.length > 0) {
-        writer = Option.none()
-        yield* Effect.forEach(rest, sendBytes, { discard: true })
-      }
-    })
-    const take = Effect.fnUntraced(function*(bytes: Uint8Array) {
-      if (writer === undefined && lentAt !== undefined) writer = yield* openWriter
-      if (writer === undefined || Option.isNone(writer)) return yield* sendBytes(bytes)
-      yield* give(yield* writer.value.push(bytes))
-    })
-    const finish = Effect.gen(function*() {
-      if (writer !== undefined && Option.isSome(writer)) yield* give(yield* writer.value.end)
-      port.send({ op: "file.data", id, last: true })
-    })
-    port.send({ op: "file.write", id, path, createParents: options.createParents, ...lend, ...yield* reach })
-    const upload = Stream.runForEach(content, take).pipe(
-      Effect.zipRight(finish),
-      Effect.catchAllCause((cause) => Deferred.failCause(answer, cause))
-    )
-    // Beside the wait for the answer: an early one (no such folder, disk full) must not wait for the rest of the content.
-    yield* Effect.forkScoped(upload)
-    const value = yield* Deferred.await(answer)
-    port.forget(id)
-    return isFileInfo(value) ? value : yield* unexpected
-  }, Effect.scoped)
+      /** Undefined until the agent has lent the file; none when it cannot be had, or not any more. */
+      let writer: Option.Option<Lent.LentWriter> | undefined
+      const openWriter = Effect.gen(function*() {
+        if (port.borrow === undefined) return Option.none()
+        yield* room(FILE_WINDOW)
+        const file = yield* borrow(lentAt, "write")
+        return Option.isSome(file) ? Option.some(yield* Lent.makeWriter(file.value, sent, port.borrow)) : Option.none()
+      })
+      const give = Effect.fnUntraced(function*(rest: ReadonlyArray<Uint8Array>) {
+        if (rest.length > 0) {
+          writer = Option.none()
+          yield* Effect.forEach(rest, sendBytes, { discard: true })
+        }
+      })
+      const take = Effect.fnUntraced(function*(bytes: Uint8Array) {
+        if (writer === undefined && lentAt !== undefined) writer = yield* openWriter
+        if (writer === undefined || Option.isNone(writer)) return yield* sendBytes(bytes)
+        yield* give(yield* writer.value.push(bytes))
+      })
+      const finish = Effect.gen(function*() {
+        if (writer !== undefined && Option.isSome(writer)) yield* give(yield* writer.value.end)
+        port.send({ op: "file.data", id, last: true })
+      })
+      port.send({ op: "file.write", id, path, createParents: options.createParents, ...lend, ...yield* reach })
+      const upload = Stream.runForEach(content, take).pipe(
+        Effect.zipRight(finish),
+        Effect.catchAllCause((cause) => Deferred.failCause(answer, cause))
+      )
+      // Beside the wait for the answer: an early one (no such folder, disk full) must not wait for the rest of the content.
+      yield* Effect.forkScoped(upload)
+      const value = yield* Deferred.await(answer)
+      port.forget(id)
+      return isFileInfo(value) ? value : yield* unexpected
+    }))
 
   /** A request about many files. What it fails with says which of them is at fault. */
   const askMany = <A>(

@@ -9,7 +9,6 @@ import type { AgentClient } from "../agent/Client.js"
 import type { Answered } from "../agent/Ping.js"
 import type { CodeContext, Language, RestartReason } from "../CodeContext.js"
 import { SandboxError } from "../Errors.js"
-import { method } from "../internal/method.js"
 import type { Turnstile } from "../internal/turnstile.js"
 import { makeTurnstile } from "../internal/turnstile.js"
 import { makeId } from "./Ids.js"
@@ -123,23 +122,24 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     ...(state.lastRestart === undefined ? {} : { lastRestart: state.lastRestart })
   })
 
-  const add = method(function*(options: NewContext) {
-    const state: State = {
-      id: yield* makeId("ctx"),
-      options,
-      createdAt: yield* Clock.currentTimeMillis,
-      queue: yield* makeTurnstile,
-      agentId: undefined,
-      lastAgentId: undefined,
-      executions: 0,
-      interpreters: 0,
-      restarts: 0,
-      lastRestart: undefined,
-      endedAgentId: undefined
-    }
-    states.set(state.id, state)
-    return state
-  })
+  const add = (options: NewContext) =>
+    Effect.gen(function*() {
+      const state: State = {
+        id: yield* makeId("ctx"),
+        options,
+        createdAt: yield* Clock.currentTimeMillis,
+        queue: yield* makeTurnstile,
+        agentId: undefined,
+        lastAgentId: undefined,
+        executions: 0,
+        interpreters: 0,
+        restarts: 0,
+        lastRestart: undefined,
+        endedAgentId: undefined
+      }
+      states.set(state.id, state)
+      return state
+    })
 
   const notFound = (id: string) =>
     new SandboxError({
@@ -167,22 +167,23 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
   const ensureUp = (state: State): Effect.Effect<string, SandboxError> =>
     state.agentId === undefined ? bringUp(state) : Effect.succeed(state.agentId)
 
-  const bringUp = method(function*(state: State) {
-    state.interpreters += 1
-    const ready = takePrepared(state.options)
-    const agentId = ready ?? `${state.id}.${state.interpreters}`
-    if (ready === undefined) {
-      const { env } = state.options
-      yield* client.openContext({ id: agentId, ...state.options, env: { ...common, ...env } }).pipe(
-        // An interpreter that came up for nobody would stay for ever.
-        Effect.onInterrupt(() => client.closeContext(agentId)),
-        Effect.interruptible
-      )
-    }
-    state.agentId = agentId
-    state.lastAgentId = agentId
-    return agentId
-  })
+  const bringUp = (state: State) =>
+    Effect.gen(function*() {
+      state.interpreters += 1
+      const ready = takePrepared(state.options)
+      const agentId = ready ?? `${state.id}.${state.interpreters}`
+      if (ready === undefined) {
+        const { env } = state.options
+        yield* client.openContext({ id: agentId, ...state.options, env: { ...common, ...env } }).pipe(
+          // An interpreter that came up for nobody would stay for ever.
+          Effect.onInterrupt(() => client.closeContext(agentId)),
+          Effect.interruptible
+        )
+      }
+      state.agentId = agentId
+      state.lastAgentId = agentId
+      return agentId
+    })
 
   const died = (agentId: string, reason: RestartReason): void => {
     for (const state of states.values()) {
@@ -217,25 +218,28 @@ export const make = (sandboxId: string, client: AgentClient, defaultCwd: string)
     })
 
   return {
-    create: method(function*(options) {
-      const state = yield* add(options)
-      yield* state.queue.inTurn(ensureUp(state)).pipe(
-        Effect.onExit((exit) => Effect.sync(() => exit._tag === "Failure" && states.delete(state.id)))
-      )
-      return describe(state)
-    }),
+    create: (options) =>
+      Effect.gen(function*() {
+        const state = yield* add(options)
+        yield* state.queue.inTurn(ensureUp(state)).pipe(
+          Effect.onExit((exit) => Effect.sync(() => exit._tag === "Failure" && states.delete(state.id)))
+        )
+        return describe(state)
+      }),
     list: Effect.sync(() => [...states.values()].map(describe)),
-    restart: method(function*(id) {
-      const state = yield* find(id)
-      yield* end(state)
-      yield* state.queue.inTurn(ensureUp(state))
-      return describe(state)
-    }),
-    remove: method(function*(id) {
-      const state = yield* find(id)
-      yield* end(state)
-      states.delete(id)
-    }),
+    restart: (id) =>
+      Effect.gen(function*() {
+        const state = yield* find(id)
+        yield* end(state)
+        yield* state.queue.inTurn(ensureUp(state))
+        return describe(state)
+      }),
+    remove: (id) =>
+      Effect.gen(function*() {
+        const state = yield* find(id)
+        yield* end(state)
+        states.delete(id)
+      }),
     inTurn: (target, use) =>
       Effect.flatMap("id" in target ? find(target.id) : defaultFor(target.language), (state) => {
         const { id, options: { language } } = state

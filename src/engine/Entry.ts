@@ -1,10 +1,10 @@
 /**
  * What a registry knows of one sandbox.
  */
-import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Files } from "../agent/Files.js"
 import type { SandboxError } from "../Errors.js"
+import type { Lock } from "../internal/lock.js"
 import type { ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo, SandboxStatus, StartCommandInfo } from "../SandboxInfo.js"
 import type { Gauge } from "./DiskWatch.js"
@@ -50,9 +50,9 @@ export interface Entry {
   ending: boolean
   removed: boolean
   /** Held while it starts, stops or is removed. */
-  readonly transition: Effect.Semaphore
+  readonly transition: Lock
   /** Held while its record is written or removed. */
-  readonly saving: Effect.Semaphore
+  readonly saving: Lock
 }
 
 const statusOf = ({ activeRuns, state }: Entry): SandboxStatus => {

@@ -27,7 +27,7 @@ export interface ExecutionStore {
 }
 
 /** What an execution takes beside its events, in bytes: an estimate from above. */
-const EXECUTION_COST = 2 * 1024
+const EXECUTION_COST = 2.5 * 1024
 
 /** How many bytes of a log are kept that has been read to its end. */
 const READ_BYTES = 8 * 1024

@@ -21,11 +21,12 @@ export const makeId = (prefix: "sbx" | "ctx" | "exe" | "tpl" | "bld" | "snp"): E
       randomFillSync(pool)
       used = 0
     }
-    let id = `${prefix}_`
+    const parts = [prefix, "_"]
     for (const end = used + LENGTH; used < end; used++) {
-      id += ALPHABET.charAt((pool[used] ?? 0) & 31)
+      parts.push(ALPHABET.charAt((pool[used] ?? 0) & 31))
       // Each byte is used once.
       pool[used] = 0
     }
-    return id
+    // One that is added up keeps all that it went through.
+    return parts.join("")
   })

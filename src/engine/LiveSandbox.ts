@@ -16,7 +16,6 @@ import { SandboxError } from "../Errors.js"
 import type { ExecutionEvent } from "../Execution.js"
 import type { RunAside } from "../internal/aside.js"
 import { acquireRelease, addFinalizer } from "../internal/finalizing.js"
-import { method } from "../internal/method.js"
 import { undisturbed } from "../internal/undisturbed.js"
 import type { Measure } from "../isolation/Consumption.js"
 import type { ExitStatus, LaunchOptions } from "../isolation/Isolation.js"
@@ -136,23 +135,24 @@ export const launch = Effect.fn("LiveSandbox.launch")(function*(
     return more
   })
 
-  const describeLoss = method(function*(violation: string | undefined) {
-    const outOfMemory = yield* ranOutOfMemory
-    const status = yield* agent.exited.pipe(
-      Effect.interruptible,
-      // What is paused does not notice that nobody is there any more.
-      Effect.timeoutOption(violation === undefined && !pausing.isFrozen() ? EXIT_GRACE : Duration.zero),
-      undisturbed
-    )
-    pausing.end()
-    const said = (yield* agent.diagnostics).trim()
-    yield* tearDown
-    const error = reason ?? lossError({ sandboxId, closing, up, violation, outOfMemory, said, status })
-    if (!closing) {
-      options.onEnd(error)
-    }
-    return error
-  })
+  const describeLoss = (violation: string | undefined) =>
+    Effect.gen(function*() {
+      const outOfMemory = yield* ranOutOfMemory
+      const status = yield* agent.exited.pipe(
+        Effect.interruptible,
+        // What is paused does not notice that nobody is there any more.
+        Effect.timeoutOption(violation === undefined && !pausing.isFrozen() ? EXIT_GRACE : Duration.zero),
+        undisturbed
+      )
+      pausing.end()
+      const said = (yield* agent.diagnostics).trim()
+      yield* tearDown
+      const error = reason ?? lossError({ sandboxId, closing, up, violation, outOfMemory, said, status })
+      if (!closing) {
+        options.onEnd(error)
+      }
+      return error
+    })
 
   const client = yield* Client.make({
     sandboxId,

@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type { SandboxError, SandboxSDKError } from "../Errors.js"
-import { method } from "../internal/method.js"
+import { makeLock } from "../internal/lock.js"
 import type { Freezing } from "../isolation/Freezing.js"
 
 /**
@@ -38,6 +38,12 @@ export interface Pausing {
   readonly sleep: (ms: number) => Effect.Effect<void>
 }
 
+/** What changes pass: each has a permit, and who freezes shuts it and takes all of them. */
+interface Door {
+  readonly changes: Effect.Semaphore
+  readonly isOpen: Effect.Latch
+}
+
 /** More changes at a time than there can be. */
 const ALL = 1_000_000
 
@@ -45,17 +51,16 @@ const ALL = 1_000_000
  * Makes it for a sandbox that runs.
  */
 export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
-  const turn = Effect.unsafeMakeSemaphore(1)
-  // Each change has a permit; who freezes shuts the door, and takes all of them.
-  const changes = Effect.unsafeMakeSemaphore(ALL)
-  const changeable = Effect.unsafeMakeLatch(true)
+  // What is below is made when it is needed: most sandboxes are never paused, nor changed from outside.
+  const turn = makeLock()
+  let door: Door | undefined
   let paused = false
   let frozen = false
   let wakers = 0
   // In milliseconds: since when it is paused, and for how long it was before that.
   let pausedAt = 0
   let pausedMs = 0
-  let changed = Deferred.unsafeMake<void>(FiberId.none)
+  let changed: Deferred.Deferred<void> | undefined
 
   const setPaused = (value: boolean): void => {
     if (paused !== value) {
@@ -63,23 +68,28 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
       if (value) pausedAt = now
       else pausedMs += now - pausedAt
       paused = value
-      const before = changed
-      changed = Deferred.unsafeMake<void>(FiberId.none)
-      Deferred.unsafeDone(before, Effect.void)
+      if (changed !== undefined) Deferred.unsafeDone(changed, Effect.void)
+      changed = undefined
     }
   }
 
-  // Effects are made when they are needed: most sandboxes are never paused.
-  const released = Effect.suspend(() => Effect.zipRight(changes.release(ALL), changeable.open))
+  const theDoor = (): Door =>
+    door ??= { changes: Effect.unsafeMakeSemaphore(ALL), isOpen: Effect.unsafeMakeLatch(true) }
 
-  const freeze = Effect.suspend(() =>
-    Effect.zipRight(changeable.close, changes.take(ALL)).pipe(
+  const released = Effect.suspend(() => {
+    const { changes, isOpen } = theDoor()
+    return Effect.zipRight(changes.release(ALL), isOpen.open)
+  })
+
+  const freeze = Effect.suspend(() => {
+    const { changes, isOpen } = theDoor()
+    return Effect.zipRight(isOpen.close, changes.take(ALL)).pipe(
       Effect.zipRight(Effect.onError(freezing.freeze, () => released)),
       Effect.zipRight(Effect.sync(() => {
         frozen = true
       }))
     )
-  )
+  })
 
   const thaw = Effect.suspend(() => {
     if (!frozen) return Effect.void
@@ -88,21 +98,21 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
   })
 
   const inTurn = <A, E, R>(evaluate: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.suspend(() => turn.withPermits(1)(Effect.suspend(evaluate)))
+    turn(Effect.suspend(evaluate))
 
-  const wake = inTurn(() => {
-    wakers += 1
-    return thaw
-  })
+  const wake = () =>
+    inTurn(() => {
+      wakers += 1
+      return thaw
+    })
 
-  const rest = inTurn(() => {
-    wakers -= 1
-    return paused && wakers === 0
-      ? Effect.catchAll(freeze, ({ message }) => Effect.logError("A paused sandbox runs again", message))
-      : Effect.void
-  })
-
-  const change = Effect.suspend(() => Deferred.await(changed))
+  const rest = () =>
+    inTurn(() => {
+      wakers -= 1
+      return paused && wakers === 0
+        ? Effect.catchAll(freeze, ({ message }) => Effect.logError("A paused sandbox runs again", message))
+        : Effect.void
+    })
 
   /** How much time has passed in which it was not paused, counted from some moment on. */
   const runningTime = (): number => {
@@ -111,26 +121,31 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
   }
 
   // It wakes up too early after a pause, and goes on: that is rare, and each run of code has such a sleep.
-  const sleep = method(function*(ms: number) {
-    const end = runningTime() + ms
-    for (let left = ms; left > 0; left = end - runningTime()) {
-      yield* Effect.sleep(Duration.millis(left))
-      while (paused) yield* change
-    }
-  })
+  const sleep = (ms: number) =>
+    Effect.gen(function*() {
+      const end = runningTime() + ms
+      for (let left = ms; left > 0; left = end - runningTime()) {
+        yield* Effect.sleep(Duration.millis(left))
+        while (paused) yield* Deferred.await(changed ??= Deferred.unsafeMake(FiberId.none))
+      }
+    })
 
   return {
-    pause: Effect.uninterruptible(inTurn(() => {
-      if (paused) return Effect.void
-      setPaused(true)
-      return wakers > 0
-        ? Effect.void
-        : Effect.onError(freeze, () => Effect.sync(() => setPaused(false)))
-    })),
-    resume: Effect.uninterruptible(inTurn(() => {
-      setPaused(false)
-      return thaw
-    })),
+    pause: Effect.suspend(() =>
+      Effect.uninterruptible(inTurn(() => {
+        if (paused) return Effect.void
+        setPaused(true)
+        return wakers > 0
+          ? Effect.void
+          : Effect.onError(freeze, () => Effect.sync(() => setPaused(false)))
+      }))
+    ),
+    resume: Effect.suspend(() =>
+      Effect.uninterruptible(inTurn(() => {
+        setPaused(false)
+        return thaw
+      }))
+    ),
     isFrozen: () => frozen,
     still: (effect) =>
       inTurn(() => {
@@ -149,8 +164,12 @@ export const make = (freezing: Freezing, clock: Clock.Clock): Pausing => {
       frozen = false
       setPaused(false)
     },
-    changing: (effect) => changeable.whenOpen(changes.withPermits(1)(effect)),
-    awake: (effect) => Effect.acquireUseRelease(wake, () => effect, () => rest),
+    changing: (effect) =>
+      Effect.suspend(() => {
+        const { changes, isOpen } = theDoor()
+        return isOpen.whenOpen(changes.withPermits(1)(effect))
+      }),
+    awake: (effect) => Effect.acquireUseRelease(wake(), () => effect, rest),
     sleep: (ms) => ms === Infinity ? Effect.never : sleep(ms)
   }
 }

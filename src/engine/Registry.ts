@@ -9,6 +9,8 @@ import * as Scope from "effect/Scope"
 import * as Path from "node:path"
 import type { Files } from "../agent/Files.js"
 import { SandboxError, type SandboxSDKError } from "../Errors.js"
+import { cached } from "../internal/cached.js"
+import { makeLock } from "../internal/lock.js"
 import { Isolation, ofTemplate, type Service } from "../isolation/Isolation.js"
 import type { CreateSandboxOptions, EnvVars, ListSandboxesOptions } from "../Options.js"
 import type { SandboxInfo } from "../SandboxInfo.js"
@@ -179,8 +181,8 @@ export const make = Effect.fn("Registry.make")(function*(
       lastUse: 0,
       ending: false,
       removed: false,
-      transition: Effect.unsafeMakeSemaphore(1),
-      saving: Effect.unsafeMakeSemaphore(1)
+      transition: makeLock(),
+      saving: makeLock()
     }
     entries.set(record.userId, record.id, entry)
     return entry
@@ -212,7 +214,7 @@ export const make = Effect.fn("Registry.make")(function*(
     const workspace = folders.workspace(id)
     // Closed last: nothing may use the disk any more by then.
     const disk = yield* Scope.fork(scope, ExecutionStrategy.sequential)
-    const opening = yield* Effect.cached(Scope.extend(isolation.openWorkspace(workspace), disk))
+    const opening = yield* cached(Scope.extend(isolation.openWorkspace(workspace), disk))
     // Closed after the sandbox: what ran in it has been told, and has ended.
     yield* Scope.addFinalizer(scope, options.executions.over(id))
     const uploads = yield* Uploads.make(folders.folder(id), workspace, opening)
@@ -346,7 +348,7 @@ export const make = Effect.fn("Registry.make")(function*(
         : Effect.void
     }).pipe(Effect.uninterruptible)
 
-  const alone = (entry: Entry) => entry.transition.withPermits(1)
+  const alone = (entry: Entry) => entry.transition
 
   /** Ends what runs in it, with this error for all who wait for something, and keeps its files. */
   const halt = (entry: Entry, error?: SandboxError): Effect.Effect<void> =>
@@ -381,7 +383,7 @@ export const make = Effect.fn("Registry.make")(function*(
         alone(entry)(Effect.gen(function*() {
           yield* bringDown(entry)
           yield* options.removed(entry.record.id)
-          yield* entry.saving.withPermits(1)(folders.remove(entry.record.id))
+          yield* entry.saving(folders.remove(entry.record.id))
           yield* letGo(entry.record.template)
           const { sandboxDeleted } = yield* options.meter.of(entry.record.userId)
           yield* sandboxDeleted(entry.record.id)
@@ -737,7 +739,7 @@ export const make = Effect.fn("Registry.make")(function*(
     }),
     extend: Effect.fnUntraced(function*(userId, id, ms) {
       const entry = yield* find(userId, id)
-      yield* entry.saving.withPermits(1)(Effect.gen(function*() {
+      yield* entry.saving(Effect.gen(function*() {
         if (entry.removed) {
           return yield* notFound(id)
         }

@@ -144,11 +144,6 @@ export const make = Effect.fn("Templates.make")(function*(
     if (template.build !== undefined) builds.hold(template.build.id)
   }
 
-  const builtInWith = (found: Runtimes): ReadonlyArray<SandboxTemplate> =>
-    families.flatMap((family) => found[family.runtime].map((runtime) => builtIn(family, runtime, startedAt)))
-
-  const ofMachine = Effect.map(runtimes, builtInWith)
-
   /** As it is now: with the state of its build, and what this machine adds to it. */
   const describe = (template: SandboxTemplate, found: Runtimes): SandboxTemplate => ({
     ...template,
@@ -160,10 +155,25 @@ export const make = Effect.fn("Templates.make")(function*(
     ...(template.build === undefined ? {} : { build: builds.describe(template.build.id) })
   })
 
+  let known: { readonly found: Runtimes; readonly templates: ReadonlyArray<SandboxTemplate> } | undefined
+
+  /** Those of the machine. They are the same each time: every sandbox keeps the one that it was made from. */
+  const builtInWith = (found: Runtimes): ReadonlyArray<SandboxTemplate> => {
+    if (known?.found !== found) {
+      const templates = families.flatMap((family) =>
+        found[family.runtime].map((runtime) => describe(builtIn(family, runtime, startedAt), found))
+      )
+      known = { found, templates }
+    }
+    return known.templates
+  }
+
+  const ofMachine = Effect.map(runtimes, builtInWith)
+
   const visible = (userId: string) =>
     Effect.map(
       runtimes,
-      (found) => [...builtInWith(found), ...own.of(userId)].map((template) => describe(template, found))
+      (found) => [...builtInWith(found), ...own.of(userId).map((template) => describe(template, found))]
     )
 
   const whatIsHere = (templates: ReadonlyArray<SandboxTemplate>): string =>
@@ -194,15 +204,22 @@ export const make = Effect.fn("Templates.make")(function*(
 
   const get: Templates["get"] = Effect.fnUntraced(function*(userId, id) {
     const found = yield* runtimes
-    const templates = [...builtInWith(found), ...own.of(userId)]
+    const templates = builtInWith(found)
     const exact = templates.find((template) => template.id === id)
     if (exact !== undefined) {
-      return describe(exact, found)
+      return exact
+    }
+    const mine = own.get(userId, id)
+    if (mine !== undefined) {
+      return describe(mine, found)
     }
     const alias = Object.hasOwn(aliases, id) ? aliases[id] : undefined
     const newest = alias && templates.find((template) => template.id.startsWith(`${alias.family}-`))
-    return newest === undefined || alias === undefined
-      ? yield* missing(id, templates)
+    if (newest === undefined || alias === undefined) {
+      return yield* missing(id, [...templates, ...own.of(userId)])
+    }
+    return newest.config.language === alias.language
+      ? newest
       : describe({ ...newest, config: { ...newest.config, language: alias.language } }, found)
   })
 

@@ -61,29 +61,29 @@ export const make = Effect.fnUntraced(function*<E>(
   opening: Effect.Effect<unknown, E>
 ): Effect.fn.Return<Uploads, E> {
   const mark = Path.join(folder, MARK)
-  const unmark = Effect.promise(() => Fs.rm(mark, { force: true }).catch(() => undefined))
+  const unmark = () => Effect.promise(() => Fs.rm(mark, { force: true }).catch(() => undefined))
   let marking: Promise<void> | undefined
   const isMarked = yield* Effect.promise(() => Fs.access(mark).then(() => true, () => false))
   if (isMarked) {
     yield* opening
     yield* Effect.promise(() => sweep(workspace))
-    yield* unmark
+    yield* unmark()
   }
   let unfinished = 0
   // A full disk may have no room for it, and is no reason to refuse.
-  const marked = Effect.promise(() => marking ??= Fs.writeFile(mark, "").catch(() => undefined))
+  const marked = () => Effect.promise(() => marking ??= Fs.writeFile(mark, "").catch(() => undefined))
   return {
     during: (upload) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           unfinished += 1
-          yield* marked
+          yield* marked()
           const arrived = yield* restore(upload)
           unfinished -= 1
           return arrived
         })
       ),
-    stopped: Effect.suspend(() => unfinished === 0 ? unmark : Effect.void)
+    stopped: Effect.suspend(() => unfinished === 0 ? unmark() : Effect.void)
   }
 })
 

@@ -216,6 +216,13 @@ export const makeEventLog = <A extends object, E>(limit: number): EventLog<A, E>
     end: (how) => {
       if (exit === undefined) {
         exit = how
+        // They have to do with who appends, and that is far more than what there is to read.
+        listener = undefined
+        beforeTake = undefined
+        // There will be no more: no room for some is kept.
+        events = events.slice(head)
+        weights = weights.slice(head)
+        head = 0
         notify()
       }
     },

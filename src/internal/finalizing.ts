@@ -28,5 +28,10 @@ export const acquireRelease = <A, E, R>(
   release: (acquired: A, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown>
 ): Effect.Effect<A, E, R | Scope.Scope> =>
   Effect.uninterruptible(
-    Effect.flatMap(acquire, (acquired) => Effect.as(addFinalizer((exit) => release(acquired, exit)), acquired))
+    Effect.flatMap(Effect.zip(Effect.scope, acquire), ([scope, acquired]) =>
+      // Not by `addFinalizer`, which would be one function more that is kept for each.
+      Effect.as(
+        Scope.addFinalizerExit(scope, (exit) => Effect.uninterruptible(release(acquired, exit))),
+        acquired
+      ))
   )

@@ -46,11 +46,13 @@ export const makeTurnstile: Effect.Effect<Turnstile> = Effect.sync(() => {
   }
 
   return {
-    turn: Effect.gen(function*() {
-      const place = yield* acquireRelease(Effect.sync(enter), ({ leave }) => Effect.sync(leave))
-      if (place.ahead !== undefined) yield* Deferred.await(place.ahead)
-      place.arrive()
-    }),
+    turn: Effect.suspend(() =>
+      Effect.flatMap(
+        acquireRelease(Effect.sync(enter), ({ leave }) => Effect.sync(leave)),
+        ({ ahead, arrive }) =>
+          Effect.zipRight(ahead === undefined ? Effect.void : Deferred.await(ahead), Effect.sync(arrive))
+      )
+    ),
     inTurn: (effect) =>
       Effect.uninterruptibleMask((restore) => {
         const { ahead, arrive, leave } = enter()

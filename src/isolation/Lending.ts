@@ -12,7 +12,6 @@ import type * as Scope from "effect/Scope"
 import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { acquireRelease } from "../internal/finalizing.js"
-import { method } from "../internal/method.js"
 import * as Host from "./Host.js"
 import * as Owner from "./Owner.js"
 
@@ -50,16 +49,17 @@ const close = (file: Fs.FileHandle) => Effect.promise(() => file.close().catch((
 export const make = Effect.fnUntraced(function*(agent: Owner.Process, workspace: string): Effect.fn.Return<Lending> {
   const folder = Option.map(yield* Host.lstat(workspace), ({ dev, uid }) => ({ dev, uid }))
 
-  const check = method(function*(pinned: Fs.FileHandle) {
-    const stats = yield* Effect.promise(() => pinned.stat())
-    // It has been this process all along: a number is used again only when its process is gone.
-    if (!(yield* Owner.isRunning(agent))) {
-      return yield* Effect.fail({ reason: "the agent has ended" })
-    }
-    if (!stats.isFile() || !Option.exists(folder, ({ dev, uid }) => dev === stats.dev && uid === stats.uid)) {
-      return yield* Effect.fail({ reason: "it is no file of the workspace" })
-    }
-  })
+  const check = (pinned: Fs.FileHandle) =>
+    Effect.gen(function*() {
+      const stats = yield* Effect.promise(() => pinned.stat())
+      // It has been this process all along: a number is used again only when its process is gone.
+      if (!(yield* Owner.isRunning(agent))) {
+        return yield* Effect.fail({ reason: "the agent has ended" })
+      }
+      if (!stats.isFile() || !Option.exists(folder, ({ dev, uid }) => dev === stats.dev && uid === stats.uid)) {
+        return yield* Effect.fail({ reason: "it is no file of the workspace" })
+      }
+    })
 
   return (descriptor, access) =>
     acquireRelease(

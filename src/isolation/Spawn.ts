@@ -5,7 +5,6 @@
  * tools of the system, exactly the descriptors, and is gone when its scope has closed.
  */
 import * as Data from "effect/Data"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -17,6 +16,7 @@ import * as Path from "node:path"
 import { Duplex, type Stream } from "node:stream"
 import { isMainThread } from "node:worker_threads"
 import { acquireRelease } from "../internal/finalizing.js"
+import { makeOnce } from "../internal/once.js"
 import { undisturbed } from "../internal/undisturbed.js"
 import { inheritedDescriptors } from "./Descriptors.js"
 import type { ExitStatus } from "./Isolation.js"
@@ -156,13 +156,21 @@ const spawnError = (options: SpawnOptions, cause: unknown): SpawnError => {
  * (`worker_thread`): the kernel ties a child that is to die with its parent to the thread that started it
  * (prctl(2), `PR_SET_PDEATHSIG`), so it would die when that thread ends.
  */
-export const spawn = (options: SpawnOptions): Effect.Effect<Child, SpawnError, Scope.Scope> =>
-  acquireRelease(acquire(options), (child) => release(child, options)).pipe(Effect.map((handle) => handle.child))
+export const spawn = (options: SpawnOptions): Effect.Effect<Child, SpawnError, Scope.Scope> => {
+  // No more of the options is kept for as long as it runs.
+  const { command, graceMs } = options
+  return Effect.map(
+    acquireRelease(acquire(options), (handle) => release(handle, command, graceMs)),
+    ({ child }) => child
+  )
+}
 
 interface Handle {
   readonly child: Child
   readonly process: ChildProcess
 }
+
+const ignore = (): void => {}
 
 const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Return<Handle, SpawnError> {
   if (!isMainThread) {
@@ -171,59 +179,51 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
       message: "Sandboxes cannot be started from a worker thread: start the engine in the main thread of the program"
     })
   }
-  const spawned = yield* Deferred.make<number, SpawnError>()
-  const exit = yield* Deferred.make<ExitStatus>()
-  const close = yield* Deferred.make<void>()
-  let ended = false
-  const listen = (started: ChildProcess): void => {
-    started.once("error", (cause) => Deferred.unsafeDone(spawned, spawnError(options, cause)))
-    started.once("spawn", () => {
-      if (started.pid !== undefined) Deferred.unsafeDone(spawned, Effect.succeed(started.pid))
-    })
-    started.once("exit", (exitCode, signal) => {
-      ended = true
-      // What stayed in its group goes with it, at once: later the number may belong to somebody else.
-      if (started.pid !== undefined) signalGroup(started.pid, "SIGKILL")
-      Deferred.unsafeDone(exit, Effect.succeed({ exitCode, signal }))
-    })
-    started.once("close", () => Deferred.unsafeDone(close, Effect.void))
-    // Without a listener an error of a pipe (the other end is gone) would end this program.
-    for (const stream of started.stdio) stream?.on("error", () => {})
+  const start = (): Effect.Effect<Handle, SpawnError> => {
+    const opened: Array<number> = []
+    const open = (content?: Content): number => {
+      const descriptor = content === undefined ? openSync("/dev/null", "r+") : content.open()
+      opened.push(descriptor)
+      return descriptor
+    }
+    try {
+      const started = nodeSpawn(options.command, [...options.args], {
+        cwd: options.cwd ?? "/",
+        env: { ...options.env },
+        detached: true,
+        stdio: stdioOf(options, open),
+        ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid })
+      })
+      // Without a listener an error of a pipe (the other end is gone) would end this program.
+      for (const stream of started.stdio) stream?.on("error", ignore)
+      // It has a number when it has been started. In the same step: after it, this fiber could give way before it listens.
+      if (started.pid !== undefined) return Effect.succeed(handleOf(started, started.pid, options))
+      const failure = makeOnce<unknown>()
+      started.once("error", failure.happen)
+      return Effect.flatMap(failure.wait, (cause) => Effect.fail(spawnError(options, cause)))
+    } finally {
+      // The child has its copies by now: Node's spawn returns after exec.
+      opened.forEach((descriptor) => closeSync(descriptor))
+    }
   }
-  const started = yield* Effect.try({
-    try: () => {
-      const opened: Array<number> = []
-      const open = (content?: Content): number => {
-        const descriptor = content === undefined ? openSync("/dev/null", "r+") : content.open()
-        opened.push(descriptor)
-        return descriptor
-      }
-      try {
-        const started = nodeSpawn(options.command, [...options.args], {
-          cwd: options.cwd ?? "/",
-          env: { ...options.env },
-          detached: true,
-          stdio: stdioOf(options, open),
-          ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid })
-        })
-        // In the same step: after it, this fiber could give way before it listens.
-        listen(started)
-        return started
-      } finally {
-        // The child has its copies by now: Node's spawn returns after exec.
-        opened.forEach((descriptor) => closeSync(descriptor))
-      }
-    },
-    catch: (cause) => spawnError(options, cause)
+  return yield* Effect.flatten(Effect.try({ try: start, catch: (cause) => spawnError(options, cause) }))
+})
+
+const handleOf = (process: ChildProcess, pid: number, { command, stdio }: SpawnOptions): Handle => {
+  const exit = makeOnce<ExitStatus>()
+  const close = makeOnce<void>()
+  process.on("error", ignore)
+  process.once("exit", (exitCode, signal) => {
+    // What stayed in its group goes with it, at once: later the number may belong to somebody else.
+    signalGroup(pid, "SIGKILL")
+    exit.happen({ exitCode, signal })
   })
-  const pid = yield* Deferred.await(spawned)
-  const pipes: Array<Stream | null | undefined> = started.stdio
-  const kill = (signal: NodeJS.Signals) =>
-    Effect.sync(() => {
-      if (!ended) signalGroup(pid, signal)
-    })
+  process.once("close", () => close.happen())
+  const pipes: Array<Stream | null | undefined> = process.stdio
+  // The rest are doors that are closed, of which there may be hundreds.
+  pipes.length = stdio.length
   return {
-    process: started,
+    process,
     child: {
       pid,
       pipe: (descriptor) =>
@@ -236,35 +236,37 @@ const acquire = Effect.fnUntraced(function*(options: SpawnOptions): Effect.fn.Re
             })
             return Effect.succeed(stream)
           }
-          return new SpawnError({
-            code: "no_pipe",
-            message: `${options.command} has no pipe at descriptor ${descriptor}`
-          })
+          return new SpawnError({ code: "no_pipe", message: `${command} has no pipe at descriptor ${descriptor}` })
         }),
-      exited: Deferred.await(exit),
-      closed: Deferred.await(close),
-      hasExited: Effect.sync(() => ended),
-      kill
+      exited: exit.wait,
+      closed: close.wait,
+      hasExited: Effect.sync(exit.hasHappened),
+      kill: (signal) =>
+        Effect.sync(() => {
+          if (!exit.hasHappened()) signalGroup(pid, signal)
+        })
     }
   }
-})
+}
 
-const release = Effect.fnUntraced(function*({ child, process }: Handle, options: SpawnOptions) {
-  if (options.graceMs !== undefined && !(yield* child.hasExited)) {
-    yield* child.kill("SIGTERM")
-    yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(options.graceMs), undisturbed)
+const release = Effect.fnUntraced(
+  function*({ child, process }: Handle, command: string, graceMs: number | undefined) {
+    if (graceMs !== undefined && !(yield* child.hasExited)) {
+      yield* child.kill("SIGTERM")
+      yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(graceMs), undisturbed)
+    }
+    yield* child.kill("SIGKILL")
+    // `close` comes when all pipes have ended, and something that left the group may hold their other ends for ever.
+    const gone = yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT), undisturbed)
+    for (const stream of process.stdio) stream?.destroy()
+    if (Option.isNone(gone)) {
+      return yield* Effect.logError(
+        `Process ${child.pid} (${command}) is still there ${KILL_TIMEOUT} ms after SIGKILL`
+      )
+    }
+    yield* child.closed.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT), undisturbed)
   }
-  yield* child.kill("SIGKILL")
-  // `close` comes when all pipes have ended, and something that left the group may hold their other ends for ever.
-  const gone = yield* child.exited.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT), undisturbed)
-  for (const stream of process.stdio) stream?.destroy()
-  if (Option.isNone(gone)) {
-    return yield* Effect.logError(
-      `Process ${child.pid} (${options.command}) is still there ${KILL_TIMEOUT} ms after SIGKILL`
-    )
-  }
-  yield* child.closed.pipe(Effect.interruptible, Effect.timeoutOption(KILL_TIMEOUT), undisturbed)
-})
+)
 
 /**
  * Reads a pipe to its end, so that its writer never blocks, and keeps the last `limit` bytes.

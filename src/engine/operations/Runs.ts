@@ -42,11 +42,13 @@ const isTerminalEvent = (event: ExecutionEvent): event is TerminalEvent =>
 
 const MIB = 1024 * 1024
 
-const lifetimeOf = (options: RunTerminalStreamOptions) => ({
-  detached: options.detached,
-  detachGraceMs: options.detachGraceMs,
-  hold: options.hold
-})
+/** Field by field: it is kept for a while, and V8 gives each object that is spread a shape of its own. */
+const aboutOf = (
+  userId: string,
+  sandboxId: string,
+  { detachGraceMs, detached, hold }: RunTerminalStreamOptions,
+  { batchId, kind, language }: Pick<About, "batchId" | "kind" | "language">
+): About => ({ userId, sandboxId, kind, language, batchId, detached, detachGraceMs, hold })
 
 /**
  * The limits of a run, by what was asked for, what the sandbox was made with, and its template.
@@ -92,14 +94,11 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
       Effect.map(registry.running(userId, id), (sandbox) => {
         const language = options.language ?? sandbox.template.config.language
         return [
-          {
-            ...lifetimeOf(options),
-            userId,
-            sandboxId: id,
+          aboutOf(userId, id, options, {
             kind: "code",
             language: options.contextId === undefined ? language : undefined,
             batchId
-          },
+          }),
           (journal) =>
             sandbox.whileBusy(
               sandbox.live.runCode(
@@ -124,7 +123,7 @@ export const runOperations = ({ executions, registry }: Parts): Runs => {
     const userId = yield* CurrentUser
     const sandbox = yield* registry.running(userId, id)
     return [
-      { ...lifetimeOf(options), userId, sandboxId: id, kind: "terminal" },
+      aboutOf(userId, id, options, { kind: "terminal" }),
       (journal) =>
         sandbox.whileBusy(
           sandbox.live.runCommand(
