@@ -12,6 +12,7 @@ import evaluate from "./evaluate.py?asset"
 import figures from "./figures.py?asset"
 import files from "./files.py?asset"
 import framing from "./framing.py?asset"
+import imports from "./imports.py?asset"
 import ingress from "./ingress.py?asset"
 import inputs from "./inputs.py?asset"
 import kernel from "./kernel.py?asset"
@@ -19,6 +20,7 @@ import javascript from "./kernels/javascript/main.ts?asset"
 import bash from "./kernels/kernel.bash?asset"
 import javascriptProxy from "./kernels/proxy.ts?asset"
 import languages from "./languages.py?asset"
+import libc from "./libc.py?asset"
 import link from "./link.py?asset"
 import loop from "./loop.py?asset"
 import main from "./main.py?asset"
@@ -54,10 +56,12 @@ export const assets: Readonly<Record<string, string>> = {
   "figures.py": figures,
   "files.py": files,
   "framing.py": framing,
+  "imports.py": imports,
   "inputs.py": inputs,
   "ingress.py": ingress,
   "kernel.py": kernel,
   "languages.py": languages,
+  "libc.py": libc,
   "link.py": link,
   "loop.py": loop,
   "main.py": main,

@@ -11,12 +11,11 @@ have all that is needed: `socket` and `ast` take longer to import than all modul
 import gc
 import os
 import sys
-import types
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 # The modules beside this file, under one name that no program of a user has: nothing is added to the search path.
-package = types.ModuleType("sandbox_agent")
+package = type(sys)("sandbox_agent")
 package.__path__ = [FOLDER]
 sys.modules["sandbox_agent"] = package
 

@@ -5,10 +5,8 @@ copies its context when it is made, and work given to a pool of threads has that
 """
 import _thread
 import contextvars
-import functools
 import os
 import sys
-import threading
 
 RUN = contextvars.ContextVar("sandbox_run", default=None)
 
@@ -55,8 +53,20 @@ def _adopt(run, function, arguments, keywords):
                 del living[run]
 
 
+def _named_like(original):
+    """`functools.wraps`, whose module takes longer to import than all of an interpreter's own."""
+
+    def name(wrapper):
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(wrapper, attribute, getattr(original, attribute, None))
+        wrapper.__wrapped__ = original
+        return wrapper
+
+    return name
+
+
 def _wrap_starter(original):
-    @functools.wraps(original)
+    @_named_like(original)
     def start(function, arguments=(), *rest, **keywords):
         run = RUN.get()
         if run is None:
@@ -80,14 +90,14 @@ def _wrap_starter(original):
 
 
 def _wrap_joinable(original):
-    @functools.wraps(original)
+    @_named_like(original)
     def start(function, *rest, **keywords):
         run = RUN.get()
         if run is None:
             return original(function, *rest, **keywords)
         _count(run)
         try:
-            return original(functools.partial(_adopt, run, function, (), {}), *rest, **keywords)
+            return original(lambda: _adopt(run, function, (), {}), *rest, **keywords)
         except BaseException:
             with _lock:
                 living[run] -= 1
@@ -99,7 +109,8 @@ def _wrap_joinable(original):
 
 
 def install():
-    """Makes every way to start a thread remember the run."""
+    """Makes every way to start a thread remember the run. `threading` takes its own from `_thread` when it is imported."""
+    threading = sys.modules.get("threading")
     os.system = _wrap_system(os.system)
     starter = _wrap_starter(_thread.start_new_thread)
     _thread.start_new_thread = _thread.start_new = starter
@@ -136,7 +147,7 @@ def patch_imported():
 
 
 def _wrap_submit(submit):
-    @functools.wraps(submit)
+    @_named_like(submit)
     def submit_in_run(self, function, /, *arguments, **keywords):
         run = RUN.get()
         if run is None:
@@ -149,7 +160,7 @@ def _wrap_submit(submit):
 def _wrap_handles(get_handles):
     """A process that is started by what is left of an earlier run must not inherit the streams of this one."""
 
-    @functools.wraps(get_handles)
+    @_named_like(get_handles)
     def get_handles_of_run(self, stdin, stdout, stderr):
         handles = get_handles(self, stdin, stdout, stderr)
         if is_current():
@@ -165,7 +176,7 @@ def _wrap_handles(get_handles):
 
 
 def _wrap_system(system):
-    @functools.wraps(system)
+    @_named_like(system)
     def system_of_run(command):
         if is_current():
             return system(command)

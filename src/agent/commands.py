@@ -1,7 +1,7 @@
 """Commands and programs: each a session of its own, started by posix_spawn, which costs no copy of the agent."""
+import _signal as signal
 import errno
 import os
-import signal
 
 from .inputs import Input
 from .processes import find_program, kill_all, kill_group, status
@@ -182,13 +182,13 @@ class Command:
         kill_all(lambda mark: mark == self.mark, roots)
 
     def signal(self, name):
-        number = getattr(signal, name, None)
-        if not isinstance(number, signal.Signals) or self.pid is None:
+        from signal import Signals
+        if name not in Signals.__members__ or self.pid is None:
             return
-        if number == signal.SIGKILL:
+        if name == "SIGKILL":
             self.kill_everything()
         else:
-            kill_group(self.pid, number)
+            kill_group(self.pid, Signals[name])
 
     def resize(self, cols, rows):
         if self.has_terminal and 1 in self.run.sources:

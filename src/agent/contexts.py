@@ -1,10 +1,10 @@
 """Contexts: one interpreter each, behind a control socket on which the interpreter is not believed more than needed."""
+import _signal as signal
 import _socket
-import array
 import fcntl
 import os
-import signal
-from collections import deque
+import struct
+from _collections import deque
 
 from .framing import MAX_BLOB, Decoder, FramingError, head
 from .loop import READ, WRITE
@@ -171,7 +171,7 @@ class Context:
                     if self.passing is None:
                         written = self.socket.send(view[:1024 * 1024])
                     else:
-                        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", self.passing))
+                        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("%di" % len(self.passing), *self.passing))
                         written = self.socket.sendmsg([view[:1024 * 1024]], [rights])
                 if self.passing is not None:
                     self.release()

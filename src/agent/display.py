@@ -1,5 +1,5 @@
 """Values as results: every representation that a value offers, each within bounds, whatever the value does."""
-import base64
+import binascii
 import math
 import sys
 
@@ -60,7 +60,7 @@ def safe_json(value, depth=0):
     if isinstance(value, (list, tuple, set, frozenset)):
         return [safe_json(item, depth + 1) for item in value]
     if isinstance(value, (bytes, bytearray)):
-        return base64.b64encode(value).decode("ascii")
+        return binascii.b2a_base64(value, newline=False).decode("ascii")
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, (int, float)):
@@ -238,7 +238,7 @@ def encode(bundle, main):
             if kind.startswith("text/") or kind == "image/svg+xml":
                 item = bytes(item).decode("utf-8", "replace")
             else:
-                item = base64.b64encode(item).decode("ascii")
+                item = binascii.b2a_base64(item, newline=False).decode("ascii")
         if isinstance(item, str):
             item = str.__str__(item)
         elif field is None:

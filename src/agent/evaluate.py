@@ -2,8 +2,6 @@
 import __future__
 
 import _ast
-import linecache
-import re
 import sys
 
 CO_COROUTINE = 0x80
@@ -12,7 +10,7 @@ for _name in __future__.all_feature_names:
     FUTURE_FLAGS |= getattr(__future__, _name).compiler_flag
 
 # A semicolon after the last expression, possibly after closing parentheses that are no part of its node.
-SILENCED = re.compile(rb"[\s)\\]*;")
+BEFORE_SEMICOLON = b" \t\n\r\v\f)\\"
 
 
 class Evaluator:
@@ -31,7 +29,7 @@ class Evaluator:
         last = None
         if tree.body and isinstance(tree.body[-1], _ast.Expr):
             expression = tree.body[-1]
-            if not SILENCED.match(text_after(source, expression)):
+            if not text_after(source, expression).lstrip(BEFORE_SEMICOLON).startswith(b";"):
                 last = _ast.Expression(expression.value)
                 tree.body.pop()
         # Both are compiled before either runs: a mistake at the end is found before anything has happened.
@@ -52,19 +50,20 @@ class Evaluator:
     def remember(self, name, source):
         lines = source.splitlines(True)
         self.sources[name] = (len(source), None, lines, name)
-        linecache.cache[name] = self.sources[name]
+        line_cache()[name] = self.sources[name]
 
     def forget(self):
         """Forgets what has been run."""
         for name in self.sources:
-            linecache.cache.pop(name, None)
+            line_cache().pop(name, None)
         self.sources.clear()
 
-    def restore_sources(self):
-        """Puts back what somebody has cleared, so that tracebacks show the lines."""
-        for name, entry in self.sources.items():
-            if name not in linecache.cache:
-                linecache.cache[name] = entry
+    def restore_sources(self, module=None):
+        """Puts back what somebody has cleared, so that tracebacks show the lines; or what a cache that is new has to have."""
+        cache = line_cache()
+        for name, entry in tuple(self.sources.items()):
+            if name not in cache:
+                cache[name] = entry
 
     async def evaluate_awaiting(self, codes):
         """Runs the parts of a cell with `await` in it: all of it has a running loop."""
@@ -101,6 +100,11 @@ class Evaluator:
         if getattr(loop, "_ready", None) or getattr(loop, "_scheduled", None):
             return True
         return bool(sys.modules["asyncio"].all_tasks(loop))
+
+
+def line_cache():
+    """The cache of `linecache`, by which all of Python finds the lines of the user's code; another one while that is not there."""
+    return getattr(sys.modules.get("linecache"), "cache", {})
 
 
 def text_after(source, node):

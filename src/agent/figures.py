@@ -1,46 +1,13 @@
 """Figures of matplotlib: found where pyplot was imported, shown at the end of a run or by `show()`, closed afterwards."""
-import importlib.util
 import io
 import sys
 
 PYPLOT = "matplotlib.pyplot"
 
 
-class PyplotFinder:
-    """Notices the import of pyplot, to change two things in it once it is there."""
-
-    def __init__(self, loaded):
-        self.loaded = loaded
-        self.busy = False
-
-    def find_spec(self, name, path=None, target=None):
-        if name != PYPLOT or self.busy:
-            return None
-        self.busy = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self.busy = False
-        if spec is None or spec.loader is None:
-            return None
-        run_module = spec.loader.exec_module
-        loaded = self.loaded
-
-        def exec_module(module):
-            run_module(module)
-            loaded(module)
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
 class Figures:
     def __init__(self):
         self.show_figure = None
-
-    def install(self, show_figure):
-        self.show_figure = show_figure
-        sys.meta_path.insert(0, PyplotFinder(self.loaded))
 
     def loaded(self, pyplot):
         """`show()` shows at once, in order with the text around it; box plots remember their numbers."""

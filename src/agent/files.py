@@ -5,7 +5,7 @@ import stat
 
 from .framing import MAX_BLOB, dump
 from .many import ReadingMany, WritingMany
-from .paths import FileFailure, Workspace, explain, show
+from .paths import FileFailure, explain, show
 from .times import created
 from .transfers import Reading, Writing
 from .watching import Watching
@@ -47,12 +47,13 @@ def describe(workspace, path, folder, name, status):
 
 
 class Files:
-    def __init__(self, loop, link, root):
+    def __init__(self, loop, link, workspace, sync):
+        """`sync`: whether what is written is brought to the disk before the answer."""
         self.loop = loop
         self.link = link
-        self.workspace = Workspace(root)
+        self.workspace = workspace
+        self.sync = sync
         self.transfers = {}
-        self.sync = False
 
     def on_message(self, op, header, blob):
         transfer = self.transfers.get(header["id"])

@@ -3,21 +3,57 @@
 The same framing is spoken with the engine and with the kernels. What a kernel sends is hostile, so lengths are capped
 before anything is stored, and whatever is not a frame raises `FramingError`.
 """
-import json
 import struct
+from _json import encode_basestring_ascii, make_encoder, make_scanner
 
 MAX_HEADER = 1024 * 1024
 MAX_BLOB = 64 * 1024 * 1024
 
 LENGTHS = struct.Struct("<II")
 
-# Plain ASCII on the wire: a lone surrogate in a string cannot make a header that is no UTF-8.
-dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
-load = json.JSONDecoder().decode
+SPACE = " \t\n\r"
 
 
 class FramingError(Exception):
     """What was read is not a frame."""
+
+
+def dump(value):
+    """A value as JSON. Plain ASCII: a lone surrogate in a string cannot make a header that is no UTF-8."""
+    return "".join(make_encoder({}, refuse, encode_basestring_ascii, None, ":", ",", False, False, False)(value, 0))
+
+
+def refuse(value):
+    raise TypeError("a %s has no JSON" % type(value).__name__)
+
+
+class Reading:
+    """How JSON is read, in the words of `json.JSONDecoder`. What JSON itself does not have (`NaN`, `Infinity`) is refused."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+
+    @staticmethod
+    def parse_constant(name):
+        raise ValueError(name)
+
+
+scan = make_scanner(Reading)
+
+
+def load(text):
+    """The value of a JSON text. Raises ValueError for what is none."""
+    text = text.strip(SPACE)
+    try:
+        value, end = scan(text, 0)
+    except StopIteration as stopped:
+        raise ValueError("no JSON from character %d on" % stopped.value) from None
+    if end != len(text):
+        raise ValueError("more than JSON from character %d on" % end)
+    return value
 
 
 def head(header, blob_length=0):

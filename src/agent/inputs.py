@@ -1,6 +1,6 @@
 """What a program reads as its standard input: written as fast as it takes it, and given back as credit then."""
 import os
-from collections import deque
+from _collections import deque
 
 from .loop import WRITE
 

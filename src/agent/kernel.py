@@ -1,26 +1,26 @@
 """The Python kernel: a fork of the agent that runs code and keeps its state."""
+import _signal as signal
 import _socket
 import _thread
-import array
 import builtins
 import errno
 import gc
-import linecache
 import os
 import select
-import signal
+import struct
 import sys
-import types
 
 from . import attribution, processes
 from .display import Display
 from .evaluate import Evaluator
-from .figures import Figures
+from .figures import PYPLOT, Figures
 from .framing import LENGTHS, dump, head, load
+from .imports import add_site, extend_path, extend_user_site, notice, prefer_library
 from .streams import UNBROKEN, Streams, no_input
-from .tracebacks import describe_error
 
 CONTROL = 3
+RIGHT = struct.Struct("i")
+QUIET_MS = 50
 KEPT_ENV = {"MPLBACKEND": "agg"}
 
 
@@ -75,6 +75,8 @@ class Control:
         self.ticket = 0
         self.write_poll = select.poll()
         self.write_poll.register(fd, select.POLLOUT)
+        # What is done once nothing has arrived for a moment.
+        self.later = None
         self.read_poll = select.poll()
         self.read_poll.register(fd, select.POLLIN)
 
@@ -134,7 +136,14 @@ class Control:
             finally:
                 self.interrupts.unshield()
             if not received:
-                self.read_poll.poll()
+                self.wait()
+
+    def wait(self):
+        """Until there is something to read."""
+        if self.later is not None and not self.interrupts.armed and not self.read_poll.poll(QUIET_MS):
+            later, self.later = self.later, None
+            later()
+        self.read_poll.poll()
 
     def keep_reserve(self):
         try:
@@ -161,9 +170,8 @@ class Control:
             os._exit(0)
         for level, kind, content in ancillary:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                rights = array.array("i")
-                rights.frombytes(content[:len(content) - len(content) % rights.itemsize])
-                self.rights.extend(rights)
+                whole = len(content) - len(content) % RIGHT.size
+                self.rights.extend(number for number, in RIGHT.iter_unpack(content[:whole]))
         if not self.rights:
             self.keep_reserve()
         self.incoming += data
@@ -176,7 +184,7 @@ class Kernel:
         self.interrupts = Interrupts()
         self.control = Control(CONTROL, self.interrupts)
         self.streams = Streams()
-        self.main = types.ModuleType("__main__")
+        self.main = type(sys)("__main__")
         self.main.__dict__["__builtins__"] = builtins
         self.main.__dict__["__annotations__"] = {}
         sys.modules["__main__"] = self.main
@@ -193,7 +201,8 @@ class Kernel:
         attribution.install()
         sys.addaudithook(self.audit)
         os.register_at_fork(before=self.streams.flush, after_in_child=self.in_child)
-        self.figures.install(self.show_figure)
+        self.figures.show_figure = self.show_figure
+        notice({PYPLOT: self.figures.loaded, "linecache": self.evaluator.restore_sources})
         extend_path()
 
     def audit(self, event, arguments):
@@ -246,11 +255,11 @@ class Kernel:
     # Runs
 
     def serve(self):
-        import threading
-        self.control_lock = threading.RLock()
+        self.control_lock = _thread.RLock()
         self.main_thread = _thread.get_ident()
         self.control.send({"ev": "ready"})
         self.warm_up()
+        self.control.later = self.import_rest
         while True:
             header, blob = self.control.receive()
             op = header.get("op")
@@ -261,11 +270,23 @@ class Kernel:
             elif op == "wake":
                 self.warm_up()
 
+    def import_rest(self):
+        """What most runs do not need, and what takes longer to import than all that they do."""
+        # Code may have left no descriptor, and be told so.
+        self.control.give_reserve()
+        try:
+            import threading  # noqa: F401  (whatever thread of the user's would be the first to ask for it)
+
+            from . import tracebacks
+            return tracebacks
+        finally:
+            self.control.keep_reserve()
+
     def warm_up(self):
         """Does what a run does, while nobody waits: from the first time on, its memory is this process' own."""
         evaluator = Evaluator({"__builtins__": builtins})
         dump(self.display.result(evaluator.run("0", 0), True))
-        linecache.cache.clear()
+        evaluator.forget()
         extend_user_site()
         attribution.patch_imported()
         self.figures.open_figures()
@@ -339,6 +360,7 @@ class Kernel:
     def explain(self, raised):
         """The error as it is reported. What the user's classes do on the way can be interrupted too."""
         try:
+            describe_error = self.import_rest().describe_error
             self.interrupts.armed = True
             try:
                 return describe_error(raised, self.evaluator)
@@ -383,26 +405,6 @@ def restore_environment(previous):
             pass
 
 
-def extend_path():
-    """The search path as an interactive Python has it; isolated mode, which the agent needs, leaves this out."""
-    sys.path[0:0] = [""] + [part for part in os.environ.get("PYTHONPATH", "").split(":") if part]
-    sys.argv = [""]
-
-
-_user_site = None
-
-
-def extend_user_site():
-    """Finds what `pip install --user` has installed, from the first run after that on."""
-    global _user_site
-    if _user_site is None:
-        version = "python%d.%d" % sys.version_info[:2]
-        _user_site = os.path.join(os.environ.get("HOME", "/workspace"), ".local", "lib", version, "site-packages")
-    if _user_site not in sys.path and os.path.isdir(_user_site):
-        import site
-        site.addsitedir(_user_site)
-
-
 def start(control, env, cwd):
     """Turns a fresh fork of the agent into a kernel. Does not return."""
     try:
@@ -421,6 +423,8 @@ def start(control, env, cwd):
         os.dup2(control, CONTROL, inheritable=False)
         os.dup2(diagnostics, 4, inheritable=False)
         processes.close_from(5)
+        prefer_library()
+        add_site()
         os.environ.clear()
         os.environ.update(env)
         for name, value in KEPT_ENV.items():

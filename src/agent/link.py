@@ -1,6 +1,6 @@
 """The stream to the engine: a queue of frames that is written as fast as the engine reads."""
 import os
-from collections import deque
+from _collections import deque
 
 from .framing import MAX_HEADER, Decoder, head
 from .loop import READ, WRITE

@@ -1,9 +1,12 @@
-"""The event loop: one thread, epoll, no timers. It sleeps until something happens, and wakes for nothing else."""
+"""The event loop: one thread, epoll, no timers. It sleeps until something happens, and wakes for nothing else; but once it
+has been quiet for a moment, it does what could wait until then.
+"""
 import select
-from collections import deque
+from _collections import deque
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+QUIET_SECONDS = 0.05
 
 
 class Loop:
@@ -11,6 +14,7 @@ class Loop:
         self.epoll = select.epoll()
         self.watched = {}
         self.tasks = deque()
+        self.later = deque()
 
     def watch(self, fd, events, callback):
         """Calls `callback(events)` whenever `fd` is ready; replaces what was asked for it before."""
@@ -30,9 +34,22 @@ class Loop:
         """Runs a generator piece by piece between events, so that long work holds nothing up."""
         self.tasks.append(task)
 
+    def when_quiet(self, work):
+        """Does something once, when nothing has happened for a moment."""
+        self.later.append(work)
+
+    def patience(self):
+        """How long to wait for something to happen."""
+        if self.tasks:
+            return 0
+        return QUIET_SECONDS if self.later else -1
+
     def run(self):
         while True:
-            for fd, events in self.epoll.poll(0 if self.tasks else -1, 64):
+            ready = self.epoll.poll(self.patience(), 64)
+            if not ready and not self.tasks and self.later:
+                self.later.popleft()()
+            for fd, events in ready:
                 # An earlier callback of this round may have closed it.
                 known = self.watched.get(fd)
                 if known is not None:

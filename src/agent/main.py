@@ -1,19 +1,18 @@
 """What the agent does: it takes messages of the engine, and hands each to whom it concerns."""
+import _signal as signal
 import gc
 import os
 import resource
-import signal
 import stat
 import sys
 
 from . import processes
 from .commands import Command
-from .files import Files
 from .ingress import Ingress
 from .languages import make_context
 from .link import Link
 from .loop import READ, Loop
-from .paths import PUBLIC
+from .paths import PUBLIC, Workspace
 
 LINK = 3
 STDIO = "--stdio"
@@ -45,7 +44,9 @@ class Agent:
         self.isolated = "SANDBOX_WORKSPACE" not in os.environ
         self.egress = None
         self.ingress = Ingress(self.loop, self.link)
-        self.files = Files(self.loop, self.link, os.environ.get("SANDBOX_WORKSPACE", PUBLIC))
+        self.workspace = Workspace(os.environ.get("SANDBOX_WORKSPACE", PUBLIC))
+        self.sync_files = False
+        self.files = None
 
     # Processes
 
@@ -96,10 +97,18 @@ class Agent:
             os.fchdir(here)
             os.close(here)
 
+    def open_files(self):
+        """What works on files. Its modules take as long to import as all that an agent starts with, so they come later."""
+        if self.files is None:
+            from .files import Files
+
+            self.files = Files(self.loop, self.link, self.workspace, self.sync_files)
+        return self.files
+
     def real(self, path):
         """Where a path of the sandbox really is."""
         if not self.isolated and (path == PUBLIC or path.startswith(PUBLIC + "/")):
-            return os.fsdecode(self.files.workspace.root) + path[len(PUBLIC):]
+            return os.fsdecode(self.workspace.root) + path[len(PUBLIC):]
         return path
 
     def check_directory(self, path):
@@ -125,7 +134,7 @@ class Agent:
     def on_message(self, header, blob):
         op = header.get("op")
         if type(op) is str and op.startswith("file."):
-            self.files.on_message(op, header, blob)
+            self.open_files().on_message(op, header, blob)
             return
         if type(op) is str and op.startswith("net."):
             # Their numbers say which side has opened them.
@@ -153,7 +162,8 @@ class Agent:
             if limits.get(name) is not None and (self.isolated or name != "processes"):
                 limit(what, limits[name])
         limit(resource.RLIMIT_CORE, 0)
-        self.files.sync = header.get("syncFiles") is True
+        self.sync_files = header.get("syncFiles") is True
+        self.loop.when_quiet(self.open_files)
         proxy = header.get("proxy")
         if proxy is not None:
             from .egress import Egress  # most sandboxes have no way out, and need not wait for what it takes
@@ -253,7 +263,8 @@ class Agent:
             run.pump()
         for context in tuple(self.contexts.values()):
             context.watch()
-        self.files.pump()
+        if self.files is not None:
+            self.files.pump()
         self.ingress.pump()
         if self.egress is not None:
             self.egress.pump()

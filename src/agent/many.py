@@ -6,10 +6,10 @@ and that all are written out to the disk together.
 import os
 import resource
 import stat
-from collections import deque
+from _collections import deque
 
-from . import processes
 from .framing import dump
+from .libc import libc
 from .paths import FileFailure, Place, explain
 from .transfers import NEW, REPLACING, refuse_to_replace, unused_name
 
@@ -176,7 +176,7 @@ class WritingMany(Many):
         if self.files.sync:
             root = os.open(self.files.workspace.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                if processes.libc.syncfs(root) != 0 and SYNCFS_TELLS:
+                if libc.syncfs(root) != 0 and SYNCFS_TELLS:
                     what = "could not be written to the disk of the machine that the sandbox is on"
                     raise FileFailure("disk_full", "%s %s." % (self.paths[self.index], what))
             finally:

@@ -4,17 +4,15 @@ Whatever is started for a context or a command carries a mark: a soft RLIMIT_RTT
 scheduling only, which a sandbox does not have, so it changes nothing; and it is inherited by fork and exec and can be
 read by prlimit(2). So a daemon that has left its session and lost its parent is still known as a descendant.
 """
-import ctypes
+import _ctypes
+import _signal as signal
 import os
 import resource
-import signal
 
 RTTIME = getattr(resource, "RLIMIT_RTTIME", 15)
 
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
-
-libc = ctypes.CDLL(None, use_errno=True)
 
 # Python ignores the last two; the agent ignores the others. None of that is for the programs of the user.
 DEFAULT_SIGNALS = (
@@ -22,17 +20,16 @@ DEFAULT_SIGNALS = (
 )
 
 
+# The half of `ctypes` that is in C: whatever the agent does before it is ready needs this one function.
+_prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")
+
+
 def prctl(option, value):
-    libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+    _ctypes.call_function(_prctl, (option, value, 0, 0, 0))
 
 
 def close_from(first):
     """Closes every descriptor from `first` on."""
-    try:
-        if libc.close_range(ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), 0) == 0:
-            return
-    except AttributeError:
-        pass
     for name in os.listdir("/proc/self/fd"):
         if int(name) >= first:
             try:
@@ -45,8 +42,9 @@ def status(code):
     """`exitCode` and `signal` of a wait status."""
     if os.WIFSIGNALED(code):
         number = os.WTERMSIG(code)
+        from signal import Signals  # it takes as long as all that is imported here
         try:
-            name = signal.Signals(number).name
+            name = Signals(number).name
         except ValueError:
             name = "SIG%d" % number
         return {"exitCode": None, "signal": name}

@@ -1,7 +1,7 @@
 """The bash kernel, seen from the agent: an interactive bash that is fed one run at a time."""
+import _signal as signal
 import _socket
 import os
-import signal
 
 from .contexts import Context
 from .framing import FramingError

@@ -1,8 +1,8 @@
 """Terminals: pseudoterminals of the sandbox's own devpts (pty(7)), each for one program and what that starts."""
+import _signal as signal
 import errno
 import fcntl
 import os
-import signal
 import struct
 import termios
 

@@ -1,7 +1,7 @@
 """When a file was made. Python's `os.stat` does not tell; statx(2) does, on file systems that know."""
 import ctypes
 
-from .processes import libc
+from .libc import libc
 
 AT_SYMLINK_NOFOLLOW = 0x100
 STATX_BTIME = 0x800

@@ -2,7 +2,7 @@
 import os
 import stat
 
-from . import processes
+from .libc import libc
 from .paths import FileFailure, explain
 
 CHUNK = 256 * 1024
@@ -170,7 +170,7 @@ class Writing:
         self.temporary = None
         if self.files.sync:
             # Its name, and what the file system notes of the room that it takes.
-            processes.libc.syncfs(self.fd)
+            libc.syncfs(self.fd)
         info = self.files.describe(self.place)
         self.files.forget(self.id)
         self.files.reply(self.id, info)

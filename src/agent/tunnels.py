@@ -5,7 +5,7 @@ taken it: a side that does not read makes the other wait.
 """
 import _socket
 import struct
-from collections import deque
+from _collections import deque
 
 from .loop import READ, WRITE
 

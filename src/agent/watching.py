@@ -11,9 +11,9 @@ import stat
 import struct
 
 from .framing import dump
+from .libc import libc
 from .loop import READ
 from .paths import FileFailure, Place, explain, in_proc
-from .processes import libc
 from .transfers import NEW, REPLACING
 
 IN_ATTRIB = 0x4

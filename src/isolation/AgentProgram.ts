@@ -58,7 +58,7 @@ const options = ({ stdio }: Start): ReadonlyArray<string> => stdio === true ? ["
 const inPython = (python: Runtime, start: Start, soon: boolean): AgentProgram => ({
   kind: "python",
   command: python.path,
-  args: ["-I", `${start.folder}/agent.py`, ...options(start), ...(soon ? ["--kernel-soon"] : [])],
+  args: ["-I", "-S", `${start.folder}/agent.py`, ...options(start), ...(soon ? ["--kernel-soon"] : [])],
   tasks: 1,
   isBehindShell: false
 })
