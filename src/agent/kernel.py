@@ -20,7 +20,8 @@ from .streams import UNBROKEN, Streams, no_input
 
 CONTROL = 3
 RIGHT = struct.Struct("i")
-QUIET_MS = 50
+# More than it takes to import what describes errors.
+ROOM = 4 * 1024 * 1024
 KEPT_ENV = {"MPLBACKEND": "agg"}
 
 
@@ -75,8 +76,6 @@ class Control:
         self.ticket = 0
         self.write_poll = select.poll()
         self.write_poll.register(fd, select.POLLOUT)
-        # What is done once nothing has arrived for a moment.
-        self.later = None
         self.read_poll = select.poll()
         self.read_poll.register(fd, select.POLLIN)
 
@@ -136,14 +135,7 @@ class Control:
             finally:
                 self.interrupts.unshield()
             if not received:
-                self.wait()
-
-    def wait(self):
-        """Until there is something to read."""
-        if self.later is not None and not self.interrupts.armed and not self.read_poll.poll(QUIET_MS):
-            later, self.later = self.later, None
-            later()
-        self.read_poll.poll()
+                self.read_poll.poll()
 
     def keep_reserve(self):
         try:
@@ -192,6 +184,8 @@ class Kernel:
         self.figures = Figures()
         self.display = Display(self.figures)
         self.run = None
+        # Nothing is ever written to it, so that it takes none of the machine's.
+        self.room = bytes(ROOM)
         self.prepare()
 
     def prepare(self):
@@ -259,7 +253,6 @@ class Kernel:
         self.main_thread = _thread.get_ident()
         self.control.send({"ev": "ready"})
         self.warm_up()
-        self.control.later = self.import_rest
         while True:
             header, blob = self.control.receive()
             op = header.get("op")
@@ -269,18 +262,6 @@ class Kernel:
                 self.rehearse(header, blob)
             elif op == "wake":
                 self.warm_up()
-
-    def import_rest(self):
-        """What most runs do not need, and what takes longer to import than all that they do."""
-        # Code may have left no descriptor, and be told so.
-        self.control.give_reserve()
-        try:
-            import threading  # noqa: F401  (whatever thread of the user's would be the first to ask for it)
-
-            from . import tracebacks
-            return tracebacks
-        finally:
-            self.control.keep_reserve()
 
     def warm_up(self):
         """Does what a run does, while nobody waits: from the first time on, its memory is this process' own."""
@@ -360,15 +341,26 @@ class Kernel:
     def explain(self, raised):
         """The error as it is reported. What the user's classes do on the way can be interrupted too."""
         try:
-            describe_error = self.import_rest().describe_error
+            describe = self.describer()
             self.interrupts.armed = True
             try:
-                return describe_error(raised, self.evaluator)
+                return describe(raised, self.evaluator)
             finally:
                 self.interrupts.armed = False
         except BaseException:
             name = type(raised).__name__
             return {"name": name, "value": "", "traceback": name + ": (its message could not be made)\n"}
+
+    def describer(self):
+        """What describes errors. It takes as long to import as all that an interpreter starts with, so the first error does that."""
+        # Code may have left neither memory nor descriptors, and is told so by this.
+        self.room = None
+        self.control.give_reserve()
+        try:
+            from .tracebacks import describe_error
+            return describe_error
+        finally:
+            self.control.keep_reserve()
 
     def leave_child(self, error):
         """Ends a process that the user's code forked and that came back here instead of ending itself."""
@@ -403,6 +395,13 @@ def restore_environment(previous):
                 os.environ[name] = value
         except Exception:
             pass
+
+
+def share_rest():
+    """Imports what an interpreter imports later, if at all, so that all that are forked from now on share it."""
+    import importlib.util  # noqa: F401  (what `.pth` files use most)
+
+    from . import tracebacks  # noqa: F401
 
 
 def start(control, env, cwd):

@@ -26,6 +26,8 @@ class PythonContext(Context):
         from . import kernel  # noqa: F401  (imported once, before the first fork, for all of them)
 
         agent = self.agent
+        if any(isinstance(context, PythonContext) and context is not self for context in agent.contexts.values()):
+            kernel.share_rest()
         agent.marks.wear(self.mark)
         agent.score.raised()
         try:

@@ -1,12 +1,9 @@
-"""The event loop: one thread, epoll, no timers. It sleeps until something happens, and wakes for nothing else; but once it
-has been quiet for a moment, it does what could wait until then.
-"""
+"""The event loop: one thread, epoll, no timers. It sleeps until something happens, and wakes for nothing else."""
 import select
 from _collections import deque
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
-QUIET_SECONDS = 0.05
 
 
 class Loop:
@@ -14,7 +11,6 @@ class Loop:
         self.epoll = select.epoll()
         self.watched = {}
         self.tasks = deque()
-        self.later = deque()
 
     def watch(self, fd, events, callback):
         """Calls `callback(events)` whenever `fd` is ready; replaces what was asked for it before."""
@@ -34,22 +30,9 @@ class Loop:
         """Runs a generator piece by piece between events, so that long work holds nothing up."""
         self.tasks.append(task)
 
-    def when_quiet(self, work):
-        """Does something once, when nothing has happened for a moment."""
-        self.later.append(work)
-
-    def patience(self):
-        """How long to wait for something to happen."""
-        if self.tasks:
-            return 0
-        return QUIET_SECONDS if self.later else -1
-
     def run(self):
         while True:
-            ready = self.epoll.poll(self.patience(), 64)
-            if not ready and not self.tasks and self.later:
-                self.later.popleft()()
-            for fd, events in ready:
+            for fd, events in self.epoll.poll(0 if self.tasks else -1, 64):
                 # An earlier callback of this round may have closed it.
                 known = self.watched.get(fd)
                 if known is not None:

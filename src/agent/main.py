@@ -163,7 +163,6 @@ class Agent:
                 limit(what, limits[name])
         limit(resource.RLIMIT_CORE, 0)
         self.sync_files = header.get("syncFiles") is True
-        self.loop.when_quiet(self.open_files)
         proxy = header.get("proxy")
         if proxy is not None:
             from .egress import Egress  # most sandboxes have no way out, and need not wait for what it takes
@@ -321,4 +320,5 @@ def main(folder):
         # While the engine hears of that: it is about to ask for an interpreter.
         from . import kernel  # noqa: F401
     gc.freeze()
+    gc.enable()
     agent.loop.run()

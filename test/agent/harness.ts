@@ -80,9 +80,9 @@ export const describeAgents = (name: string, body: (it: Tests, agent: AgentProgr
 }
 
 /** What starts it, with the interpreters that this machine has. */
-const commandOf = (kind: AgentProgram.AgentKind): ReadonlyArray<string> => {
+const commandOf = (kind: AgentProgram.AgentKind, python = "/usr/bin/python3"): ReadonlyArray<string> => {
   const program = AgentProgram.find({
-    python: [{ path: "/usr/bin/python3", version: "3" }],
+    python: [{ path: python, version: "3" }],
     node: [{ path: process.execPath, version: process.versions.node }],
     bash: []
   }, { folder: "/opt/sandbox", kind, first: true })
@@ -369,6 +369,10 @@ export const startAgent = (
     readonly env?: Record<string, string>
     /** More files for `/opt/sandbox`, or others, by name. */
     readonly files?: Readonly<Record<string, string>>
+    /** Another Python, as the sandbox sees it. */
+    readonly python?: string
+    /** Makes more of what is `/opt/sandbox` in the sandbox. */
+    readonly prepare?: (folder: string) => void
   } = {}
 ) =>
   Effect.gen(function*() {
@@ -382,12 +386,13 @@ export const startAgent = (
     for (const path of [workspace, folder]) Fs.mkdirSync(path)
     if (user.uid !== undefined) Fs.chownSync(workspace, user.uid, user.gid)
     install(folder, options.files ?? {})
+    options.prepare?.(folder)
     const kind = yield* AgentUnderTest
     const agent = yield* Effect.acquireRelease(
       Effect.sync(() => {
         const child = spawn(
           "bwrap",
-          [...bindings(workspace, folder), ...commandOf(kind)],
+          [...bindings(workspace, folder), ...commandOf(kind, options.python)],
           { stdio: ["ignore", "ignore", "pipe", "pipe"], cwd: "/", env: { PATH: "/usr/bin:/bin" }, ...user }
         )
         const stream = child.stdio[3]
