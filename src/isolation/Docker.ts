@@ -188,7 +188,12 @@ const make = Effect.fnUntraced(function*(options: DockerOptions) {
       hostRuntime,
       (error) => error.toSandboxError(launching.sandboxId)
     )
-    return { command: [...command, "-I", "-S", AGENT_PATH, "--stdio", "--no-python"], mounts, tasks: 1, isBehindShell: false }
+    return {
+      command: [...command, "-I", "-S", AGENT_PATH, "--stdio", "--no-python"],
+      mounts,
+      tasks: 1,
+      isBehindShell: false
+    }
   })
 
   const launch = (imageOf: Effect.Effect<Images.Image, SandboxError>, kind = options.agent) =>

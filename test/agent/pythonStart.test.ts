@@ -40,7 +40,9 @@ describe("an interpreter for Python", () => {
     Effect.gen(function*() {
       const agent = yield* startContext("python")
       const inside = yield* agent.run("c", `${LOOK}\nprint(__shown)`)
-      const plain = yield* agent.command("env -i PATH=\"$PATH\" /usr/bin/python3 -I -c \"$CODE\"", { env: { CODE: `${LOOK}\nprint(__shown)` } })
+      const plain = yield* agent.command("env -i PATH=\"$PATH\" /usr/bin/python3 -I -c \"$CODE\"", {
+        env: { CODE: `${LOOK}\nprint(__shown)` }
+      })
       expect(inside.stdout.toString()).toBe(plain.stdout.toString())
       expect(inside.stdout.toString()).toContain("no_site=0")
     }))
@@ -77,7 +79,10 @@ describe("an interpreter for Python", () => {
       const raised = yield* agent.run("c", "def f():\n    return 1 / 0\nf()")
       expect(raised.errors).toMatchObject([{ name: "ZeroDivisionError", value: "division by zero" }])
       expect(raised.errors[0]?.traceback).toContain("    return 1 / 0\n")
-      const imported = yield* agent.run("c", "import json, mine, re\n[json.dumps([1]), re.sub('a', 'b', 'a'), mine.value]")
+      const imported = yield* agent.run(
+        "c",
+        "import json, mine, re\n[json.dumps([1]), re.sub('a', 'b', 'a'), mine.value]"
+      )
       expect(imported.results.map(({ text }) => text)).toEqual(["['[1]', 'b', 7]"])
     }))
 

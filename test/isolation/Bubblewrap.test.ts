@@ -126,7 +126,9 @@ layer(Bubblewrap.layer(), { excludeTestServices: true })("Bubblewrap", (it) => {
       expect(status).toMatch(/CapBnd:\t0+\n/)
       expect(status).toContain("NoNewPrivs:\t1")
       expect(status).toContain("Seccomp:\t2")
-      expect(yield* evaluate("open('/proc/1/cmdline').read().endswith('\\0-I\\0-S\\0/opt/sandbox/agent.py\\0')")).toBe(true)
+      expect(yield* evaluate("open('/proc/1/cmdline').read().endswith('\\0-I\\0-S\\0/opt/sandbox/agent.py\\0')")).toBe(
+        true
+      )
       expect(yield* evaluate("'isolation-test' in open('/proc/1/cmdline').read()")).toBe(false)
     }))
 
