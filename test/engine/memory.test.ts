@@ -13,7 +13,7 @@ describe("a live sandbox that has run code", () => {
     expect(exitCode, stderr).toBe(0)
     const kept = decode(stdout)
     expect(kept.objects).toBeGreaterThan(100)
-    expect(kept.objects).toBeLessThan(600)
+    expect(kept.objects).toBeLessThan(540)
     expect(kept.bytes).toBeLessThan(8 * 1024)
   })
 })
