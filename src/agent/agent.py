@@ -8,7 +8,7 @@ Python is refused. With `--kernel-soon` it makes ready for code in Python before
 Somebody waits for each millisecond of its start. So its modules use `_socket`, `_signal`, `_json`, `_collections`, `_ctypes`
 and `_ast`, which are written in C, where these have all that is needed: `socket`, `signal` and `json` each take longer to import
 than all modules of the agent. What `ready` and the first code do not need is imported when it is asked for (`files.py`,
-`egress.py`, `tracebacks.py`), and what `site` does (`-S`) is done by the interpreters (`imports.py`).
+`egress.py`, `tracebacks.py`); so is what `site` does, which `-S` leaves out (`imports.py`).
 """
 import gc
 

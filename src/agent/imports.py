@@ -77,7 +77,7 @@ def notice(functions):
 def add_site():
     """What Python does by itself when it starts, without `-S`: `site-packages` with its `.pth` files, `sitecustomize`, `exit`.
 
-    That is code of others. It runs in the interpreter's process, and not in the agent's.
+    That is code of others, so it runs no sooner than somebody wants an interpreter, and what it prints is for a diagnosis.
     """
     import site
     if not sys.flags.no_site:

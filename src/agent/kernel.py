@@ -397,10 +397,20 @@ def restore_environment(previous):
             pass
 
 
-def share_rest():
-    """Imports what an interpreter imports later, if at all, so that all that are forked from now on share it."""
-    import importlib.util  # noqa: F401  (what `.pth` files use most)
+_begun = False
 
+
+def share():
+    """Does in the agent, once, what all interpreters begin with."""
+    global _begun
+    if not _begun:
+        _begun = True
+        prefer_library()
+        add_site()
+
+
+def share_rest():
+    """Imports what an interpreter imports at its first error, so that all that are forked from now on share it."""
     from . import tracebacks  # noqa: F401
 
 
@@ -422,8 +432,6 @@ def start(control, env, cwd):
         os.dup2(control, CONTROL, inheritable=False)
         os.dup2(diagnostics, 4, inheritable=False)
         processes.close_from(5)
-        prefer_library()
-        add_site()
         os.environ.clear()
         os.environ.update(env)
         for name, value in KEPT_ENV.items():

@@ -23,11 +23,13 @@ class PythonContext(Context):
     rehearsal = b"print(0)\n0"
 
     def start(self, theirs):
-        from . import kernel  # noqa: F401  (imported once, before the first fork, for all of them)
+        from . import kernel  # once, before the first fork, for all of them
 
+        kernel.share()
         agent = self.agent
-        if any(isinstance(context, PythonContext) and context is not self for context in agent.contexts.values()):
+        if agent.forks:
             kernel.share_rest()
+        agent.forks += 1
         agent.marks.wear(self.mark)
         agent.score.raised()
         try:

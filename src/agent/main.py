@@ -32,6 +32,7 @@ class Agent:
         self.jobs = {}
         self.contexts = {}
         self.children = {}
+        self.forks = 0
         self.score = processes.OomScore()
         self.marks = processes.Marks()
         processes.prctl(processes.PR_SET_DUMPABLE, 0)
@@ -318,7 +319,9 @@ def main(folder):
     agent.link.send({"ev": "ready", "pid": os.getpid(), "version": VERSION})
     if KERNEL_SOON in sys.argv:
         # While the engine hears of that: it is about to ask for an interpreter.
-        from . import kernel  # noqa: F401
+        from .kernel import share
+
+        share()
     gc.freeze()
     gc.enable()
     agent.loop.run()

@@ -54,18 +54,17 @@ describe("an interpreter for Python", () => {
       expect(results.map(({ text }) => text)).toEqual(["['-I']"])
     }))
 
-  it.scoped("runs the code of an environment in its own process, never in the agent's", () =>
+  it.scoped("has what an environment adds, whose code runs once, and not before somebody wants an interpreter", () =>
     Effect.gen(function*() {
       const agent = yield* startAgent({ python: "/opt/sandbox/venv/bin/python3", prepare: makeEnvironment })
-      const opened = yield* agent.open("c", "python")
-      const pid = opened.ev === "context.ready" ? opened.pid : undefined
-      const run = yield* agent.run("c", "import os, sys, theirs\n[theirs.value, sys.prefix, os.listdir()]")
-      expect(run.errors).toEqual([])
-      expect(run.results.map(({ text }) => text)).toEqual([`[5, '/opt/sandbox/venv', ['begun-${pid}']]`])
-      expect(run.stdout.toString()).toBe("")
-      yield* agent.open("second", "python")
-      const second = yield* agent.run("second", "import os\n'begun-%d' % os.getpid() in os.listdir()")
-      expect(second.results.map(({ text }) => text)).toEqual(["True"])
+      expect((yield* agent.command("ls")).stdout.toString()).toBe("")
+      for (const context of ["first", "second"]) {
+        yield* agent.open(context, "python")
+        const run = yield* agent.run(context, "import os, sys, theirs\n[theirs.value, sys.prefix, os.listdir()]")
+        expect(run.errors).toEqual([])
+        expect(run.results.map(({ text }) => text)).toEqual(["[5, '/opt/sandbox/venv', ['begun-1']]"])
+        expect(run.stdout.toString()).toBe("")
+      }
     }))
 
   it.scoped("has what it needs itself, whatever files of these names there are", () =>
