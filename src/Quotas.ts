@@ -4,6 +4,7 @@
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { RateLimitError, SandboxError } from "./Errors.js"
@@ -125,8 +126,7 @@ const reserve = <E, R>(
   more: number,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ) =>
-  Effect.gen(function*() {
-    yield* restore(account.deciding.turn)
+  account.deciding.inTurn(Effect.gen(function*() {
     for (;;) {
       // First this, then how many there are: one that gets ready in between counts twice, not never.
       const { pending, settled } = account
@@ -140,14 +140,14 @@ const reserve = <E, R>(
       }
       yield* restore(Deferred.await(settled))
     }
-  })
+  }))
 
 const release = (account: Account, more: number): Effect.Effect<void> =>
-  Effect.gen(function*() {
+  Effect.sync(() => {
     const { settled } = account
     account.pending -= more
-    account.settled = yield* Deferred.make<void>()
-    yield* Deferred.succeed(settled, undefined)
+    account.settled = Deferred.unsafeMake(FiberId.none)
+    Deferred.unsafeDone(settled, Effect.void)
   })
 
 /**
@@ -204,7 +204,7 @@ export const make = (limits: QuotaLimits | ((user: string) => QuotaLimits)): Ser
         const limit = account.limits.sandboxes
         return limit === undefined ? create : Effect.uninterruptibleMask((restore) =>
           Effect.zipRight(
-            Effect.scoped(reserve(account, limit, owned, more, restore)),
+            reserve(account, limit, owned, more, restore),
             Effect.ensuring(restore(create), release(account, more))
           )
         )

@@ -6,6 +6,7 @@ import * as Headers from "@effect/platform/Headers"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Cause from "effect/Cause"
@@ -14,9 +15,11 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
+import type * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -24,13 +27,14 @@ import { Api } from "../Api.js"
 import * as Fields from "../api/Headers.js"
 import { type RequestError, SandboxSDKError } from "../Errors.js"
 import { makeTimedPull, type TimedPull } from "../internal/timedPull.js"
+import { within } from "../internal/within.js"
 import * as Logging from "../Logging.js"
 import * as Metrics from "../Metrics.js"
 import * as RateLimit from "../RateLimit.js"
 import * as Retry from "../Retry.js"
 import { SandboxConfig } from "../SandboxConfig.js"
 import { requireSuccess } from "./Answers.js"
-import { brokenAnswer, fold, type Peer, tooSlow, type Trouble } from "./Failures.js"
+import { brokenAnswer, fold, misshapen, type Peer, tooSlow, type Trouble, unforeseen } from "./Failures.js"
 import { randomKey } from "./Key.js"
 import type { Route } from "./Route.js"
 import * as Silence from "./Silence.js"
@@ -217,6 +221,12 @@ export interface Client {
     route: Route,
     inPieces: boolean,
     read: (answer: Answer) => Effect.Effect<A, RequestError, Scope.Scope>
+  ) => Effect.Effect<A, RequestError>
+  /** Makes a request by hand, and gives its answer, read as a whole and decoded. The same as `request`, in fewer steps. */
+  readonly ask: <A>(
+    kind: Omit<RequestKind, "body" | "limitTime" | "opening" | "unlimited">,
+    route: Either.Either<Route, ParseResult.ParseError>,
+    decode: (body: unknown) => Either.Either<A, ParseResult.ParseIssue>
   ) => Effect.Effect<A, RequestError>
   /** Makes a request and gives the bytes of its answer, all of them; a broken answer is asked for again. */
   readonly download: (kind: RequestKind, send: (api: Streaming) => Opening) => Effect.Effect<Uint8Array, RequestError>
@@ -461,12 +471,16 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         ))
 
     /** Makes a request that is described by hand. */
-    const send = ({ body, method, path }: Route, { headers }: Extras) => {
+    const send = <R>(
+      http: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
+      { body, method, path }: Route,
+      { headers }: Extras
+    ) => {
       const request = HttpClientRequest.make(method)(`${peer.url}${path}`, { headers }).pipe(
         HttpClientRequest.bearerToken(settings.apiKey)
       )
       return Effect.matchEffect(
-        byHand.execute(body === undefined ? request : HttpClientRequest.setBody(request, body)),
+        http.execute(body === undefined ? request : HttpClientRequest.setBody(request, body)),
         {
           onFailure: (error) => Effect.fail(fold(peer)(error)),
           onSuccess: (response) => {
@@ -506,7 +520,7 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
 
         next = Effect.zipRight(
           FiberRef.update(Headers.currentRedactedNames, redacted),
-          Effect.matchEffect(send(route, extras), {
+          Effect.matchEffect(send(byHand, route, extras), {
             onFailure: (error) => Effect.fail(Option.some(error)),
             onSuccess: (response) => {
               const isWhole = !inPieces && isShort(response)
@@ -533,10 +547,33 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
         ({ extras }) => repeated(kind, Effect.scoped(Effect.flatMap(begin(kind, route, extras, inPieces), read)))
       )
 
+    const read200 =
+      <A>(decode: (body: unknown) => Either.Either<A, ParseResult.ParseIssue>) =>
+      (response: HttpClientResponse.HttpClientResponse): Effect.Effect<A, RequestError> =>
+        response.status !== 200 ? Effect.fail(unforeseen(peer, response)) : Effect.matchEffect(response.json, {
+          onFailure: (error) => Effect.fail(fold(peer)(error)),
+          onSuccess: (body) => Either.mapLeft(decode(body), (issue) => misshapen(peer, issue, "answer"))
+        })
+
+    const ask: Client["ask"] = (kind, route, decode) =>
+      Effect.flatMap(prepared(kind), (prepared) => {
+        const asked = Effect.flatMap(
+          Effect.mapError(route, fold(peer)),
+          (route) => Effect.flatMap(send(plain, route, prepared.extras), read200(decode))
+        )
+        const attempt = within(
+          Effect.zipRight(FiberRef.update(Headers.currentRedactedNames, redacted), asked),
+          settings.timeout,
+          () => tooSlow(peer)
+        )
+        return limiter.limit(Effect.onExit(repeated(kind, attempt), abandon(kind, prepared)))
+      })
+
     return {
       peer,
       metrics,
       stop,
+      ask,
       soon: (effect) => Effect.asVoid(Effect.forkIn(effect, scope)),
       request,
       stream: (kind, send) =>

@@ -148,10 +148,16 @@ export const misshapen = (peer: Peer, issue: ParseResult.ParseIssue, what: strin
   })
 }
 
+/**
+ * An answer with a status that the protocol does not promise.
+ */
+export const unforeseen = (peer: Peer, { status }: { readonly status: number }): SandboxSDKError =>
+  undecodable(peer, `answered with status ${status}, which this request cannot have.`)
+
 const ofClient = (peer: Peer, error: HttpClientError.HttpClientError): RequestError => {
   if (error._tag === "ResponseError") {
     return error.cause === undefined
-      ? undecodable(peer, `answered with status ${error.response.status}, which this request cannot have.`)
+      ? unforeseen(peer, error.response)
       : brokenAnswer(peer, error.cause)
   }
   switch (error.reason) {

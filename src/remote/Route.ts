@@ -9,6 +9,8 @@ import * as Schema from "effect/Schema"
 import { BatchRequest, ExecuteRequest, TerminalRequest } from "../Api.js"
 import { Code } from "../api/Code.js"
 import { Executions } from "../api/Executions.js"
+import { Sandboxes } from "../api/Sandboxes.js"
+import { CreateSandboxOptions } from "../Options.js"
 
 /**
  * Where a request goes, and its body.
@@ -23,16 +25,25 @@ export interface Route {
 const pathOf = (endpoint: { readonly path: string } | undefined, segment: string): string =>
   (endpoint?.path ?? "").replace(/:\w+/, () => segment)
 
+type Posting = Either.Either<Route, ParseResult.ParseError>
+
+const posting = <A, I>(payload: Schema.Schema<A, I>) => {
+  const encode = Schema.encodeEither(payload)
+  return (path: string, input: A): Posting =>
+    Either.map(encode(input), (encoded) => ({ method: "POST", path, body: HttpBody.unsafeJson(encoded) }))
+}
+
 /** A request that runs something in a sandbox, whose id is a segment of a path already. */
 const running = <A, I>(endpoint: { readonly path: string } | undefined, payload: Schema.Schema<A, I>) => {
-  const encode = Schema.encodeEither(payload)
-  return (id: string, input: A): Either.Either<Route, ParseResult.ParseError> =>
-    Either.map(encode(input), (encoded) => ({
-      method: "POST",
-      path: pathOf(endpoint, id),
-      body: HttpBody.unsafeJson(encoded)
-    }))
+  const post = posting(payload)
+  return (id: string, input: A): Posting => post(pathOf(endpoint, id), input)
 }
+
+const creating = posting(CreateSandboxOptions)
+
+/** Makes a sandbox. */
+export const create = (options: CreateSandboxOptions): Posting =>
+  creating(Sandboxes.endpoints.create?.path ?? "", options)
 
 /** Runs code. */
 export const execute = running(Code.endpoints.execute, ExecuteRequest)

@@ -2,11 +2,14 @@
  * Reads the bodies of requests: never more than a limit, never for ever, and never anything but what was asked for.
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as HttpApiError from "@effect/platform/HttpApiError"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
 import { LONGEST_MS } from "../internal/timedPull.js"
@@ -99,7 +102,7 @@ const isJson = (type: string): boolean => {
     parameters.every((one) => !one.startsWith("charset") || /^charset\s*=\s*"?utf-?8"?$/.test(one))
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true })
+const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 /**
  * What a body of JSON says; an empty one is an object without properties.
@@ -109,7 +112,7 @@ export const parse = (bytes: Uint8Array): Either.Either<unknown, Problem> =>
     ? Either.right({})
     : Either.flatMap(
       Either.try({
-        try: () => decoder.decode(bytes),
+        try: () => utf8.decode(bytes),
         catch: () => problem(400, "The body is not UTF-8, which JSON is to be.", { field: "body" })
       }),
       (text) =>
@@ -119,6 +122,18 @@ export const parse = (bytes: Uint8Array): Either.Either<unknown, Problem> =>
             problem(400, "The body is not JSON: it ends too early, or something in it is malformed.", { field: "body" })
         })
     )
+
+/**
+ * Makes what decodes a body as the router does, with the same words for what does not fit.
+ */
+export const decoder = <A, I>(schema: Schema.Schema<A, I>) => {
+  const decode = ParseResult.decodeUnknownEither(schema)
+  return (input: unknown): Effect.Effect<A, HttpApiError.HttpApiDecodeError> =>
+    Either.match(decode(input), {
+      onLeft: (issue) => HttpApiError.HttpApiDecodeError.refailParseError(ParseResult.parseError(issue)),
+      onRight: (decoded) => Effect.succeed(decoded)
+    })
+}
 
 /** What goes to the input of a process are bytes of any kind. */
 const TAKES_BYTES = /^\/api\/executions\/[^/?]+\/stdin\/?(?:\?|$)/

@@ -23,6 +23,7 @@ import { Active } from "./Active.js"
 import { answerCause, answerProblem, encodeError } from "./Answer.js"
 import { ApiKeys } from "./ApiKeys.js"
 import * as Body from "./Body.js"
+import * as CreateRoute from "./CreateRoute.js"
 import { debug } from "./Debug.js"
 import { E2b } from "./e2b/E2b.js"
 import { PortProxy } from "./PortProxy.js"
@@ -175,6 +176,14 @@ export const layer = HttpApiBuilder.middleware(
     const e2b = yield* E2b
     const run = yield* RunRoute.make
 
+    const answered = <E, R>(request: Request, app: Effect.Effect<Response, E, R>): Effect.Effect<Response, never, R> =>
+      Effect.catchAllCause(
+        app,
+        (cause) => Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause)
+      )
+
+    const create = yield* CreateRoute.make(repeats, answered)
+
     const tooLong = ({ url }: Request): Response | undefined =>
       url.length > settings.maxUrlLength
         ? answerProblem(problem(414, `The URL has ${url.length} characters; ${settings.maxUrlLength} are the most.`))
@@ -186,12 +195,6 @@ export const layer = HttpApiBuilder.middleware(
         : undefined)
 
     return (app) => {
-      const answered = (request: Request) =>
-        Effect.catchAllCause(
-          app,
-          (cause) => Cause.isInterruptedOnly(cause) ? Effect.interrupt : answer(request, undefined, cause)
-        )
-
       /** What is no port of a sandbox. */
       const serve = (request: Request, speaksE2b: boolean) =>
         Effect.flatMap(keys.required, (required) => {
@@ -203,8 +206,11 @@ export const layer = HttpApiBuilder.middleware(
           if (speaksE2b) {
             return Effect.provideService(e2b.answer, HttpServerRequest.HttpServerRequest, limited.request)
           }
+          if (CreateRoute.takes(request)) {
+            return create(limited)
+          }
           const taken = RunRoute.take(request)
-          return taken === undefined ? repeats.answer(limited, answered(request)) : run(limited, taken)
+          return taken === undefined ? repeats.answer(limited, answered(request, app)) : run(limited, taken)
         })
 
       return Effect.clockWith((clock) =>

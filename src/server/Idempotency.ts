@@ -7,7 +7,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
@@ -241,18 +240,21 @@ export const make = (
         Effect.forkIn(scope)
       )
 
+    /** Where nothing else can be interrupted. */
     const waitFor = <A>(state: Running, graceMs: number, result: Effect.Effect<A>): Effect.Effect<A> =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => {
-          state.waiting += 1
-        }),
-        () => Effect.interruptible(result),
-        (_, exit) =>
-          Effect.suspend(() => {
+      Effect.suspend(() => {
+        state.waiting += 1
+        return Effect.matchCauseEffect(Effect.interruptible(result), {
+          onFailure: (cause) => {
             state.waiting -= 1
-            return state.waiting === 0 && Exit.isFailure(exit) ? abandon(state, graceMs) : Effect.void
-          })
-      )
+            return Effect.zipRight(state.waiting === 0 ? abandon(state, graceMs) : Effect.void, Effect.failCause(cause))
+          },
+          onSuccess: (value) => {
+            state.waiting -= 1
+            return Effect.succeed(value)
+          }
+        })
+      })
 
     /** What is known of a request; `undefined` when nothing is. */
     const lookUp = (keyed: Keyed) =>
@@ -285,7 +287,7 @@ export const make = (
         if (entry === undefined) {
           const state: Running = {
             _tag: "Running",
-            outcome: yield* Deferred.make<Answer | undefined>(),
+            outcome: Deferred.unsafeMake<Answer | undefined>(FiberId.none),
             fiber: undefined,
             waiting: 0
           }

@@ -120,6 +120,12 @@ export interface Repeats {
     limited: Limited,
     app: Effect.Effect<Response, never, R>
   ) => Effect.Effect<Response, RequestError | Problem, R | HttpServerRequest.HttpServerRequest | Scope.Scope>
+  /** The same for a request of which is known already that it has a key, whose it is, and that its answer is no stream. */
+  readonly once: <R>(
+    keyed: Keyed,
+    request: Request,
+    app: Effect.Effect<Response, never, R>
+  ) => Effect.Effect<Response, RequestError, Exclude<R, Scope.Scope>>
 }
 
 /**
@@ -169,7 +175,21 @@ export const make: Effect.Effect<
 
   const count = (user: string) => Effect.flatMap(quotas.request(user), tellBudget)
 
+  const once: Repeats["once"] = (keyed, request, app) =>
+    Effect.flatMap(
+      idempotency.once(
+        keyed,
+        { graceMs: detachGraceMs, repeatable: request.method === REPEATABLE, newest: request.method === UPLOAD },
+        carryOut(keyed, request, app)
+      ),
+      ({ answer, replayed }) => {
+        const response = fromAnswer(answer, replayed)
+        return replayed ? Effect.as(count(keyed.user), response) : Effect.succeed(response)
+      }
+    )
+
   return {
+    once,
     answer: <R>(limited: Limited, app: Effect.Effect<Response, never, R>) =>
       Effect.gen(function*() {
         const { request } = limited
@@ -185,18 +205,7 @@ export const make: Effect.Effect<
               Context.add(CurrentKey, runs ? keyed : undefined)
             )
         )
-        if (keyed === undefined || runs) {
-          return yield* ready
-        }
-        const { answer, replayed } = yield* idempotency.once(
-          keyed,
-          { graceMs: detachGraceMs, repeatable: request.method === REPEATABLE, newest: request.method === UPLOAD },
-          carryOut(keyed, request, ready)
-        )
-        if (replayed) {
-          yield* count(keyed.user)
-        }
-        return fromAnswer(answer, replayed)
+        return yield* keyed === undefined || runs ? ready : once(keyed, request, ready)
       })
   }
 })

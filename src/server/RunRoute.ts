@@ -3,13 +3,10 @@
  * a request is that takes it, is said here; it is carried out by what the router's handlers use as well, and whatever is out of
  * the ordinary goes the router's way and gets its answer from there.
  */
-import * as HttpApiError from "@effect/platform/HttpApiError"
+import type * as HttpApiError from "@effect/platform/HttpApiError"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as ParseResult from "effect/ParseResult"
-import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { ExecuteRequest, TerminalRequest } from "../Api.js"
 import { Code } from "../api/Code.js"
@@ -55,18 +52,8 @@ export const take = (request: Request): Taken | undefined => {
 const routeOf = (kind: Taken["kind"]): string =>
   (kind === "code" ? Code.endpoints.execute : Code.endpoints.terminal)?.path ?? ""
 
-/** Decodes a body as the router does, with the same words for what does not fit. */
-const decoder = <A, I>(schema: Schema.Schema<A, I>) => {
-  const decode = ParseResult.decodeUnknownEither(schema)
-  return (input: unknown): Effect.Effect<A, HttpApiError.HttpApiDecodeError> =>
-    Either.match(decode(input), {
-      onLeft: (issue) => HttpApiError.HttpApiDecodeError.refailParseError(ParseResult.parseError(issue)),
-      onRight: (decoded) => Effect.succeed(decoded)
-    })
-}
-
-const decodeCode = decoder(ExecuteRequest)
-const decodeCommand = decoder(TerminalRequest)
+const decodeCode = Body.decoder(ExecuteRequest)
+const decodeCommand = Body.decoder(TerminalRequest)
 
 type Failure = RequestError | Problem | HttpApiError.HttpApiDecodeError
 

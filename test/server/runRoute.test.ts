@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { layerLocal } from "../../src/local.js"
 import { layerServer, ServerAddress } from "../../src/server.js"
 import { collectSpans } from "../remote/spans.js"
-import { ALICE, type Answer, clientOf, start } from "./support.js"
+import { ALICE, type Answer, clientOf, shown, start } from "./support.js"
 
 /**
  * A path that ends with a slash is not taken past the router, and means the same: so each request has an answer of either way.
@@ -12,14 +12,6 @@ import { ALICE, type Answer, clientOf, start } from "./support.js"
 const WAYS = ["", "/"]
 
 const NDJSON = { accept: "application/x-ndjson" }
-
-const shown = ({ headers, status, text }: Answer) => {
-  const fields: Record<string, string> = {}
-  headers.forEach((value, name) => {
-    if (!/^(?:date|x-ratelimit-\w+)$/.test(name)) fields[name] = value
-  })
-  return { status, fields, limited: headers.has("x-ratelimit-remaining"), text }
-}
 
 /** What was told, but for what is another each time, and whether it was in one piece: a run that is slow is not. */
 const told = (answer: Answer) => ({

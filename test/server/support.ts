@@ -79,3 +79,14 @@ export const eventually = async (holds: () => Promise<boolean>, ms = 10_000) => 
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
+
+/**
+ * What is told by an answer, but for when that was and how many requests are left.
+ */
+export const shown = ({ headers, status, text }: Answer) => {
+  const fields: Record<string, string> = {}
+  headers.forEach((value, name) => {
+    if (!/^(?:date|x-ratelimit-\w+)$/.test(name)) fields[name] = value
+  })
+  return { status, fields, limited: headers.has("x-ratelimit-remaining"), text }
+}

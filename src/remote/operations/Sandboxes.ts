@@ -2,30 +2,32 @@
  * Operations on sandboxes as a whole.
  */
 import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import { CreatedSandbox } from "../../api/Wire.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
 import type { SandboxOperations } from "../../internal/groups.js"
 import { sourceOf } from "../../internal/source.js"
 import { CreateSandboxOptions, ExtendSandboxOptions, ListSandboxesOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
+import { create } from "../Route.js"
 import * as Segment from "../Segment.js"
 
 const decodeCreate = decodeArguments(CreateSandboxOptions, "createSandbox")
 const decodeList = decodeArguments(ListSandboxesOptions, "listSandboxes")
 const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
 
+const decodeCreated = ParseResult.decodeUnknownEither(CreatedSandbox)
+
 const requireSandbox = (operation: string, id: unknown) => Effect.flatMap(requireId(operation, id), Segment.sandbox)
 
 /**
  * Makes the operations.
  */
-export const sandboxOperations = ({ metrics, request }: Client): SandboxOperations => ({
+export const sandboxOperations = ({ ask, metrics, request }: Client): SandboxOperations => ({
   createSandbox: Effect.fn("SandboxSDK.createSandbox")(function*(input) {
     const payload = yield* decodeCreate(input)
     yield* sourceOf(payload)
-    const created = yield* request(
-      { operation: "createSandbox", effect: "once" },
-      (api) => api.sandboxes.create({ payload })
-    )
+    const created = yield* ask({ operation: "createSandbox", effect: "once" }, create(payload), decodeCreated)
     yield* metrics.sandboxCreated(created.sandbox.id)
     return created
   }, metrics.track("createSandbox")),

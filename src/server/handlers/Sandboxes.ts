@@ -4,8 +4,8 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
 import { Api, Caller } from "../../Api.js"
-import * as Quotas from "../../Quotas.js"
 import { SandboxSDK } from "../../SandboxSDK.js"
+import * as Creation from "../Creation.js"
 import { about, asCaller, done } from "../Handlers.js"
 
 /**
@@ -14,18 +14,15 @@ import { about, asCaller, done } from "../Handlers.js"
 export const layer = HttpApiBuilder.group(Api, "sandboxes", (handlers) =>
   Effect.gen(function*() {
     const sdk = yield* SandboxSDK
-    const quotas = yield* Quotas.Quotas
-    const owned = Effect.map(sdk.listSandboxes(), (sandboxes) => sandboxes.length)
+    const create = yield* Creation.make
     return handlers
-      .handle("create", ({ payload }) =>
-        asCaller(Effect.flatMap(Caller, ({ userId }) =>
-          quotas.createSandbox(userId, owned)(sdk.createSandbox(payload)))))
-      .handle("list", ({ urlParams }) =>
-        asCaller(sdk.listSandboxes(urlParams)))
-      .handle("get", ({ path }) =>
-        about(path.id)(sdk.getSandbox(path.id)))
-      .handle("status", ({ path }) =>
-        about(path.id)(Effect.map(sdk.getSandboxStatus(path.id), (status) => ({ status }))))
+      .handle("create", ({ payload }) => asCaller(Effect.flatMap(Caller, ({ userId }) => create(userId, payload))))
+      .handle("list", ({ urlParams }) => asCaller(sdk.listSandboxes(urlParams)))
+      .handle("get", ({ path }) => about(path.id)(sdk.getSandbox(path.id)))
+      .handle(
+        "status",
+        ({ path }) => about(path.id)(Effect.map(sdk.getSandboxStatus(path.id), (status) => ({ status })))
+      )
       .handle("metrics", ({ path }) => about(path.id)(sdk.getSandboxMetrics(path.id)))
       .handle("start", ({ path }) => about(path.id)(sdk.startSandbox(path.id)))
       .handle("stop", ({ path }) => about(path.id)(sdk.stopSandbox(path.id)))
