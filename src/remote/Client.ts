@@ -226,7 +226,7 @@ export interface Client {
   readonly ask: <A>(
     kind: Omit<RequestKind, "body" | "limitTime" | "opening" | "unlimited">,
     route: Either.Either<Route, ParseResult.ParseError>,
-    decode: (body: unknown) => Either.Either<A, ParseResult.ParseIssue>
+    decode: (text: string) => Either.Either<A, ParseResult.ParseIssue>
   ) => Effect.Effect<A, RequestError>
   /** Makes a request and gives the bytes of its answer, all of them; a broken answer is asked for again. */
   readonly download: (kind: RequestKind, send: (api: Streaming) => Opening) => Effect.Effect<Uint8Array, RequestError>
@@ -548,11 +548,11 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       )
 
     const read200 =
-      <A>(decode: (body: unknown) => Either.Either<A, ParseResult.ParseIssue>) =>
+      <A>(decode: (text: string) => Either.Either<A, ParseResult.ParseIssue>) =>
       (response: HttpClientResponse.HttpClientResponse): Effect.Effect<A, RequestError> =>
-        response.status !== 200 ? Effect.fail(unforeseen(peer, response)) : Effect.matchEffect(response.json, {
+        response.status !== 200 ? Effect.fail(unforeseen(peer, response)) : Effect.matchEffect(response.text, {
           onFailure: (error) => Effect.fail(fold(peer)(error)),
-          onSuccess: (body) => Either.mapLeft(decode(body), (issue) => misshapen(peer, issue, "answer"))
+          onSuccess: (text) => Either.mapLeft(decode(text), (issue) => misshapen(peer, issue, "answer"))
         })
 
     const ask: Client["ask"] = (kind, route, decode) =>

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
 import { CreatedSandbox } from "../../api/Wire.js"
 import { decodeArguments, requireId } from "../../internal/arguments.js"
 import type { SandboxOperations } from "../../internal/groups.js"
@@ -16,7 +17,7 @@ const decodeCreate = decodeArguments(CreateSandboxOptions, "createSandbox")
 const decodeList = decodeArguments(ListSandboxesOptions, "listSandboxes")
 const decodeExtend = decodeArguments(ExtendSandboxOptions, "extendSandbox")
 
-const decodeCreated = ParseResult.decodeUnknownEither(CreatedSandbox)
+const decodeCreated = ParseResult.decodeUnknownEither(Schema.parseJson(CreatedSandbox))
 
 const requireSandbox = (operation: string, id: unknown) => Effect.flatMap(requireId(operation, id), Segment.sandbox)
 
