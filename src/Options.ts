@@ -354,7 +354,8 @@ export const UploadDirectoryOptions = Schema.Struct({
  */
 export type UploadDirectoryOptions = typeof UploadDirectoryOptions.Type
 
-const Limit = Schema.Int.pipe(Schema.nonNegative({ description: "a whole number, 0 or more" }))
+/** How much is too much. */
+export const Limit = Schema.Int.pipe(Schema.nonNegative({ description: "a whole number, 0 or more" }))
 
 /**
  * What is too much to be copied: more than `maxBytes` (10 GiB by default), or more than `maxEntries` files, links and
@@ -371,6 +372,35 @@ export const DownloadDirectoryOptions = Schema.Struct({
  * @category models
  */
 export type DownloadDirectoryOptions = typeof DownloadDirectoryOptions.Type
+
+/**
+ * How far the copying of a file is: `bytes` so far, of the `totalBytes` that it had when the copying began.
+ *
+ * @category models
+ */
+export interface FileProgress {
+  readonly bytes: number
+  readonly totalBytes: number
+}
+
+/**
+ * `onProgress` is called after each piece, of which there are several in a megabyte.
+ *
+ * @category models
+ */
+export interface UploadFileOptions {
+  readonly onProgress?: Callback<FileProgress> | undefined
+}
+
+/**
+ * `onProgress` as for `uploadFile`; more than `maxBytes` (10 GiB by default) is too much. Code in a sandbox can make files
+ * that are far larger than its disk.
+ *
+ * @category models
+ */
+export interface DownloadFileOptions extends UploadFileOptions {
+  readonly maxBytes?: number | undefined
+}
 
 /**
  * `recursive` (false by default) watches the directories below as well, those that are made later included.

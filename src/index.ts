@@ -65,6 +65,7 @@ export {
 } from "./Execution.js"
 export { ExecutionInfo, ExecutionKind, ExecutionStatus } from "./ExecutionInfo.js"
 export { type FileContent, FileEvent, FileInfo, FileListResponse, type FileToWrite, FileType } from "./File.js"
+export { downloadFile, uploadFile } from "./LocalFile.js"
 export * as Logging from "./Logging.js"
 export { MetricsData } from "./Metrics.js"
 export * as Metrics from "./Metrics.js"
@@ -75,8 +76,10 @@ export {
   CreateSandboxOptions,
   CreateTemplateOptions,
   DownloadDirectoryOptions,
+  type DownloadFileOptions,
   EnvVars,
   ExecuteBatchOptions,
+  type FileProgress,
   ForkSandboxOptions,
   HostAndPort,
   ListSandboxesOptions,
@@ -98,6 +101,7 @@ export {
   StartProcessOptions,
   StreamTemplateBuildOptions,
   UploadDirectoryOptions,
+  type UploadFileOptions,
   WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"

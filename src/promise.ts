@@ -44,10 +44,12 @@ export type { ByteSource, ReadableBytes } from "./internal/byteSource.js"
 export type {
   Callback,
   CallOptions,
+  DownloadFileOptions,
   OutputCallbacks,
   RunCodeCallbacks,
   RunCodeOptions,
-  RunTerminalOptions
+  RunTerminalOptions,
+  UploadFileOptions
 } from "./internal/promiseOptions.js"
 export type { Variables } from "./internal/promiseRemote.js"
 export type { Sandbox } from "./internal/promiseSandbox.js"
@@ -62,6 +64,7 @@ export type {
   DownloadDirectoryOptions,
   EnvVars,
   ExecuteBatchOptions,
+  FileProgress,
   ListSandboxesOptions,
   MakeDirectoryOptions,
   Metadata,

@@ -9,7 +9,7 @@ import { isPlain, shellWord, staysBelow } from "../src/directory/Names.js"
 import { SandboxError } from "../src/Errors.js"
 import type { FileInfo, FileToWrite, FileType } from "../src/File.js"
 import { layerLocal } from "../src/local.js"
-import { type DirectoryProgress, SandboxSDK } from "../src/promise.js"
+import { type DirectoryProgress, type FileProgress, SandboxSDK } from "../src/promise.js"
 import { Sandbox } from "../src/Sandbox.js"
 import { failsWith } from "./conformance/support.js"
 
@@ -247,12 +247,21 @@ layer(Layer.merge(layerLocal(), NodeContext.layer), { timeout: "60 seconds", exc
             ["Copied", "/workspace/in/f", 1, 4],
             ["Copied", "/workspace/in/f", 1, 4]
           ])
-          await expect(sandbox.uploadDirectory(`${here}/nothing`).next()).rejects.toMatchObject({
-            code: "file_not_found",
-            field: "from"
-          })
+          const notFound = { code: "file_not_found", field: "from" }
+          await expect(sandbox.uploadDirectory(`${here}/nothing`).next()).rejects.toMatchObject(notFound)
+
+          const told: Array<number> = []
+          const onProgress = async ({ bytes }: FileProgress) => void told.push(bytes)
+          expect(await sandbox.uploadFile(`${here}/outside/f`, "copy/f", { onProgress })).toBe("/workspace/copy/f")
+          await sandbox.downloadFile("copy/f", `${here}/copy/f`, { onProgress, maxBytes: 4 })
+          expect(told).toEqual([4, 4])
+          await expect(sandbox.uploadFile(`${here}/nothing`, "f")).rejects.toMatchObject(notFound)
+          const signal = AbortSignal.abort(new Error("enough"))
+          await expect(sandbox.downloadFile("copy/f", `${here}/copy/g`, { signal })).rejects.toThrow("enough")
         })
         expect(yield* fs.readFileString(`${top}/f`)).toBe("text")
+        expect(yield* fs.readFileString(`${here}/copy/f`)).toBe("text")
+        expect(yield* fs.readDirectory(`${here}/copy`)).toEqual(["f"])
       }))
 
     it.scoped("that break midway fail as what broke, and leave no part of a file", () =>

@@ -12,6 +12,7 @@ import type { FileEvent } from "../File.js"
 import { FileInfo } from "../File.js"
 import { FileReach } from "../internal/fileReach.js"
 import { makeInbox } from "../internal/inbox.js"
+import * as Reusing from "../internal/reusing.js"
 import * as Lent from "./Lent.js"
 import type { Lender } from "./Lent.js"
 import type { EngineMessage } from "./Protocol.js"
@@ -155,7 +156,7 @@ export const makeFiles = (port: RequestPort): Files => {
       ? Effect.succeedNone
       : Effect.option(port.borrow.open(fd, access))
 
-  const openRead = (path: string) =>
+  const openRead = (path: string, reuse: boolean) =>
     Effect.gen(function*() {
       let allowed = FILE_WINDOW
       let id = 0
@@ -197,7 +198,7 @@ export const makeFiles = (port: RequestPort): Files => {
       const fd = yield* Deferred.await(opened)
       const file = yield* borrow(fd, "read")
       if (Option.isSome(file)) {
-        return Stream.catchAll(Lent.read(file.value), ({ reason }) =>
+        return Stream.catchAll(Lent.read(file.value, reuse), ({ reason }) =>
           Stream.fromEffect(Effect.zipRight(
             port.present,
             new SandboxError({ code: "file_error", message: `${path} failed: ${reason}.`, sandboxId: port.sandboxId })
@@ -262,6 +263,9 @@ export const makeFiles = (port: RequestPort): Files => {
           wake = look
           look()
         })
+      // Frames hold what they carry until it has been written; a lent file does not.
+      const source = port.borrow === undefined ? content : Reusing.reusing(content)
+      const keep = source === content ? (bytes: Uint8Array) => bytes : (bytes: Uint8Array) => bytes.slice()
       let sent = 0
       const sendBytes = Effect.fnUntraced(function*(bytes: Uint8Array) {
         for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
@@ -269,7 +273,7 @@ export const makeFiles = (port: RequestPort): Files => {
           const piece = bytes.subarray(offset, offset + CHUNK_BYTES)
           window -= piece.length
           sent += piece.length
-          port.send({ op: "file.data", id, last: false }, piece)
+          port.send({ op: "file.data", id, last: false }, keep(piece))
         }
       })
       /** Undefined until the agent has lent the file; none when it cannot be had, or not any more. */
@@ -296,7 +300,7 @@ export const makeFiles = (port: RequestPort): Files => {
         port.send({ op: "file.data", id, last: true })
       })
       port.send({ op: "file.write", id, path, createParents: options.createParents, ...lend, ...yield* reach })
-      const upload = Stream.runForEach(content, take).pipe(
+      const upload = Stream.runForEach(source, take).pipe(
         Effect.zipRight(finish),
         Effect.catchAllCause((cause) => Deferred.failCause(answer, cause))
       )
@@ -384,7 +388,7 @@ export const makeFiles = (port: RequestPort): Files => {
     makeDirectory: (path, parents) =>
       askInfo((id, whole) => ({ op: "file.makeDirectory", id, path, parents, ...whole })),
     move: (path, to) => askInfo((id, whole) => ({ op: "file.move", id, path, to, ...whole })),
-    read: (path) => Stream.unwrapScoped(openRead(path)),
+    read: (path) => Reusing.make(Stream.unwrapScoped(openRead(path, false)), Stream.unwrapScoped(openRead(path, true))),
     write,
     watch: (path, recursive) => Stream.unwrapScoped(openWatch(path, recursive))
   }

@@ -40,8 +40,11 @@ export interface Lender {
   readonly sync: boolean
 }
 
-/** What is read at once. */
+/** What is read at once into new memory. More of it at once takes longer. */
 const READ_BYTES = 256 * 1024
+
+/** What is read at once into memory that is used again. */
+const REUSED_BYTES = 1024 * 1024
 
 /** What is written at once; one such piece is filled while another is written. */
 const WRITE_BYTES = 512 * 1024
@@ -52,15 +55,33 @@ const SYNC_STEP = 8 * 1024 * 1024
 const notRead = (cause: unknown): NotRead =>
   new NotRead({ reason: cause instanceof Error ? cause.message : String(cause) })
 
+/** Memory for a piece: a new one each time. */
+const anew = () => () => Buffer.allocUnsafeSlow(READ_BYTES)
+
+/** The same two in turns: one is read into while the other is with whoever has asked for it. */
+const inTurns = () => {
+  let next = Buffer.allocUnsafeSlow(REUSED_BYTES)
+  let other = Buffer.allocUnsafeSlow(REUSED_BYTES)
+  return () => {
+    const taken = next
+    next = other
+    other = taken
+    return taken
+  }
+}
+
 /**
  * The bytes of a file, from its beginning to where it ends when that is reached. One piece is read ahead.
+ *
+ * @param reuse whether a piece may change as soon as the next one is asked for (`internal/reusing.ts`).
  */
-export const read = (file: FileHandle): Stream.Stream<Uint8Array, NotRead> =>
+export const read = (file: FileHandle, reuse: boolean): Stream.Stream<Uint8Array, NotRead> =>
   Stream.suspend(() => {
+    const memory = (reuse ? inTurns : anew)()
     let position = 0
     // Never rejects: it may be that nobody asks for it any more.
     const ask = (): Promise<Uint8Array | NotRead> =>
-      file.read(Buffer.allocUnsafeSlow(READ_BYTES), 0, READ_BYTES, position).then(
+      file.read({ buffer: memory(), position }).then(
         ({ buffer, bytesRead }) => {
           position += bytesRead
           return bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead)

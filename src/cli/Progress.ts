@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { DirectoryProgress } from "../Directory.js"
+import type { FileProgress } from "../Options.js"
 import * as Output from "./Output.js"
 import { visible } from "./PlainText.js"
 
@@ -14,6 +15,8 @@ import { visible } from "./PlainText.js"
 export interface Progress {
   /** The same pieces, counted as one file. */
   readonly counting: <E>(name: string, bytes: Stream.Stream<Uint8Array, E>) => Stream.Stream<Uint8Array, E>
+  /** One file; what this gives is told how much of it has been copied. */
+  readonly one: (name: string) => Effect.Effect<(progress: FileProgress) => Effect.Effect<void>>
   /** What has been done in the copying of a directory; `name` says what the user knows it by. */
   readonly told: (event: DirectoryProgress, name: string) => Effect.Effect<void>
   /** Says how much it was. */
@@ -65,6 +68,15 @@ export const make: Effect.Effect<Progress> = Effect.sync(() => {
           bytes += piece.length
           return draw(name)
         })
+      }),
+    one: (name) =>
+      Effect.sync(() => {
+        files += 1
+        const before = bytes
+        return (progress) => {
+          bytes = before + progress.bytes
+          return draw(name)
+        }
       }),
     told: (event, name) =>
       Effect.suspend(() => {

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import { downloadDirectory, uploadDirectory } from "../Directory.js"
 import type { RequestError } from "../Errors.js"
 import type { FileInfo } from "../File.js"
+import { downloadFile, uploadFile } from "../LocalFile.js"
 import type { Sandbox } from "../Sandbox.js"
 import { CliError, Status } from "./CliError.js"
 import * as Input from "./Input.js"
@@ -66,18 +67,15 @@ export const upload = (sandbox: Sandbox, local: string, remote: string, progress
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const info = yield* Effect.mapError(fs.stat(local), Local.unreadable(local))
-    const send = (from: string, to: string) =>
-      Effect.asVoid(sandbox.writeFileStream(
-        to,
-        progress.counting(from, Stream.mapError(fs.stream(from), Local.unreadable(from)))
-      ))
     const target = yield* placeOf(sandbox, remote, nameOf(path.resolve(local)))
     yield* info.type === "Directory"
       ? Stream.runForEach(
         uploadDirectory(sandbox, local, target),
         (event) => progress.told(event, path.join(local, path.relative(path.resolve(local), event.local)))
       ).pipe(Effect.mapError(ofLocal("from", Status.noInput)))
-      : send(local, target)
+      : Effect.flatMap(progress.one(local), (onProgress) => uploadFile(sandbox, local, target, { onProgress })).pipe(
+        Effect.mapError(ofLocal("from", Status.noInput))
+      )
   })
 
 /**
@@ -92,7 +90,6 @@ export const downloadOutput = (sandbox: Sandbox, remote: string): Effect.Effect<
  */
 export const download = (sandbox: Sandbox, remote: string, local: string, progress: Progress) =>
   Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const source = remote === "" ? WORKSPACE : remote
     const info = yield* sandbox.statFile(source)
@@ -100,27 +97,11 @@ export const download = (sandbox: Sandbox, remote: string, local: string, progre
     const isInto = Option.exists(existing, (there) => there.type === "Directory")
     const target = isInto || local.endsWith("/") ? path.join(local, nameOf(info.path)) : local
 
-    const receive = (from: string, to: string) =>
-      Effect.scoped(Effect.gen(function*() {
-        const bytes = progress.counting(from, sandbox.readFileStream(from))
-        const there = yield* Local.stat(to)
-        // A device or a pipe cannot be replaced.
-        const isSpecial = Option.exists(there, (info) => info.type !== "File")
-        const temporary = isSpecial ? to : path.join(path.dirname(to), `.${path.basename(to)}.${process.pid}.part`)
-        const file = yield* Effect.mapError(fs.open(temporary, { flag: isSpecial ? "w" : "wx" }), Local.unwritable(to))
-        if (!isSpecial) {
-          yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(temporary, { force: true })))
-        }
-        yield* Stream.runForEach(bytes, (piece) => Effect.mapError(file.writeAll(piece), Local.unwritable(to)))
-        if (!isSpecial) {
-          const real = Option.isSome(there) ? yield* Effect.mapError(fs.realPath(to), Local.unwritable(to)) : to
-          yield* Effect.mapError(fs.rename(temporary, real), Local.unwritable(to))
-        }
-      }))
-
-    yield* info.isDirectory
-      ? Stream.runForEach(downloadDirectory(sandbox, source, target), (event) => progress.told(event, event.path)).pipe(
-        Effect.mapError(ofLocal("to", Status.cannotCreate))
+    const copying = info.isDirectory
+      ? Stream.runForEach(downloadDirectory(sandbox, source, target), (event) => progress.told(event, event.path))
+      : Effect.flatMap(
+        progress.one(source),
+        (onProgress) => downloadFile(sandbox, source, target, { maxBytes: Number.MAX_SAFE_INTEGER, onProgress })
       )
-      : receive(source, target)
+    yield* Effect.mapError(copying, ofLocal("to", Status.cannotCreate))
   })

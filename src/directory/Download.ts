@@ -6,20 +6,20 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { type RequestError, SandboxError } from "../Errors.js"
 import type { FileContent, FileInfo } from "../File.js"
-import { decodeArguments, invalidArgument } from "../internal/arguments.js"
-import { quote } from "../internal/issue.js"
+import { decodeArguments } from "../internal/arguments.js"
 import { withField } from "../internal/manyFiles.js"
 import { normalizePath } from "../internal/paths.js"
+import * as Reusing from "../internal/reusing.js"
 import { DownloadDirectoryOptions } from "../Options.js"
 import type { Sandbox } from "../Sandbox.js"
-import { localError } from "./LocalFiles.js"
+import { inPlace } from "./InPlace.js"
+import { localError, requireLocal } from "./LocalFiles.js"
 import { isPlain, staysBelow } from "./Names.js"
 import { type DirectoryProgress, type Place, progress } from "./Progress.js"
-import { CONCURRENCY, makeBatch, SMALL_BYTES } from "./Sizes.js"
+import { CONCURRENCY, DEFAULT_BYTES, makeBatch, SMALL_BYTES, tooMuch } from "./Sizes.js"
 
 /** What of a sandbox is used. */
 export type Downloading = Pick<Sandbox, "listFiles" | "readFiles" | "readFileStream">
@@ -32,20 +32,11 @@ interface Entry extends Place {
 
 const OPERATION = "downloadDirectory"
 
-const DEFAULT_BYTES = 10 * 1024 ** 3
-
 const DEFAULT_ENTRIES = 1_000_000
 
 const decodeOptions = decodeArguments(DownloadDirectoryOptions, OPERATION)
 
 const unwritable = (path: string) => localError(OPERATION, "to", path, "written")
-
-const tooMuch = (field: "maxBytes" | "maxEntries", limit: number) =>
-  new SandboxError({
-    code: "quota_exceeded",
-    field,
-    message: `${OPERATION}: there is more than ${field} allows, ${limit}; raise it if all of that is wanted.`
-  })
 
 const refuse = (code: "protocol_violation" | "file_error", path: string, why: string) =>
   new SandboxError({ code, field: "from", message: `${OPERATION}: ${JSON.stringify(path)} in the sandbox ${why}.` })
@@ -101,35 +92,6 @@ const enter = (fs: FileSystem.FileSystem, { info, local }: Entry): Effect.Effect
     Effect.mapError(unwritable(local))
   )
 
-const hex = Effect.map(
-  Effect.all([Random.nextIntBetween(0, 2 ** 32), Random.nextIntBetween(0, 2 ** 32)]),
-  (numbers) => numbers.map((number) => number.toString(16).padStart(8, "0")).join("")
-)
-
-/**
- * Makes something beside where it is to be, then gives it its name: what was there under it is replaced, a link itself and not
- * what it leads to. Where that fails, nothing remains. `make` says when there is something to be removed.
- */
-const inPlace = (
-  fs: FileSystem.FileSystem,
-  path: Path.Path,
-  local: string,
-  make: (temporary: string, begun: Effect.Effect<void>) => Effect.Effect<void, RequestError>
-): Effect.Effect<void, RequestError> =>
-  Effect.flatMap(hex, (random) => {
-    const temporary = path.join(path.dirname(local), `.sandbox-part-${random}`)
-    let isThere = false
-    const begun = Effect.sync(() => {
-      isThere = true
-    })
-    const moved = Effect.mapError(fs.rename(temporary, local), unwritable(local))
-    const kept = Effect.sync(() => {
-      isThere = false
-    })
-    const removed = Effect.suspend(() => isThere ? Effect.ignore(fs.remove(temporary, { force: true })) : Effect.void)
-    return Effect.ensuring(make(temporary, begun).pipe(Effect.zipRight(moved), Effect.zipRight(kept)), removed)
-  })
-
 /**
  * The copying; see `downloadDirectory` of the module above.
  */
@@ -145,25 +107,20 @@ export const download = (
       const path = yield* Path.Path
       const { maxBytes = DEFAULT_BYTES, maxEntries = DEFAULT_ENTRIES } = yield* decodeOptions(options)
       const source = yield* normalizePath(OPERATION, from, "from")
-      if (typeof to !== "string" || to === "" || to.includes("\0")) {
-        return yield* invalidArgument(
-          OPERATION,
-          "to",
-          `to must be the path of a directory on this machine, but it is ${quote(to)}.`
-        )
-      }
-      const top = { path: source, local: path.resolve(to) }
+      const top = { path: source, local: path.resolve(yield* requireLocal(OPERATION, "to", to)) }
 
       let files = 0
       let bytes = 0
       let entries = 0
-      const seen = Effect.suspend(() => ++entries > maxEntries ? tooMuch("maxEntries", maxEntries) : Effect.void)
+      const seen = Effect.suspend(() =>
+        ++entries > maxEntries ? tooMuch(OPERATION, "maxEntries", maxEntries) : Effect.void
+      )
       yield* walk(sandbox, path, top, (entry) =>
         Effect.flatMap(seen, () => {
           const { type } = entry.info
           files += type === "file" || type === "symlink" ? 1 : 0
           bytes += type === "file" ? sizeOf(entry) : 0
-          return bytes > maxBytes ? tooMuch("maxBytes", maxBytes) : Effect.void
+          return bytes > maxBytes ? tooMuch(OPERATION, "maxBytes", maxBytes) : Effect.void
         }))
 
       yield* Effect.mapError(fs.makeDirectory(top.local, { recursive: true }), unwritable(top.local))
@@ -173,7 +130,7 @@ export const download = (
       const receive = (length: number) =>
         Effect.suspend(() => {
           received += length
-          return received > maxBytes ? tooMuch("maxBytes", maxBytes) : Effect.void
+          return received > maxBytes ? tooMuch(OPERATION, "maxBytes", maxBytes) : Effect.void
         })
 
       /** Writes a file; the permissions are what the umask leaves of those that it has in the sandbox. */
@@ -181,7 +138,7 @@ export const download = (
         { info, local }: Entry,
         content: (put: (piece: Uint8Array) => Effect.Effect<void, SandboxError>) => Effect.Effect<void, RequestError>
       ) =>
-        inPlace(fs, path, local, (temporary, begun) =>
+        inPlace(fs, path, local, unwritable(local), (temporary, begun) =>
           Effect.scoped(Effect.gen(function*() {
             const file = yield* fs.open(temporary, { flag: "wx", mode: info.mode & 0o777 }).pipe(
               Effect.zipLeft(begun),
@@ -195,7 +152,7 @@ export const download = (
         Effect.gen(function*() {
           let length = 0
           yield* write(entry, (put) =>
-            Stream.runForEach(sandbox.readFileStream(entry.path), (piece) =>
+            Stream.runForEach(Reusing.reusing(sandbox.readFileStream(entry.path)), (piece) =>
               Effect.gen(function*() {
                 yield* receive(piece.length)
                 yield* put(piece)
@@ -250,7 +207,7 @@ export const download = (
           if (!(yield* leadsIn(entry, target))) {
             return yield* counter.skipped(entry, "a symbolic link that leads out of the directory")
           }
-          yield* inPlace(fs, path, local, (temporary, begun) =>
+          yield* inPlace(fs, path, local, unwritable(local), (temporary, begun) =>
             fs.symlink(target, temporary).pipe(
               Effect.zipLeft(begun),
               Effect.uninterruptible,

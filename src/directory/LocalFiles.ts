@@ -1,9 +1,15 @@
 /**
- * What can go wrong with the files of this machine, as an error of the SDK.
+ * The files of this machine: their bytes, and what can go wrong with them, as an error of the SDK.
  */
 import type { PlatformError, SystemErrorReason } from "@effect/platform/Error"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import { SandboxError, type SandboxErrorCode } from "../Errors.js"
+import * as Stream from "effect/Stream"
+import { SandboxError, type SandboxErrorCode, type SandboxSDKError } from "../Errors.js"
+import { invalidArgument, quote } from "../internal/issue.js"
+import * as Reusing from "../internal/reusing.js"
 
 const codes: Readonly<Record<string, SandboxErrorCode>> = {
   ENOSPC: "disk_full",
@@ -46,3 +52,43 @@ export const localError = (operation: string, field: string, path: string, verb:
     message: `${operation}: ${JSON.stringify(path)} on this machine cannot be ${verb}: ${why}.`
   })
 }
+
+/** Bytes that are read, and told, at once. */
+const PIECE_BYTES = 256 * 1024
+
+/**
+ * The bytes of a file, in pieces, from its beginning each time that they are read. `told` is told how many there have been,
+ * after each piece.
+ */
+export const bytesOf = (
+  fs: FileSystem.FileSystem,
+  path: string,
+  unreadable: (error: PlatformError) => SandboxError,
+  told: (bytes: number) => Effect.Effect<void>
+): Stream.Stream<Uint8Array, SandboxError> => {
+  const telling = (pieces: Stream.Stream<Uint8Array, PlatformError>) =>
+    Stream.suspend(() => {
+      let bytes = 0
+      return Stream.tap(Stream.mapError(pieces, unreadable), (piece) => told(bytes += piece.length))
+    })
+  const reusing = Stream.unwrapScoped(
+    Effect.map(fs.open(path), (file) => {
+      const memory = new Uint8Array(PIECE_BYTES)
+      return Stream.repeatEffectOption(Effect.matchEffect(file.read(memory), {
+        onFailure: (error) => Effect.fail(Option.some(error)),
+        onSuccess: (size) => size === 0n ? Effect.fail(Option.none()) : Effect.succeed(memory.subarray(0, Number(size)))
+      }))
+    })
+  )
+  return Reusing.make(telling(fs.stream(path, { chunkSize: PIECE_BYTES })), telling(reusing))
+}
+
+/**
+ * A path of this machine, as an argument.
+ */
+export const requireLocal = (operation: string, field: string, path: unknown): Effect.Effect<string, SandboxSDKError> =>
+  typeof path === "string" && path !== "" && !path.includes("\0")
+    ? Effect.succeed(path)
+    : Effect.fail(
+      invalidArgument(operation, field, `${field} must be a path on this machine, but it is ${quote(path)}.`)
+    )

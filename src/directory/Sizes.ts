@@ -1,6 +1,20 @@
 /**
- * What goes together when a directory is copied.
+ * What goes together when a directory is copied, and what is too much.
  */
+import { SandboxError } from "../Errors.js"
+
+/** The bytes that are copied out of a sandbox at most, unless something else is said. */
+export const DEFAULT_BYTES = 10 * 1024 ** 3
+
+/**
+ * There is more in the sandbox than is to be copied.
+ */
+export const tooMuch = (operation: string, field: "maxBytes" | "maxEntries", limit: number) =>
+  new SandboxError({
+    code: "quota_exceeded",
+    field,
+    message: `${operation}: there is more than ${field} allows, ${limit}; raise it if all of that is wanted.`
+  })
 
 /** A file that is larger goes by itself, in pieces. */
 export const SMALL_BYTES = 256 * 1024

@@ -7,13 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type RequestError, SandboxError, type SandboxSDKError } from "../Errors.js"
-import { decodeArguments, invalidArgument } from "../internal/arguments.js"
-import { quote } from "../internal/issue.js"
+import { decodeArguments } from "../internal/arguments.js"
 import { withField } from "../internal/manyFiles.js"
 import { normalizePath, WORKSPACE } from "../internal/paths.js"
 import { UploadDirectoryOptions } from "../Options.js"
 import type { Sandbox } from "../Sandbox.js"
-import { localError } from "./LocalFiles.js"
+import { bytesOf, localError, requireLocal } from "./LocalFiles.js"
 import { shellWord } from "./Names.js"
 import { type Counter, type DirectoryProgress, type Place, progress } from "./Progress.js"
 import { CONCURRENCY, makeBatch, SMALL_BYTES } from "./Sizes.js"
@@ -39,9 +38,6 @@ const OPERATION = "uploadDirectory"
 const decodeOptions = decodeArguments(UploadDirectoryOptions, OPERATION)
 
 const unreadable = (path: string) => localError(OPERATION, "from", path, "read")
-
-/** Bytes that are read, and told, at once. */
-const PIECE_BYTES = 256 * 1024
 
 /** Characters of a command: an argument of a program has at most 128 KiB (execve(2)), and a character up to four bytes. */
 const COMMAND_SIZE = 30_000
@@ -220,17 +216,8 @@ const copy = Effect.fnUntraced(function*(
   for (const { content, file } of read) {
     if (content === undefined) {
       let length = 0
-      const pieces = Stream.suspend(() => {
-        length = 0
-        return Stream.tap(
-          Stream.mapError(fs.stream(file.local, { chunkSize: PIECE_BYTES }), unreadable(file.local)),
-          (piece) => {
-            length += piece.length
-            return counter.copying(file, length)
-          }
-        )
-      })
-      yield* sandbox.writeFileStream(file.path, pieces)
+      const bytes = bytesOf(fs, file.local, unreadable(file.local), (read) => counter.copying(file, length = read))
+      yield* sandbox.writeFileStream(file.path, bytes)
       yield* counter.copied(file, length)
     }
   }
@@ -259,14 +246,8 @@ export const upload = (
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const { permissions = true } = yield* decodeOptions(options)
-      if (typeof from !== "string" || from === "" || from.includes("\0")) {
-        return yield* invalidArgument(
-          OPERATION,
-          "from",
-          `from must be the path of a directory on this machine, but it is ${quote(from)}.`
-        )
-      }
-      const top = { local: path.resolve(from), path: yield* normalizePath(OPERATION, to, "to") }
+      const local = path.resolve(yield* requireLocal(OPERATION, "from", from))
+      const top = { local, path: yield* normalizePath(OPERATION, to, "to") }
       let files = 0
       let bytes = 0
       yield* walk(fs, path, top, (entry) =>

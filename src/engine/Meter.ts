@@ -3,10 +3,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { CurrentUser } from "../CurrentUser.js"
 import * as Pulls from "../internal/pulls.js"
+import * as Reusing from "../internal/reusing.js"
 import * as Metrics from "../Metrics.js"
 import type { Service } from "../SandboxSDK.js"
 
@@ -100,9 +101,12 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
         (...args) => Effect.tap(operations.readFileBytes(...args), (bytes) => moved("out", bytes.length))
       ),
       readFileStream: (...args) =>
-        Stream.unwrap(
+        Reusing.unwrap(
           Effect.map(recorder, ({ trackBytes, trackStream }) =>
-            operations.readFileStream(...args).pipe(trackBytes("out"), trackStream("readFileStream")))
+            operations.readFileStream(...args).pipe(
+              Reusing.through(trackBytes("out")),
+              Reusing.through(trackStream("readFileStream"))
+            ))
         ),
       writeFile: one(
         "writeFile",
@@ -112,7 +116,9 @@ export const makeMeter: Effect.Effect<Meter, never, Scope.Scope> = Effect.gen(fu
         Effect.flatMap(
           recorder,
           ({ track, trackBytes }) =>
-            track("writeFileStream")(operations.writeFileStream(id, path, trackBytes("in")(content), options))
+            track("writeFileStream")(
+              operations.writeFileStream(id, path, Reusing.through(trackBytes("in"))(content), options)
+            )
         ),
       writeFiles: one(
         "writeFiles",

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Files } from "../agent/Files.js"
+import * as Reusing from "../internal/reusing.js"
 import type { Gauge } from "./DiskWatch.js"
 
 /** What a new directory takes. */
@@ -32,6 +33,9 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
   const usingStream = <A, E>(stream: Stream.Stream<A, E>): Stream.Stream<A, E> =>
     Stream.unwrapScoped(Effect.as(used, stream))
 
+  const admitting = <E>(admit: (bytes: number) => Effect.Effect<void, E>) => (pieces: Chunk.Chunk<Uint8Array>) =>
+    Effect.as(admit(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length)), pieces)
+
   /** Something is being written: it is let through piece by piece. */
   const writing = Effect.acquireRelease(gauge.upload, ({ end }) => end)
 
@@ -45,18 +49,11 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
           Effect.zipRight(admit(DIRECTORY_BYTES), files.makeDirectory(path, parents)))
       ),
     move: (path, to) => using(files.move(path, to)),
-    read: (path) => usingStream(files.read(path)),
+    read: (path) => Reusing.through(usingStream)(files.read(path)),
     write: (path, content, options) =>
       using(
         Effect.flatMap(writing, ({ admit }) =>
-          files.write(
-            path,
-            Stream.mapChunksEffect(
-              content,
-              (pieces) => Effect.as(admit(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length)), pieces)
-            ),
-            options
-          ))
+          files.write(path, Reusing.through(Stream.mapChunksEffect(admitting(admit)))(content), options))
       ),
     writeBatch: (batch, options) =>
       using(

@@ -108,7 +108,8 @@ export const requireInput = (data: unknown): Effect.Effect<Uint8Array, SandboxSD
     ? Effect.succeed(data)
     : Effect.fail(invalidArgument("writeStdin", "data", `data must be a string or bytes, but it is ${quote(data)}.`))
 
-const callback = <A>() =>
+/** What is done with something that happens, if anything. */
+export const callback = <A>() =>
   Schema.optional(
     Schema.declare((u: unknown): u is Callback<A> => typeof u === "function", { description: "a function" })
   )

@@ -22,7 +22,8 @@ export interface Delivery {
   readonly flush: Effect.Effect<void>
 }
 
-const call = <A>(callback: Callback<A> | undefined, values: ReadonlyArray<A>): Effect.Effect<void> =>
+/** Calls a callback for values, one after the other. */
+export const call = <A>(callback: Callback<A> | undefined, values: ReadonlyArray<A>): Effect.Effect<void> =>
   Effect.gen(function*() {
     for (const value of values) {
       const effect = callback?.(value)

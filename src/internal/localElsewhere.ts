@@ -18,15 +18,19 @@ export const layerLocal = () => Layer.fail(unsupported)
 /** Fails with `SandboxSDKError` `unsupported`. */
 export const inspect = Effect.fail(unsupported)
 
-const noFiles = Stream.fail(
-  new SandboxSDKError({
-    code: "unsupported",
-    message: "Directories are copied from and to the files of a machine, so only in Node, not in this bundle."
-  })
-)
+const noFiles = new SandboxSDKError({
+  code: "unsupported",
+  message: "Files and directories are copied from and to those of a machine, so only in Node, not in this bundle."
+})
 
 /** Fails with `SandboxSDKError` `unsupported`. */
-export const uploadDirectory = () => noFiles
+export const uploadFile = () => Effect.fail(noFiles)
 
 /** Fails with `SandboxSDKError` `unsupported`. */
-export const downloadDirectory = () => noFiles
+export const downloadFile = () => Effect.fail(noFiles)
+
+/** Fails with `SandboxSDKError` `unsupported`. */
+export const uploadDirectory = () => Stream.fail(noFiles)
+
+/** Fails with `SandboxSDKError` `unsupported`. */
+export const downloadDirectory = () => Stream.fail(noFiles)

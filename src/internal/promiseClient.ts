@@ -31,11 +31,13 @@ import type * as Directories from "./localDirectories.js"
 import {
   adapt,
   type CallOptions,
+  type DownloadFileOptions,
   required,
   type RunCodeOptions,
   type RunTerminalOptions,
   separate,
-  signalOf
+  signalOf,
+  type UploadFileOptions
 } from "./promiseOptions.js"
 import { makeSandbox, type Sandbox } from "./promiseSandbox.js"
 import { Runner, streams } from "./runner.js"
@@ -57,6 +59,13 @@ const nothingDone: MetricsData = {
   activeSandboxes: 0,
   lastUpdated: new Date(0).toISOString()
 }
+
+/** A sandbox, and what copies between it and the files of this machine. */
+const handleWithFiles = (service: Service, id: string) =>
+  Effect.zip(
+    Effect.promise(() => import("./localDirectories.js")),
+    Effect.provideService(Handle.attach(id), Tag, service)
+  )
 
 const withCallbacks = (options: Omit<RunCodeOptions, "signal"> | undefined): Options.RunCodeOptions => ({
   ...options,
@@ -450,6 +459,52 @@ export class PromiseClient {
   }
 
   /**
+   * Copies a file of this machine into the sandbox, and gives its absolute path there; folders above it are made. It is
+   * written atomically. What cannot be read here is a `SandboxError` whose `field` is `from`. Only in Node.
+   *
+   * @example
+   * ```ts
+   * import { SandboxSDK } from "sandbox-sdk/promise"
+   *
+   * await using sdk = await SandboxSDK.local()
+   * await using sandbox = await sdk.sandbox({ templateId: "python" })
+   * await sandbox.uploadFile("package.json", "in/package.json", {
+   *   onProgress: ({ bytes, totalBytes }) => console.log(`${bytes} of ${totalBytes} bytes`)
+   * })
+   * ```
+   */
+  uploadFile(id: string, from: string, to: string, options?: UploadFileOptions): Promise<string> {
+    return this.#call(
+      "uploadFile",
+      options,
+      (service, rest) =>
+        Effect.flatMap(
+          handleWithFiles(service, id),
+          ([{ uploadFile }, sandbox]) =>
+            uploadFile(sandbox, from, to, rest && { ...rest, onProgress: adapt(rest.onProgress) })
+        )
+    )
+  }
+
+  /**
+   * Copies a file of the sandbox to this machine, where it appears when it is whole; folders above it are made. More than
+   * `maxBytes` (10 GiB by default) is refused. What cannot be written here is a `SandboxError` whose `field` is `to`. Only in
+   * Node.
+   */
+  downloadFile(id: string, from: string, to: string, options?: DownloadFileOptions): Promise<void> {
+    return this.#call(
+      "downloadFile",
+      options,
+      (service, rest) =>
+        Effect.flatMap(
+          handleWithFiles(service, id),
+          ([{ downloadFile }, sandbox]) =>
+            downloadFile(sandbox, from, to, rest && { ...rest, onProgress: adapt(rest.onProgress) })
+        )
+    )
+  }
+
+  /**
    * Copies a directory of this machine, with all that is in it, into a directory of the sandbox (`/workspace` by default), and
    * gives how far it is. It begins when the first event is asked for; `break` stops it. Links and permissions are kept, links
    * not followed. What cannot be read here is a `SandboxError` whose `field` is `from`. Only in Node.
@@ -508,12 +563,12 @@ export class PromiseClient {
       options: Omit<O, "signal"> | undefined
     ) => Stream.Stream<DirectoryProgress, AnySandboxSDKError>
   ): StreamIterator<DirectoryProgress> {
-    return this.#iterateOver(operation, options, (service, rest) =>
-      Effect.zipWith(
-        Effect.promise(() => import("./localDirectories.js")),
-        Effect.provideService(Handle.attach(id), Tag, service),
-        (directories, sandbox) => use(directories, sandbox, rest)
-      ))
+    return this.#iterateOver(
+      operation,
+      options,
+      (service, rest) =>
+        Effect.map(handleWithFiles(service, id), ([directories, sandbox]) => use(directories, sandbox, rest))
+    )
   }
 
   /** Removes a file, or a directory with all that is in it. */

@@ -53,6 +53,20 @@ export interface RunCodeOptions extends Options.RunCodeStreamOptions, RunCodeCal
 export interface RunTerminalOptions extends Options.RunTerminalStreamOptions, OutputCallbacks, CallOptions {}
 
 /**
+ * What is told while a file is copied into a sandbox.
+ */
+export interface UploadFileOptions extends CallOptions {
+  readonly onProgress?: Callback<Options.FileProgress> | undefined
+}
+
+/**
+ * What is told while a file is copied out of a sandbox, and how many bytes are too much.
+ */
+export interface DownloadFileOptions extends UploadFileOptions {
+  readonly maxBytes?: number | undefined
+}
+
+/**
  * Makes a callback what the service wants. What is no function is left for the service to refuse.
  */
 export const adapt = <A>(callback: Callback<A> | undefined): Options.Callback<A> | undefined =>

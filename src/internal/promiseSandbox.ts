@@ -33,6 +33,8 @@ type OfOne =
   | "writeFileStream"
   | "writeFiles"
   | "readFiles"
+  | "uploadFile"
+  | "downloadFile"
   | "uploadDirectory"
   | "downloadDirectory"
   | "deleteFile"
@@ -129,6 +131,8 @@ export const makeSandbox = (client: PromiseClient, info: SandboxInfo, close: () 
     writeFileStream: bind(client.writeFileStream),
     writeFiles: bind(client.writeFiles),
     readFiles: bind(client.readFiles),
+    uploadFile: bind(client.uploadFile),
+    downloadFile: bind(client.downloadFile),
     uploadDirectory: bind(client.uploadDirectory),
     downloadDirectory: bind(client.downloadDirectory),
     deleteFile: bind(client.deleteFile),

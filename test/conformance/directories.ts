@@ -3,6 +3,8 @@ import { NodeContext } from "@effect/platform-node"
 import { expect } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { downloadDirectory, uploadDirectory } from "../../src/Directory.js"
+import { downloadFile, uploadFile } from "../../src/LocalFile.js"
+import type { FileProgress } from "../../src/Options.js"
 import type { Part } from "./support.js"
 import { failsWith, python } from "./support.js"
 
@@ -11,14 +13,86 @@ const FILES = 200
 const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
   Effect.map(Stream.runCollect(stream), (events) => [...events])
 
+/** No two pieces of it are alike, and its length is no multiple of what goes at once anywhere. */
+const large = Uint8Array.from({ length: 5_000_011 }, (_, n) => (n * 7 + (n >> 9) + 13 * (n >> 17)) % 256)
+
 export const directories: Part = (it) => {
+  it.scoped("carries a file up and down by its path, and tells how far it is", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const fs = yield* FileSystem.FileSystem
+      const here = yield* fs.makeTempDirectoryScoped()
+      const seen: Array<FileProgress> = []
+      const onProgress = (progress: FileProgress) => Effect.sync(() => void seen.push(progress))
+      const toldOf = (size: number) => {
+        expect(seen.length).toBeGreaterThan(1)
+        expect(seen.every(({ bytes, totalBytes }, n) => totalBytes === size && bytes > (seen[n - 1]?.bytes ?? 0)))
+          .toBe(true)
+        expect(seen.splice(0).at(-1)?.bytes).toBe(size)
+      }
+      yield* fs.writeFile(`${here}/large`, large)
+      expect(yield* uploadFile(sandbox, `${here}/large`, "in/here/large", { onProgress })).toBe(
+        "/workspace/in/here/large"
+      )
+      toldOf(large.length)
+      expect(yield* sandbox.runTerminal("cd in/here && ls -A && stat -c %s large")).toBe("large\n5000011\n")
+      yield* downloadFile(sandbox, "in/here/large", `${here}/out/there/large`, { onProgress })
+      toldOf(large.length)
+      expect(Buffer.compare(yield* fs.readFile(`${here}/out/there/large`), large)).toBe(0)
+
+      // What is there is replaced, and of a link what it leads to.
+      yield* fs.writeFileString(`${here}/small`, "")
+      yield* uploadFile(sandbox, `${here}/small`, "in/here/large")
+      yield* fs.symlink("there/large", `${here}/out/link`)
+      yield* downloadFile(sandbox, "in/here/large", `${here}/out/link`)
+      expect(yield* fs.readFileString(`${here}/out/there/large`)).toBe("")
+      expect(yield* fs.readLink(`${here}/out/link`)).toBe("there/large")
+      expect(yield* fs.readDirectory(`${here}/out/there`)).toEqual(["large"])
+      // A device is written to.
+      yield* downloadFile(sandbox, "in/here/large", "/dev/null")
+      expect((yield* fs.stat("/dev/null")).type).toBe("CharacterDevice")
+    }).pipe(Effect.provide(NodeContext.layer)))
+
+  it.scoped("says which file it cannot copy, and leaves what was there", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* python
+      const fs = yield* FileSystem.FileSystem
+      const here = yield* fs.makeTempDirectoryScoped()
+      const tag = { _tag: "SandboxError" }
+      yield* fs.writeFileString(`${here}/file`, "mine")
+      yield* fs.makeDirectory(`${here}/folder`)
+      yield* sandbox.writeFile("a", "theirs")
+      const from = (code: string) => ({ ...tag, code, field: "from" })
+      yield* failsWith(uploadFile(sandbox, `${here}/nothing`, "a"), from("file_not_found"))
+      yield* failsWith(uploadFile(sandbox, `${here}/folder`, "a"), from("not_a_file"))
+      yield* failsWith(uploadFile(sandbox, "", "a"), { code: "invalid_argument", field: "from" })
+      yield* failsWith(uploadFile(sandbox, `${here}/file`, "../etc/a"), {
+        ...tag,
+        code: "path_outside_workspace",
+        field: "to"
+      })
+      expect(yield* sandbox.readFile("a")).toBe("theirs")
+
+      const to = (code: string) => ({ ...tag, code, field: "to" })
+      yield* failsWith(downloadFile(sandbox, "nothing", `${here}/file`), { ...tag, code: "file_not_found" })
+      yield* failsWith(downloadFile(sandbox, ".", `${here}/file`), { ...tag, code: "not_a_file" })
+      yield* failsWith(downloadFile(sandbox, "a", `${here}/folder`), to("not_a_file"))
+      yield* failsWith(downloadFile(sandbox, "a", `${here}/file/a`), to("file_exists"))
+      yield* failsWith(downloadFile(sandbox, "a", `${here}/file`, { maxBytes: 5 }), {
+        ...tag,
+        code: "quota_exceeded",
+        field: "maxBytes"
+      })
+      expect(yield* fs.readFileString(`${here}/file`)).toBe("mine")
+      expect((yield* fs.readDirectory(here)).sort()).toEqual(["file", "folder"])
+      expect(yield* fs.readDirectory(`${here}/folder`)).toEqual([])
+    }).pipe(Effect.provide(NodeContext.layer)))
+
   it.scoped("carries directories up and down, and tells how far it is", () =>
     Effect.gen(function*() {
       const sandbox = yield* python
       const fs = yield* FileSystem.FileSystem
       const here = yield* fs.makeTempDirectoryScoped()
-      // Larger than what goes at once anywhere, and no multiple of it.
-      const large = Uint8Array.from({ length: 5_000_011 }, (_, n) => (n * 7 + (n >> 9)) % 256)
       yield* fs.makeDirectory(`${here}/up/a/empty`, { recursive: true })
       yield* Effect.forEach(
         Array.from({ length: FILES }, (_, n) => n),

@@ -9,6 +9,7 @@ import { decodeArguments, invalidArgument, normalizeDirectory, normalizePath } f
 import { FileReach } from "../../internal/fileReach.js"
 import type { FileOperations } from "../../internal/groups.js"
 import { requireFiles, requirePaths } from "../../internal/manyFiles.js"
+import * as Reusing from "../../internal/reusing.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
 import { WORKSPACE } from "../Environment.js"
 import { readMany, writeMany } from "../ManyFiles.js"
@@ -51,7 +52,7 @@ export const fileOperations = ({ registry }: Parts): FileOperations => {
     })
 
   const read = (operation: string, id: string, path: string) =>
-    Stream.unwrap(Effect.map(at(operation, id, path), ({ absolute, files }) => files.read(absolute)))
+    Reusing.unwrap(Effect.map(at(operation, id, path), ({ absolute, files }) => files.read(absolute)))
 
   return {
     readFile: Effect.fn("SandboxSDK.readFile")(function*(id, path, input) {
@@ -68,7 +69,8 @@ export const fileOperations = ({ registry }: Parts): FileOperations => {
     readFileBytes: Effect.fn("SandboxSDK.readFileBytes")(function*(id, path) {
       return yield* collectBytes(read("readFileBytes", id, path))
     }),
-    readFileStream: (id, path) => Stream.withSpan(read("readFileStream", id, path), "SandboxSDK.readFileStream"),
+    readFileStream: (id, path) =>
+      Reusing.through(Stream.withSpan("SandboxSDK.readFileStream"))(read("readFileStream", id, path)),
     writeFile: Effect.fn("SandboxSDK.writeFile")(function*(id, path, content, input) {
       const { createParents = true } = yield* decodeWrite(input)
       const bytes = yield* contentBytes(content)

@@ -1,12 +1,13 @@
 /**
  * Files on their way in and out.
  */
+import { NodeContext } from "@effect/platform-node"
 import { Effect, Stream } from "effect"
 import { createReadStream, createWriteStream } from "node:fs"
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
-import type { SandboxSDK } from "sandbox-sdk"
+import { downloadFile, Sandbox, SandboxSDK, uploadFile } from "sandbox-sdk"
 import { server } from "../References.js"
 import { Failed, inTurns, rates, rounds, type Row, timed, times } from "../Row.js"
 import { folder, local, sandboxOf, served } from "../Subjects.js"
@@ -17,6 +18,13 @@ const SIZE = 256
 const failed = (cause: unknown) => new Failed({ message: String(cause), cause })
 
 const promised = (work: () => Promise<unknown>) => Effect.tryPromise({ try: work, catch: failed })
+
+/** The copying of a file of this machine, by its path. */
+const copies = (sdk: typeof SandboxSDK.Service, id: string, source: string, target: string) =>
+  Effect.map(Effect.provideService(Sandbox.attach(id), SandboxSDK, sdk), (sandbox) => ({
+    up: timed(Effect.provide(uploadFile(sandbox, source, "large"), NodeContext.layer)),
+    down: timed(Effect.provide(downloadFile(sandbox, "large", target), NodeContext.layer))
+  }))
 
 /** A stream of the bytes of a file of this machine; each time that it is run, it reads the file anew. */
 const bytesOf = (path: string) =>
@@ -77,13 +85,18 @@ export const rows: ReadonlyArray<Row> = [
           const { body } = await request(`${url}/file?path=${remote}`)
           await pipeline(body, createWriteStream(target))
         }))
-        const hereUp = yield* inTurns(count, timed(up(here, hereId, source)), copy, 1)
-        const hereDown = yield* inTurns(count, timed(down(here, hereId, target)), copy, 1)
+        const byPath = yield* copies(here, hereId, source, join(own, "down"))
+        const hereUp = yield* inTurns(count, byPath.up, copy, 1)
+        const hereDown = yield* inTurns(count, byPath.down, copy, 1)
+        const streamUp = yield* inTurns(count, timed(up(here, hereId, source)), copy, 1)
+        const streamDown = yield* inTurns(count, timed(down(here, hereId, target)), copy, 1)
         const thereUp = yield* inTurns(count, timed(up(there, thereId, source)), bareUp, 1)
         const thereDown = yield* inTurns(count, timed(down(there, thereId, target)), bareDown, 1)
         return [
           rates(hereDown, SIZE, 0.6, "down, in this process", "MiB/s"),
           rates(hereUp, SIZE, 0.6, "up, in this process", "MiB/s"),
+          rates(streamDown, SIZE, 0.6, "down, in this process, as a stream", "MiB/s"),
+          rates(streamUp, SIZE, 0.6, "up, in this process, as a stream", "MiB/s"),
           rates(thereDown, SIZE, 0.5, "down, over HTTP", "MiB/s"),
           rates(thereUp, SIZE, 0.5, "up, over HTTP", "MiB/s")
         ]
