@@ -26,12 +26,6 @@ export const unreadable = (path: string) => (error: PlatformError): CliError =>
   new CliError({ message: `Cannot read ${path}: ${reason(error)}.`, status: Status.noInput })
 
 /**
- * A file that could not be written.
- */
-export const unwritable = (path: string) => (error: PlatformError): CliError =>
-  new CliError({ message: `Cannot write ${path}: ${reason(error)}.`, status: Status.cannotCreate })
-
-/**
  * What is at a path, if anything.
  */
 export const stat = (path: string) =>
