@@ -1,6 +1,6 @@
 /**
- * The copying of files and directories between this machine and a sandbox, with Node's files: loaded by the promise entry when it is asked
- * for. Where there is no Node, `localElsewhere.ts` stands in for it.
+ * The copying of files and directories between this machine and a sandbox, with Node's files: loaded by the promise entry when
+ * it is asked for. Where there is no Node, `localElsewhere.ts` stands in for it.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
