@@ -15,6 +15,7 @@ import { makeInbox } from "../internal/inbox.js"
 import * as Reusing from "../internal/reusing.js"
 import * as Lent from "./Lent.js"
 import type { Lender } from "./Lent.js"
+import * as LentWriter from "./LentWriter.js"
 import type { EngineMessage } from "./Protocol.js"
 import { FILE_WINDOW, WATCH_WINDOW } from "./Protocol.js"
 
@@ -151,7 +152,7 @@ export const makeFiles = (port: RequestPort): Files => {
   const lend = port.borrow === undefined ? {} : { lend: true as const }
 
   /** A file that the agent lends, if it does, and if the engine can have it. */
-  const borrow = (fd: number | undefined, access: "read" | "write") =>
+  const borrow = (fd: number | undefined, access: Lent.Access) =>
     fd === undefined || port.borrow === undefined
       ? Effect.succeedNone
       : Effect.option(port.borrow.open(fd, access))
@@ -263,8 +264,11 @@ export const makeFiles = (port: RequestPort): Files => {
           wake = look
           look()
         })
+      /** Undefined until the agent has lent the file; none when it cannot be had, or not any more. */
+      let writer: Option.Option<LentWriter.LentWriter> | undefined
+      const offered = () => writer !== undefined && Option.isSome(writer) ? writer.value.free() : undefined
       // Frames hold what they carry until it has been written; a lent file does not.
-      const source = port.borrow === undefined ? content : Reusing.reusing(content)
+      const source = port.borrow === undefined ? content : Reusing.reusing(content, offered)
       const keep = source === content ? (bytes: Uint8Array) => bytes : (bytes: Uint8Array) => bytes.slice()
       let sent = 0
       const sendBytes = Effect.fnUntraced(function*(bytes: Uint8Array) {
@@ -276,13 +280,14 @@ export const makeFiles = (port: RequestPort): Files => {
           port.send({ op: "file.data", id, last: false }, keep(piece))
         }
       })
-      /** Undefined until the agent has lent the file; none when it cannot be had, or not any more. */
-      let writer: Option.Option<Lent.LentWriter> | undefined
       const openWriter = Effect.gen(function*() {
         if (port.borrow === undefined) return Option.none()
         yield* room(FILE_WINDOW)
         const file = yield* borrow(lentAt, "write")
-        return Option.isSome(file) ? Option.some(yield* Lent.makeWriter(file.value, sent, port.borrow)) : Option.none()
+        if (Option.isNone(file)) return Option.none()
+        // Only a disk of its own has the host's memory behind it; elsewhere, this would be as slow as the host's disk.
+        const direct = port.borrow.sync ? yield* borrow(lentAt, "direct") : Option.none()
+        return Option.some(yield* LentWriter.make(file.value, direct, sent, port.borrow))
       })
       const give = Effect.fnUntraced(function*(rest: ReadonlyArray<Uint8Array>) {
         if (rest.length > 0) {
@@ -388,7 +393,8 @@ export const makeFiles = (port: RequestPort): Files => {
     makeDirectory: (path, parents) =>
       askInfo((id, whole) => ({ op: "file.makeDirectory", id, path, parents, ...whole })),
     move: (path, to) => askInfo((id, whole) => ({ op: "file.move", id, path, to, ...whole })),
-    read: (path) => Reusing.make(Stream.unwrapScoped(openRead(path, false)), Stream.unwrapScoped(openRead(path, true))),
+    read: (path) =>
+      Reusing.make(Stream.unwrapScoped(openRead(path, false)), () => Stream.unwrapScoped(openRead(path, true))),
     write,
     watch: (path, recursive) => Stream.unwrapScoped(openWatch(path, recursive))
   }

@@ -53,7 +53,7 @@ export const localError = (operation: string, field: string, path: string, verb:
   })
 }
 
-/** Bytes that are read, and told, at once. */
+/** Bytes that are read, and told, at once, where whoever reads does not say it. */
 const PIECE_BYTES = 256 * 1024
 
 /**
@@ -71,16 +71,24 @@ export const bytesOf = (
       let bytes = 0
       return Stream.tap(Stream.mapError(pieces, unreadable), (piece) => told(bytes += piece.length))
     })
-  const reusing = Stream.unwrapScoped(
-    Effect.map(fs.open(path), (file) => {
-      const memory = new Uint8Array(PIECE_BYTES)
-      return Stream.repeatEffectOption(Effect.matchEffect(file.read(memory), {
-        onFailure: (error) => Effect.fail(Option.some(error)),
-        onSuccess: (size) => size === 0n ? Effect.fail(Option.none()) : Effect.succeed(memory.subarray(0, Number(size)))
-      }))
-    })
+  const reusing = (memory?: Reusing.Memory) =>
+    Stream.unwrapScoped(
+      Effect.map(fs.open(path), (file) => {
+        let own: Uint8Array | undefined
+        return Stream.repeatEffectOption(Effect.suspend(() => {
+          const piece = memory?.() ?? (own ??= new Uint8Array(PIECE_BYTES))
+          return Effect.matchEffect(file.read(piece), {
+            onFailure: (error) => Effect.fail(Option.some(error)),
+            onSuccess: (size) =>
+              size === 0n ? Effect.fail(Option.none()) : Effect.succeed(piece.subarray(0, Number(size)))
+          })
+        }))
+      })
+    )
+  return Reusing.make(
+    telling(fs.stream(path, { chunkSize: PIECE_BYTES })),
+    (memory) => telling(reusing(memory))
   )
-  return Reusing.make(telling(fs.stream(path, { chunkSize: PIECE_BYTES })), telling(reusing))
 }
 
 /**

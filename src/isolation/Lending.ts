@@ -23,11 +23,16 @@ export interface Refusal {
 }
 
 /**
+ * For what a file is opened. `direct`: to be written around the kernel's cache of it (open(2), `O_DIRECT`).
+ */
+export type Access = "read" | "write" | "direct"
+
+/**
  * Opens the file that a process has open at a descriptor, until the scope closes; then what is under way is waited for.
  */
 export type Lending = (
   descriptor: number,
-  access: "read" | "write"
+  access: Access
 ) => Effect.Effect<Fs.FileHandle, Refusal, Scope.Scope>
 
 /** Of Linux, on x64 and arm64; Node has no name for it. */
@@ -36,7 +41,11 @@ const O_PATH = 0o10000000
 /** A lease of somebody else's must not hold this up, nor a terminal become this process' own. */
 const CAREFULLY = constants.O_NONBLOCK | constants.O_NOCTTY
 
-const ACCESS = { read: constants.O_RDONLY, write: constants.O_WRONLY }
+const ACCESS: Record<Access, number> = {
+  read: constants.O_RDONLY,
+  write: constants.O_WRONLY,
+  direct: constants.O_WRONLY | constants.O_DIRECT
+}
 
 const openFile = (path: string, flags: number) =>
   Effect.tryPromise({ try: () => Fs.open(path, flags), catch: (cause): Refusal => ({ reason: String(cause) }) })

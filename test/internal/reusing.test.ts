@@ -2,14 +2,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import * as Reusing from "../../src/internal/reusing.js"
 
-/** 0, 1, 2 and 3, in new pieces or in one that changes. */
+/** 0, 1, 2 and 3, in new pieces or in one that changes, where that is wished or else in its own memory. */
 const counting = () => {
-  const memory = new Uint8Array(1)
+  const own = new Uint8Array(1)
   const numbers = Stream.rechunk(Stream.range(0, 3), 1)
-  const again = Stream.map(numbers, (n) => {
-    memory[0] = n
-    return memory
-  })
+  const again = (memory?: Reusing.Memory) =>
+    Stream.map(numbers, (n) => {
+      const piece = memory?.() ?? own
+      piece[0] = n
+      return piece
+    })
   return Reusing.make(Stream.map(numbers, (n) => Uint8Array.of(n)), again)
 }
 
@@ -42,5 +44,17 @@ describe("a stream whose memory is used again", () => {
       assert.deepStrictEqual(yield* passing(Reusing.reusing(both)), [0, 2, 4, 6])
       assert.deepStrictEqual(yield* kept(Reusing.reusing(both)), [6, 6, 6, 6])
       assert.deepStrictEqual(yield* kept(both), [0, 2, 4, 6])
+    }))
+
+  it.effect("puts each piece where that is wished, also through what keeps both forms", () =>
+    Effect.gen(function*() {
+      const places = new Uint8Array(4)
+      let next = 0
+      const through = Reusing.through(Stream.tap((_: Uint8Array) => Effect.void))
+      const both = Reusing.unwrap(Effect.succeed(through(counting())))
+      // The second one is left to the stream.
+      const memory = () => next++ === 1 ? undefined : places.subarray(next - 1, next)
+      assert.deepStrictEqual(yield* passing(Reusing.reusing(both, memory)), [0, 1, 2, 3])
+      assert.deepStrictEqual([...places], [0, 0, 2, 3])
     }))
 })

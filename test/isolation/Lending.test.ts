@@ -13,7 +13,7 @@ import { isRoot, makeSandbox } from "./support.js"
 /** A sandbox, and what opens the descriptor that a Python expression gives. */
 const lending = Effect.gen(function*() {
   const sandbox = yield* makeSandbox()
-  const open = (access: "read" | "write", expression: string, code = "") =>
+  const open = (access: "read" | "write" | "direct", expression: string, code = "") =>
     Effect.gen(function*() {
       const descriptor = Number(yield* sandbox.evaluate(expression, code))
       return yield* sandbox.lending?.(descriptor, access) ?? Effect.die("it lends nothing")
@@ -80,7 +80,7 @@ describe("What an agent lends", () => {
       const before = held(sandbox.workspace)
       yield* sandbox.evaluate("0", "os.mkfifo('/workspace/fifo')\nos.symlink('/etc/passwd', '/workspace/link')")
       for (const [what, descriptor] of Object.entries(HOSTILE)) {
-        for (const access of ["read", "write"] as const) {
+        for (const access of ["read", "write", "direct"] as const) {
           const refused = yield* Effect.flip(Effect.scoped(open(access, descriptor)))
           expect(refused, what).toHaveProperty("reason")
         }
