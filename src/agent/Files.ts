@@ -16,6 +16,7 @@ import * as Reusing from "../internal/reusing.js"
 import * as Lent from "./Lent.js"
 import type { Lender } from "./Lent.js"
 import * as LentWriter from "./LentWriter.js"
+import { LEND_FROM } from "./Limits.js"
 import type { EngineMessage } from "./Protocol.js"
 import { FILE_WINDOW, WATCH_WINDOW } from "./Protocol.js"
 
@@ -264,7 +265,7 @@ export const makeFiles = (port: RequestPort): Files => {
           wake = look
           look()
         })
-      /** Undefined until the agent has lent the file; none when it cannot be had, or not any more. */
+      /** Undefined until the agent may have lent the file; none when it cannot be had, or not any more. */
       let writer: Option.Option<LentWriter.LentWriter> | undefined
       const offered = () => writer !== undefined && Option.isSome(writer) ? writer.value.free() : undefined
       // Frames hold what they carry until it has been written; a lent file does not.
@@ -282,11 +283,15 @@ export const makeFiles = (port: RequestPort): Files => {
       })
       const openWriter = Effect.gen(function*() {
         if (port.borrow === undefined) return Option.none()
+        // Until all is written that went by frames. If the agent lends the file, it has said so by then.
         yield* room(FILE_WINDOW)
-        const file = yield* borrow(lentAt, "write")
+        const [file, direct] = yield* Effect.zip(
+          borrow(lentAt, "write"),
+          // Only a disk of its own has the host's memory behind it; elsewhere, this would be as slow as the host's disk.
+          port.borrow.sync ? borrow(lentAt, "direct") : Effect.succeedNone,
+          { concurrent: true }
+        )
         if (Option.isNone(file)) return Option.none()
-        // Only a disk of its own has the host's memory behind it; elsewhere, this would be as slow as the host's disk.
-        const direct = port.borrow.sync ? yield* borrow(lentAt, "direct") : Option.none()
         return Option.some(yield* LentWriter.make(file.value, direct, sent, port.borrow))
       })
       const give = Effect.fnUntraced(function*(rest: ReadonlyArray<Uint8Array>) {
@@ -296,7 +301,7 @@ export const makeFiles = (port: RequestPort): Files => {
         }
       })
       const take = Effect.fnUntraced(function*(bytes: Uint8Array) {
-        if (writer === undefined && lentAt !== undefined) writer = yield* openWriter
+        if (writer === undefined && sent >= LEND_FROM) writer = yield* openWriter
         if (writer === undefined || Option.isNone(writer)) return yield* sendBytes(bytes)
         yield* give(yield* writer.value.push(bytes))
       })

@@ -6,7 +6,7 @@ import { Context, Effect, Layer, Redacted } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { SandboxConfig, SandboxSDK } from "sandbox-sdk"
+import { type CreateSandboxOptions, SandboxConfig, SandboxSDK } from "sandbox-sdk"
 import { layerLocal, type LocalOptions } from "sandbox-sdk/local"
 import { conversation } from "./References.js"
 
@@ -50,7 +50,10 @@ export const folder = Effect.acquireRelease(
 /**
  * A sandbox until the scope closes.
  */
-export const sandboxOf = (sdk: typeof SandboxSDK.Service, options: { readonly templateId: string }) =>
+export const sandboxOf = (
+  sdk: typeof SandboxSDK.Service,
+  options: CreateSandboxOptions & { readonly templateId: string }
+) =>
   Effect.acquireRelease(
     Effect.map(sdk.createSandbox(options), ({ sandbox }) => sandbox.id),
     (id) => Effect.ignore(sdk.deleteSandbox(id))
