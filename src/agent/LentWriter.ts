@@ -15,7 +15,7 @@ import type { FileHandle } from "node:fs/promises"
 import type { Lender } from "./Lent.js"
 
 /** What is written at once; one such piece is filled while another is written. */
-const WRITE_BYTES = 1024 * 1024
+const WRITE_BYTES = 2 * 1024 * 1024
 
 /** What is written around the cache begins and ends at one of these, in the file and in memory: a page, or more blocks. */
 const BLOCK_BYTES = 4096
