@@ -384,7 +384,7 @@ export interface FileProgress {
 }
 
 /**
- * `onProgress` is called after each piece, which is no larger than a megabyte or so; for an empty file it is not called.
+ * `onProgress` is called after each piece, which is no larger than 2 MiB; for an empty file it is not called.
  *
  * @category models
  */

@@ -138,6 +138,20 @@ describe("a writer to a file that is lent", () => {
       assert.isTrue(isSame(yield* Effect.promise(() => Fs.readFile(path)), content))
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
+  it.scopedLive("writes whole blocks around the cache alone", () =>
+    Effect.gen(function*() {
+      const path = `${yield* folder}/file`
+      const content = contentOf(5 * MIB)
+      yield* Effect.promise(() => Fs.writeFile(path, ""))
+      // Nothing can be written by this one.
+      const file = yield* open(path, constants.O_RDONLY)
+      const direct = yield* open(path, constants.O_WRONLY | constants.O_DIRECT)
+      const writer = yield* LentWriter.make(file, Option.some(direct), 0, lender)
+      const rest = yield* pushAll(writer, content, 0, [{ length: 700_001, inPlace: false }])
+      assert.strictEqual(rest.length, 0)
+      assert.isTrue(isSame(yield* Effect.promise(() => Fs.readFile(path)), content))
+    }).pipe(Effect.provide(NodeFileSystem.layer)))
+
   it.scopedLive("gives back everything when it cannot write at all", () =>
     Effect.gen(function*() {
       const path = `${yield* folder}/file`
