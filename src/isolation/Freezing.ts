@@ -28,10 +28,11 @@ const signal = (pid: number, name: "SIGSTOP" | "SIGCONT"): Effect.Effect<void> =
 /** Stopped, or at its end. */
 const isStopped = ({ state }: ProcessTree.Entry): boolean => /[TtZX]/.test(state)
 
-/** Some four seconds in all. */
+/** Some four seconds in all; ten where each look takes long, as with processes that do not stay stopped. */
 const looks = Schedule.exponential(1, 1.5).pipe(
   Schedule.either(Schedule.spaced("50 millis")),
-  Schedule.intersect(Schedule.recurs(80))
+  Schedule.intersect(Schedule.recurs(80)),
+  Schedule.upTo("10 seconds")
 )
 
 /** The bit of SIGSTOP in a set of signals (proc(5), `ShdPnd`). */

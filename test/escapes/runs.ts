@@ -84,12 +84,15 @@ export interface Run {
 /**
  * Runs the suite, or the attempts with these ids alone. The engine gets something to lose on the way: a secret in its
  * environment, and files that stay open in every child that does not look out.
+ *
+ * @param signal ends the suite.
  */
 export const run = async (
   { cli, folder, node, program }: Bundles,
   user: number | undefined,
   ids: ReadonlyArray<string> = [],
-  onOutcome: (outcome: Outcome) => void = () => {}
+  onOutcome: (outcome: Outcome) => void = () => {},
+  signal?: AbortSignal
 ): Promise<Run> => {
   const scratch = Fs.mkdtempSync(Path.join(folder, "scratch-"))
   Fs.chmodSync(scratch, 0o711)
@@ -113,6 +116,7 @@ export const run = async (
     cwd: "/",
     env: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: scratch, TMPDIR: scratch, ENGINE_SECRET: secret },
     stdio: ["ignore", "pipe", "pipe", ...inherited],
+    ...(signal === undefined ? {} : { signal, killSignal: "SIGKILL" }),
     ...(user === undefined ? {} : { uid: user, gid: user })
   })
   let errors = ""
