@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import { Language } from "./CodeContext.js"
 import { EnvVars } from "./EnvVars.js"
 import type { ErrorInfo, OutputMessage } from "./Execution.js"
+import { callback } from "./internal/callbacks.js"
 import { parseEndpoint } from "./internal/hosts.js"
 import { Millis } from "./Millis.js"
 import { TerminalSize } from "./Process.js"
@@ -405,10 +406,13 @@ export interface DownloadFileOptions extends UploadFileOptions {
 /**
  * `recursive` (false by default) watches the directories below as well, those that are made later included.
  *
+ * `onStart` is called once, when the directory is being watched: what happens from then on is told.
+ *
  * @category models
  */
 export const WatchFilesOptions = Schema.Struct({
-  recursive: Schema.optional(Schema.Boolean)
+  recursive: Schema.optional(Schema.Boolean),
+  onStart: callback<void>()
 })
 
 /**

@@ -349,8 +349,9 @@ export interface Service {
   /** Moves a file or directory to another path; a file that is there is replaced. */
   readonly moveFile: (id: string, path: string, to: string) => Effect.Effect<FileInfo, RequestError>
   /**
-   * What happens to the entries of a directory from now on. Ends only with its scope, or fails: with `file_not_found`
-   * when the directory is gone, and with `quota_exceeded` when so much happened that events were lost.
+   * What happens to the entries of a directory, from the moment at which `onStart` is called. Ends only with its scope, or
+   * fails: with `file_not_found` when the directory is gone, and with `quota_exceeded` when so much happened that events
+   * were lost.
    */
   readonly watchFiles: (
     id: string,

@@ -49,7 +49,8 @@ export type {
   RunCodeCallbacks,
   RunCodeOptions,
   RunTerminalOptions,
-  UploadFileOptions
+  UploadFileOptions,
+  WatchFilesOptions
 } from "./internal/promiseOptions.js"
 export type { Variables } from "./internal/promiseRemote.js"
 export type { Sandbox } from "./internal/promiseSandbox.js"
@@ -74,7 +75,6 @@ export type {
   RunTerminalStreamOptions,
   StartProcessOptions,
   UploadDirectoryOptions,
-  WatchFilesOptions,
   WriteFileOptions
 } from "./Options.js"
 export type { PortAddress, WaitForPortOptions } from "./Port.js"

@@ -107,8 +107,12 @@ export interface Files {
     paths: ReadonlyArray<string>,
     options: { readonly field: FieldOf }
   ) => Effect.Effect<ReadonlyArray<Uint8Array>, SandboxError>
-  /** What happens to the entries of a directory, from the moment that this is being read. */
-  readonly watch: (path: string, recursive: boolean) => Stream.Stream<FileEvent, SandboxError>
+  /** What happens to the entries of a directory, from the moment at which `started` is run: before the first of it. */
+  readonly watch: (
+    path: string,
+    recursive: boolean,
+    started: Effect.Effect<void>
+  ) => Stream.Stream<FileEvent, SandboxError>
 }
 
 const isPaths = Schema.is(Schema.Array(Schema.String))
@@ -210,17 +214,19 @@ export const makeFiles = (port: RequestPort): Files => {
       return inbox.stream
     })
 
-  const openWatch = (path: string, recursive: boolean) =>
+  const openWatch = (path: string, recursive: boolean, started: Effect.Effect<void>) =>
     Effect.gen(function*() {
       let id = 0
       const inbox = makeInbox<ReadonlyArray<FileEvent>, SandboxError>((taken) =>
         port.send({ op: "file.credit", id, bytes: taken })
       )
+      const answer = yield* Deferred.make<void, SandboxError>()
       id = yield* Effect.acquireRelease(
         port.register({
-          reply: () => {},
+          reply: () => Deferred.unsafeDone(answer, Effect.void),
           failed: (error) => {
             port.forget(id)
+            Deferred.unsafeDone(answer, Effect.fail(error))
             inbox.fail(error)
           },
           events: inbox.push
@@ -228,6 +234,7 @@ export const makeFiles = (port: RequestPort): Files => {
         cancel
       )
       port.send({ op: "file.watch", id, path, recursive, credit: WATCH_WINDOW, ...yield* reach })
+      yield* Effect.zipRight(Deferred.await(answer), started)
       return Stream.flattenIterables(inbox.stream)
     })
 
@@ -401,6 +408,6 @@ export const makeFiles = (port: RequestPort): Files => {
     read: (path) =>
       Reusing.make(Stream.unwrapScoped(openRead(path, false)), () => Stream.unwrapScoped(openRead(path, true))),
     write,
-    watch: (path, recursive) => Stream.unwrapScoped(openWatch(path, recursive))
+    watch: (path, recursive, started) => Stream.unwrapScoped(openWatch(path, recursive, started))
   }
 }

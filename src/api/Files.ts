@@ -102,7 +102,8 @@ export class Files extends HttpApiGroup.make("files")
       .addSuccess(HttpApiSchema.Text({ contentType: NDJSON }))
       .annotateContext(streamsRecords(
         "FileRecord",
-        "What happens to the entries of a directory from now on: a stream that has no end. Without `Accept: " +
+        "What happens to the entries of a directory: a stream that has no end. Its head is sent when the directory is " +
+          "being watched; what happens from then on is told. Without `Accept: " +
           "text/event-stream` it is `application/x-ndjson`."
       ))
   )

@@ -169,6 +169,7 @@ export const Processes = Schema.Struct({
  * What happens in a folder.
  */
 export const WatchMessage = Schema.Struct({
+  start: Schema.optional(Schema.Struct({})),
   filesystem: Schema.optional(Schema.Struct({ name: Schema.String, type: Schema.String }))
 })
 

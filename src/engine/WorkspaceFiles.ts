@@ -64,6 +64,6 @@ export const make = ({ files, gauge, used }: WorkspaceFilesOptions): Files => {
           ))
       ),
     readBatch: (paths, options) => using(files.readBatch(paths, options)),
-    watch: (path, recursive) => usingStream(files.watch(path, recursive))
+    watch: (path, recursive, started) => usingStream(files.watch(path, recursive, started))
   }
 }

@@ -8,10 +8,10 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { SandboxSDKError } from "../Errors.js"
 import type { ErrorInfo, OutputMessage } from "../Execution.js"
-import type { Callback } from "../Options.js"
 import { RunCodeStreamOptions, RunTerminalStreamOptions, StartProcessOptions } from "../Options.js"
 import { Signal } from "../Process.js"
 import type { Result } from "../Result.js"
+import { callback } from "./callbacks.js"
 import { explain, invalidArgument, quote } from "./issue.js"
 
 export { invalidArgument } from "./issue.js"
@@ -107,12 +107,6 @@ export const requireInput = (data: unknown): Effect.Effect<Uint8Array, SandboxSD
     : data instanceof Uint8Array
     ? Effect.succeed(data)
     : Effect.fail(invalidArgument("writeStdin", "data", `data must be a string or bytes, but it is ${quote(data)}.`))
-
-/** What is done with something that happens, if anything. */
-export const callback = <A>() =>
-  Schema.optional(
-    Schema.declare((u: unknown): u is Callback<A> => typeof u === "function", { description: "a function" })
-  )
 
 const outputCallbacks = {
   onStdout: callback<OutputMessage>(),

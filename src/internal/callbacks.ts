@@ -4,6 +4,7 @@
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ExecutionEvent, OutputMessage } from "../Execution.js"
 import type { Callback, RunCodeCallbacks } from "../Options.js"
@@ -21,6 +22,12 @@ export interface Delivery {
   /** Hands over what has no newline yet. */
   readonly flush: Effect.Effect<void>
 }
+
+/** What is done with something that happens, if anything, as an argument. */
+export const callback = <A>() =>
+  Schema.optional(
+    Schema.declare((u: unknown): u is Callback<A> => typeof u === "function", { description: "a function" })
+  )
 
 /** Calls a callback for values, one after the other. */
 export const call = <A>(callback: Callback<A> | undefined, values: ReadonlyArray<A>): Effect.Effect<void> =>

@@ -37,7 +37,8 @@ import {
   type RunTerminalOptions,
   separate,
   signalOf,
-  type UploadFileOptions
+  type UploadFileOptions,
+  type WatchFilesOptions
 } from "./promiseOptions.js"
 import { makeSandbox, type Sandbox } from "./promiseSandbox.js"
 import { Runner, streams } from "./runner.js"
@@ -597,15 +598,16 @@ export class PromiseClient {
   }
 
   /**
-   * What happens to the entries of a directory, by default of `/workspace`, from when the first event is asked for. It
-   * ends by `break`, or throws: when the directory is gone, or when so much happened that events were lost.
+   * What happens to the entries of a directory, by default of `/workspace`. It begins when the first event is asked for;
+   * what happens once `onStart` has been called is told. It ends by `break`, or throws: when the directory is gone, or when
+   * so much happened that events were lost.
    */
-  watchFiles(
-    id: string,
-    directory?: string,
-    options?: Options.WatchFilesOptions & CallOptions
-  ): StreamIterator<FileEvent> {
-    return this.#iterate("watchFiles", options, (service, rest) => service.watchFiles(id, directory, rest))
+  watchFiles(id: string, directory?: string, options?: WatchFilesOptions): StreamIterator<FileEvent> {
+    return this.#iterate(
+      "watchFiles",
+      options,
+      (service, rest) => service.watchFiles(id, directory, rest && { ...rest, onStart: adapt(rest.onStart) })
+    )
   }
 
   /** A new context: an interpreter of its own. */

@@ -67,6 +67,13 @@ export interface DownloadFileOptions extends UploadFileOptions {
 }
 
 /**
+ * How a directory is watched. `onStart` is called once, when it is: what happens from then on is told.
+ */
+export interface WatchFilesOptions extends Omit<Options.WatchFilesOptions, "onStart">, CallOptions {
+  readonly onStart?: Callback<void> | undefined
+}
+
+/**
  * Makes a callback what the service wants. What is no function is left for the service to refuse.
  */
 export const adapt = <A>(callback: Callback<A> | undefined): Options.Callback<A> | undefined =>

@@ -194,10 +194,13 @@ export interface Client {
    * Makes a request and gives the bytes of its answer as they arrive. The time until the answer begins is limited, its
    * length is not; it fails when there is no sign of life any more of a server that gives some. Ending the stream closes
    * the connection.
+   *
+   * @param begun is run when the answer has begun, before anything of it is given.
    */
   readonly stream: (
     kind: RequestKind,
-    send: (api: Streaming) => Opening
+    send: (api: Streaming) => Opening,
+    begun?: Effect.Effect<void>
   ) => Stream.Stream<Uint8Array, RequestError>
   /** Counts a stream among the requests that the client limits, however many it takes. */
   readonly limitStream: <A>(stream: Stream.Stream<A, RequestError>) => Stream.Stream<A, RequestError>
@@ -576,12 +579,12 @@ export const make: Effect.Effect<Client, never, SandboxConfig | HttpClient.HttpC
       ask,
       soon: (effect) => Effect.asVoid(Effect.forkIn(effect, scope)),
       request,
-      stream: (kind, send) =>
+      stream: (kind, send, begun = Effect.void) =>
         limiter.limitStream(
           Stream.unwrapScoped(
             Effect.flatMap(
               prepared(kind),
-              (prepared) => Effect.map(attempts(kind, prepared, open(kind, send)), aliveOf)
+              (prepared) => Effect.zipLeft(Effect.map(attempts(kind, prepared, open(kind, send)), aliveOf), begun)
             )
           )
         ),

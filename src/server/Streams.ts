@@ -63,17 +63,24 @@ interface Begun<A> {
 }
 
 /**
- * A stream that has begun: it fails now with what it fails with before its first element, if that happens soon.
+ * A stream that has begun: it fails now with what it fails with before its first element.
+ *
+ * @param opened for how many milliseconds it is waited for that; or what, when it has been run, says that it has begun.
  */
 const begin = <A>(
   stream: Stream.Stream<A, RequestError>,
-  waitMs: number,
+  opened: number | Effect.Effect<void>,
   watch: (pull: Pulled<A>) => Pulled<A> = (pull) => pull
 ): Effect.Effect<Begun<A>, RequestError, Scope.Scope> =>
   Effect.gen(function*() {
     // In the scope of the request, which closes with its connection.
     const { finish, next, within } = yield* makeTimedPull(watch(yield* Pulls.toPull(stream)))
-    const early = yield* Effect.exit(within(waitMs))
+    const early = yield* Effect.exit(
+      typeof opened === "number"
+        ? within(opened)
+        // A wait that is interrupted loses nothing.
+        : Effect.raceFirst(within(LONGEST_MS), Effect.as(opened, undefined))
+    )
     if (Exit.isFailure(early)) {
       const failure = Cause.failureOption(early.cause)
       if (Option.isNone(failure)) {
@@ -132,6 +139,8 @@ export interface RecordOptions<A> {
   readonly isLast?: (record: A) => boolean
   /** Whether there may be nothing to tell for a long time. */
   readonly quiet?: boolean
+  /** Where that can be known: when the stream has begun, though there is nothing to tell yet. */
+  readonly opened?: Effect.Effect<void>
   /** How much of the stream the answer is to have; all of it without. */
   readonly segment?: Segment | undefined
   /** The number of the record before the first; -1 without. */
@@ -379,7 +388,7 @@ export const recordsOf = (active: ActiveService, { heartbeatMs }: Pick<Complete,
     const reason = yield* active.reason
     const { isReady, rest } = yield* begin(
       stream,
-      segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS,
+      options.opened ?? (segment?.bytes === 0 ? GLANCE_MS : quiet ? QUIET_MS : FIRST_RECORD_MS),
       options.watch
     )
     const response = NodeHttpServerRequest.toServerResponse(request)

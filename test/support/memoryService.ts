@@ -9,6 +9,7 @@ import { SandboxError } from "../../src/Errors.js"
 import type { ExecutionEvent, TerminalEvent } from "../../src/Execution.js"
 import { decodeArguments, decodeRunCodeOptions } from "../../src/internal/arguments.js"
 import type { BatchRunner } from "../../src/internal/batch.js"
+import { call } from "../../src/internal/callbacks.js"
 import { collectExecution } from "../../src/internal/collect.js"
 import { makeRunCodeAs } from "../../src/internal/runCodeAs.js"
 import * as Metrics from "../../src/Metrics.js"
@@ -284,9 +285,9 @@ export const makeMemoryService = (options: { readonly deleteFails?: boolean } = 
       statFile: (id, path) => Effect.as(get(id), file(path)),
       makeDirectory: (id, path) => Effect.as(get(id), file(path, true)),
       moveFile: (id, _, to) => Effect.as(get(id), file(to)),
-      watchFiles: (id, directory = "/workspace") =>
+      watchFiles: (id, directory = "/workspace", options) =>
         Stream.unwrap(Effect.as(
-          get(id),
+          Effect.zipLeft(get(id), call(options?.onStart, [undefined])),
           Stream.concat(
             Stream.make({ type: "created", path: `${directory}/a`, isDirectory: false } as const),
             Stream.never

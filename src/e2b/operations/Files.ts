@@ -12,6 +12,7 @@ import { BYTES } from "../../api/Streams.js"
 import { type RequestError, SandboxError, SandboxSDKError } from "../../Errors.js"
 import type { FileContent, FileEvent, FileInfo } from "../../File.js"
 import { decodeArguments, invalidArgument, normalizePath, requireId, WORKSPACE } from "../../internal/arguments.js"
+import * as Callbacks from "../../internal/callbacks.js"
 import type { FileOperations } from "../../internal/groups.js"
 import {
   fileField,
@@ -412,7 +413,7 @@ export const fileOperations = (client: Client): FileOperations => {
     }, metrics.track("moveFile")),
     watchFiles: (id, directory = WORKSPACE, options) =>
       Stream.unwrap(Effect.gen(function*() {
-        const { recursive = false } = yield* decodeWatch(options)
+        const { onStart, recursive = false } = yield* decodeWatch(options)
         const { path, sandboxId } = yield* at("watchFiles", id, directory, "directory")
         const folders = new Set<string>()
         return Calls.streaming(
@@ -422,6 +423,7 @@ export const fileOperations = (client: Client): FileOperations => {
           { path: toServer(home, path), recursive },
           WatchMessage
         ).pipe(
+          Stream.tap(({ start }) => start === undefined ? Effect.void : Callbacks.call(onStart, [undefined])),
           Stream.filterMap(({ filesystem }) => Option.fromNullable(filesystem)),
           Stream.mapEffect(({ name, type }): Effect.Effect<FileEvent, RequestError> => {
             const entry = `${path}/${name}`

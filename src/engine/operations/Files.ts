@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import { Buffer, isUtf8 } from "node:buffer"
 import type { RequestError, SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, invalidArgument, normalizeDirectory, normalizePath } from "../../internal/arguments.js"
+import { call } from "../../internal/callbacks.js"
 import { FileReach } from "../../internal/fileReach.js"
 import type { FileOperations } from "../../internal/groups.js"
 import { requireFiles, requirePaths } from "../../internal/manyFiles.js"
@@ -120,9 +121,9 @@ export const fileOperations = ({ registry }: Parts): FileOperations => {
     }),
     watchFiles: (id, directory = WORKSPACE, input) =>
       Stream.unwrap(Effect.gen(function*() {
-        const { recursive = false } = yield* decodeWatch(input)
+        const { onStart, recursive = false } = yield* decodeWatch(input)
         const { absolute, files } = yield* at("watchFiles", id, directory, "directory")
-        return files.watch(absolute, recursive)
+        return files.watch(absolute, recursive, call(onStart, [undefined]))
       })).pipe(Stream.withSpan("SandboxSDK.watchFiles"))
   }
 }

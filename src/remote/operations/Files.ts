@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import { BYTES, NDJSON } from "../../api/Streams.js"
 import type { SandboxSDKError } from "../../Errors.js"
 import { decodeArguments, invalidArgument, normalizePath, requireId, WORKSPACE } from "../../internal/arguments.js"
+import { call } from "../../internal/callbacks.js"
 import type { FileOperations } from "../../internal/groups.js"
 import { MakeDirectoryOptions, ReadFileOptions, WatchFilesOptions, WriteFileOptions } from "../../Options.js"
 import type { Client } from "../Client.js"
@@ -145,11 +146,12 @@ export const fileOperations = (client: Client): FileOperations => {
     }, metrics.track("moveFile")),
     watchFiles: (input, directory = WORKSPACE, options) =>
       Stream.unwrap(Effect.gen(function*() {
-        const { recursive = false } = yield* decodeWatch(options)
+        const { onStart, recursive = false } = yield* decodeWatch(options)
         const { id, path } = yield* at("watchFiles", input, directory, "directory")
         return stream(
           { operation: "watchFiles", effect: "none", accept: NDJSON },
-          (api) => api.files.watch({ path: { id }, urlParams: { path, recursive } })
+          (api) => api.files.watch({ path: { id }, urlParams: { path, recursive } }),
+          call(onStart, [undefined])
         )
       })).pipe(
         decodeRecords(decodeFileRecord, { peer, isLast: () => false }),

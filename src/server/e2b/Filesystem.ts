@@ -3,8 +3,10 @@
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Take from "effect/Take"
 import { posix } from "node:path"
 import { type RequestError, SandboxError } from "../../Errors.js"
 import type { FileEvent, FileInfo } from "../../File.js"
@@ -149,11 +151,18 @@ export const answer: Connect.Answerer = (sdk, id, method, request, limits) => {
             sandboxId: id
           })
         }
-        const messages = sdk.watchFiles(id, folder, { recursive }).pipe(
-          Stream.mapEffect(events(path, folder, includeEntry)),
-          Stream.flattenIterables
-        )
-        return Connect.stream(request, Stream.concat(Stream.succeed({ start: {} }), messages), { keepalive: {} })
+        // Who has its first message counts on being told of all that happens from then on.
+        const messages = Stream.unwrapScoped(Effect.gen(function*() {
+          const queue = yield* Queue.bounded<Take.Take<unknown, RequestError>>(1)
+          const onStart = () => Effect.asVoid(Queue.offer(queue, Take.of({ start: {} })))
+          const found = sdk.watchFiles(id, folder, { recursive, onStart }).pipe(
+            Stream.mapEffect(events(path, folder, includeEntry)),
+            Stream.flattenIterables
+          )
+          yield* Effect.forkScoped(Stream.runIntoQueue(found, queue))
+          return Stream.flattenTake(Stream.fromQueue(queue))
+        }))
+        return Connect.stream(request, messages, { keepalive: {} })
       })
     case "CreateWatcher":
     case "GetWatcherEvents":

@@ -2,6 +2,7 @@
  * Answers requests about files.
  */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
@@ -99,14 +100,17 @@ export const layer = HttpApiBuilder.group(Api, "files", (handlers) =>
         about(id)(Effect.gen(function*() {
           yield* active.endless
           yield* openStream
-          const events = yield* streamAsCaller(sdk.watchFiles(id, path, { recursive }))
+          const started = yield* Deferred.make<void>()
+          const onStart = () =>
+            Deferred.unsafeDone(started, Effect.void)
+          const events = yield* streamAsCaller(sdk.watchFiles(id, path, { recursive, onStart }))
           return yield* Streams.records(request, Stream.zipWithIndex(events), {
             format: Streams.formatOf(request) ?? NDJSON,
             encode: ([event]) =>
               JSON.stringify(event),
             id: ([_, index]) =>
               index,
-            quiet: true
+            opened: Deferred.await(started)
           })
         })))
       .handle("download", ({ path: { id }, request, urlParams: { path } }) =>

@@ -151,7 +151,8 @@ export const files = (given: () => Given): void => {
 
     it("watchDir: folders below", async () => {
       const { client, sandbox } = given()
-      await sandbox.files.makeDir("watched-deep/below")
+      // So many that it takes a while until all are being watched.
+      await sandbox.commands.run("mkdir -p watched-deep/{000..499} watched-deep/below")
       const seen: Array<string> = []
       const handle = await sandbox.files.watchDir("watched-deep", (event) => {
         seen.push(`${event.type} ${event.name}`)
