@@ -408,6 +408,25 @@ export interface DownloadFileOptions extends UploadFileOptions {
  *
  * `onStart` is called once, when the directory is being watched: what happens from then on is told.
  *
+ * @example
+ * ```ts
+ * import { Deferred, Effect, Fiber, Stream } from "effect"
+ * import { Sandbox } from "sandbox-sdk"
+ * import { layerLocal } from "sandbox-sdk/local"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sandbox = yield* Sandbox.make({ templateId: "python" })
+ *   const started = yield* Deferred.make<void>()
+ *   const onStart = () => Effect.asVoid(Deferred.succeed(started, undefined))
+ *   const first = yield* Effect.fork(Stream.runHead(sandbox.watchFiles("/workspace", { onStart })))
+ *   yield* Deferred.await(started)
+ *   yield* sandbox.writeFile("report.txt", "done")
+ *   return yield* Fiber.join(first)
+ * })
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layerLocal())))
+ * ```
+ *
  * @category models
  */
 export const WatchFilesOptions = Schema.Struct({
