@@ -8,6 +8,7 @@ import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { SandboxError } from "../Errors.js"
+import * as Host from "../isolation/Host.js"
 import * as Mounts from "../isolation/Mounts.js"
 import { fromName, isDead, nameHere } from "../isolation/Owner.js"
 import * as Strays from "../isolation/Strays.js"
@@ -41,7 +42,7 @@ export interface DataDirectory {
  * reach the folder that is its workspace. Set by chmod, because the umask of the host program takes bits away.
  */
 export const makePassage = (path: string): Effect.Effect<void, SandboxError> =>
-  Effect.tryPromise({
+  Host.untilDone({
     try: () => Fs.mkdir(path, { recursive: true }).then(() => Fs.chmod(path, 0o711)),
     catch: hostFailure("make", path)
   })

@@ -1,11 +1,11 @@
 /**
  * Small records on disk: a reader finds the old or the new one, never half of it.
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { SandboxError } from "../Errors.js"
-import { isNoSpace } from "../isolation/Host.js"
+import * as Host from "../isolation/Host.js"
 
 /** What the name of a record ends with that is being written. */
 export const DRAFT = ".new"
@@ -15,7 +15,7 @@ export const DRAFT = ".new"
  */
 export const hostFailure = (what: string, path: string) => (cause: unknown): SandboxError =>
   new SandboxError({
-    code: isNoSpace(cause) ? "disk_full" : "start_failed",
+    code: Host.isNoSpace(cause) ? "disk_full" : "start_failed",
     message: `The engine could not ${what} ${path}: ${cause instanceof Error ? cause.message : String(cause)}`
   })
 
@@ -25,7 +25,7 @@ export const hostFailure = (what: string, path: string) => (cause: unknown): San
  * Fails with `disk_full`, or with `start_failed` when the folder cannot be written; the old one is there then.
  */
 export const replaceFile = (path: string, text: string): Effect.Effect<void, SandboxError> =>
-  Effect.tryPromise({
+  Host.untilDone({
     try: async () => {
       const draft = `${path}.${randomBytes(6).toString("hex")}${DRAFT}`
       try {

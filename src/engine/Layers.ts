@@ -33,7 +33,7 @@ const tool = (command: string, ...args: ReadonlyArray<string>) =>
 export const prepare = (source: string): Effect.Effect<void, SandboxError> =>
   Effect.gen(function*() {
     const owner = yield* Host.lstat(Path.dirname(source))
-    yield* Effect.tryPromise({
+    yield* Host.untilDone({
       try: async () => {
         for (const folder of [source, Path.join(source, TEMPORARY)]) {
           await Fs.mkdir(folder, { mode: 0o755 })

@@ -116,13 +116,11 @@ export const make = Effect.fn("Snapshots.make")(function*(
       const id = yield* makeId("snp")
       const createdAt = yield* Clock.currentTimeMillis
       const workspace = workspaceIn(folders.folder(id))
-      // Its sandbox may be deleted meanwhile.
-      if (template.build !== undefined) builds.hold(template.build.id)
-      return yield* Effect.gen(function*() {
+      const copied = Effect.gen(function*() {
         yield* folders.make(id)
         yield* copy(workspace)
         const { bytes: sizeBytes } = yield* diskUsage(workspace)
-        const record = {
+        return {
           id,
           userId,
           sandboxId,
@@ -132,9 +130,19 @@ export const make = Effect.fn("Snapshots.make")(function*(
           sizeBytes,
           ...(name === undefined ? {} : { name })
         }
-        yield* folders.save(record)
-        return describe(add(record))
-      }).pipe(Effect.onError(() => Effect.zipRight(folders.remove(id), letGo(template))))
+      })
+      return yield* Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          // Its sandbox may be deleted meanwhile.
+          if (template.build !== undefined) builds.hold(template.build.id)
+          const record = yield* restore(copied).pipe(
+            Effect.tap(folders.save),
+            Effect.onError(() => Effect.zipRight(folders.remove(id), letGo(template)))
+          )
+          // Not to be interrupted any more: it is listed as soon as it has a record.
+          return describe(add(record))
+        })
+      )
     }),
     list: (userId, { name, sandboxId }) =>
       entries.of(userId).map(describe).filter((one) =>

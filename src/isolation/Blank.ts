@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import { Buffer } from "node:buffer"
 import * as Fs from "node:fs/promises"
+import * as Host from "./Host.js"
 import * as Mounts from "./Mounts.js"
 
 /** What a new file system has at one place; everywhere else there are zeros. */
@@ -66,7 +67,7 @@ const read = Effect.fnUntraced(function*(image: string) {
 })
 
 const write = (image: string, size: number, pieces: ReadonlyArray<Piece>, kept: boolean): Effect.Effect<void, string> =>
-  Effect.tryPromise({
+  Host.untilDone({
     try: async () => {
       const file = await Fs.open(image, "wx", 0o600)
       try {

@@ -101,7 +101,7 @@ const makeImage = Effect.fnUntraced(function*(
   const kind = `${size} bytes, ${inodes} inodes`
   // The owner of its root is that of the first; it is set when it is mounted.
   if (blanks !== undefined && (yield* blanks.write(kind, image, size, kept))) return
-  yield* Effect.tryPromise({
+  yield* Host.untilDone({
     try: async () => {
       const file = await Fs.open(image, "wx", 0o600)
       await file.truncate(size).finally(() => file.close())

@@ -82,7 +82,7 @@ const temporaryFile = Effect.fnUntraced(function*(parent: string, name: string, 
     (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }).catch(() => undefined))
   )
   const path = Path.join(folder, name)
-  yield* Effect.promise(() => Fs.writeFile(path, text))
+  yield* Effect.uninterruptible(Effect.promise(() => Fs.writeFile(path, text)))
   return path
 })
 
@@ -104,7 +104,7 @@ const madeUpFiles = Effect.fnUntraced(function*(options: LaunchOptions, user: Us
       .replaceAll("1000", String(user.gid))
     const mount: ContainerMount = { source, target }
     return Effect.as(
-      Effect.tryPromise({
+      Host.untilDone({
         try: () => Fs.writeFile(source, text, { mode: 0o644 }).then(() => Fs.chmod(source, 0o644)),
         catch: (cause) => startFailed(options, `${source} could not be written: ${String(cause)}`)
       }),

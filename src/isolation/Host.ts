@@ -37,6 +37,15 @@ export const realPath = (path: string): Effect.Effect<Option.Option<string>> =>
 /** Whether something is there. */
 export const exists = (path: string): Effect.Effect<boolean> => Effect.map(stat(path), Option.isSome)
 
+/**
+ * Changes files, to the end: Node goes on with what was asked of it, so that who is interrupted and removes what was made
+ * would be too early, and something would stay behind.
+ */
+export const untilDone = <A, E>(options: {
+  readonly try: () => Promise<A>
+  readonly catch: (cause: unknown) => E
+}): Effect.Effect<A, E> => Effect.uninterruptible(Effect.tryPromise(options))
+
 /** The effective user of this process: 0 is root. */
 export const userId = (): number => process.geteuid?.() ?? -1
 

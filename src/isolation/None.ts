@@ -43,7 +43,7 @@ const startFailed = (options: LaunchOptions, message: string): SandboxError =>
   new SandboxError({ code: "start_failed", sandboxId: options.sandboxId, message })
 
 const makeWorkspace = Effect.fn("Isolation.makeWorkspace")((path: string) =>
-  Effect.tryPromise({
+  Host.untilDone({
     try: () => Fs.mkdir(path, { mode: 0o700 }),
     catch: (cause) =>
       new SandboxError({

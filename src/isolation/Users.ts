@@ -117,7 +117,7 @@ const closedFolder = Effect.fnUntraced(function*(path: string) {
  */
 export const makeWorkspace = Effect.fn("Isolation.makeWorkspace")(function*(path: string) {
   const { gid, uid } = yield* next
-  yield* Effect.tryPromise({
+  yield* Host.untilDone({
     try: async () => {
       await Fs.mkdir(path, { mode: 0o700 })
       await Fs.chmod(path, 0o700)
