@@ -15,5 +15,5 @@ describe("a live sandbox that has run code", () => {
     expect(kept.objects).toBeGreaterThan(100)
     expect(kept.objects).toBeLessThan(540)
     expect(kept.bytes).toBeLessThan(8 * 1024)
-  })
+  }, 120_000)
 })
