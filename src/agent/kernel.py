@@ -194,7 +194,9 @@ class Kernel:
         self.interrupts.install()
         attribution.install()
         sys.addaudithook(self.audit)
-        os.register_at_fork(before=self.streams.flush, after_in_child=self.in_child)
+        os.register_at_fork(
+            before=self.streams.before_fork, after_in_parent=self.streams.after_fork, after_in_child=self.in_child
+        )
         self.figures.show_figure = self.show_figure
         notice({PYPLOT: self.figures.loaded, "linecache": self.evaluator.restore_sources})
         extend_path()
@@ -205,6 +207,7 @@ class Kernel:
 
     def in_child(self):
         """A fork of the user's: it has nothing to say to the agent, and prints to its own run."""
+        self.streams.after_fork()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.streams.in_child()
         try:

@@ -269,6 +269,23 @@ class Streams:
             with ORDER:
                 self.flush()
 
+    def before_fork(self):
+        """The thread that flushes keeps out of the streams meanwhile.
+
+        It could have the lock of one otherwise, which it gets without the interpreter's while another thread goes on: in the
+        child nobody would ever give that back.
+        """
+        ORDER.acquire()
+        self.flush()
+
+    def after_fork(self):
+        """In both, by the same thread."""
+        try:
+            ORDER.release()
+        except RuntimeError:
+            # An interrupt came before it was had.
+            pass
+
     def in_child(self):
         """After a fork: the child keeps the pipes of the run that made it, and nobody flushes for it."""
         self.started = True

@@ -62,6 +62,42 @@ describe("Python: what is printed", () => {
       expect(outcome.stdout.toString()).toBe("a\nb\nc\nd\ne\n")
     }))
 
+  it.scoped(
+    "is flushed by nobody while the program forks: the child would wait for ever",
+    () =>
+      Effect.gen(function*() {
+        const agent = yield* startContext("python")
+        const outcome = yield* agent.run(
+          "c",
+          [
+            "import os, select",
+            "def fork():",
+            "  ours, theirs = os.pipe()",
+            "  child = os.fork()",
+            "  if child == 0:",
+            "    os.write(theirs, b'up')",
+            "    os._exit(0)",
+            "  os.close(theirs)",
+            "  is_up = select.select([ours], [], [], 10)[0]",
+            "  os.close(ours)",
+            "  if not is_up:",
+            "    os.kill(child, 9)",
+            "  os.waitpid(child, 0)",
+            "  return bool(is_up)",
+            "for n in range(200):",
+            // What takes long to flush is likely to be flushed by both.
+            "  print('x' * 60_000)",
+            "  if not fork():",
+            "    break",
+            "n"
+          ].join("\n")
+        )
+        expect(outcome.results[0]?.text).toBe("199")
+        expect(outcome.stdout.length).toBe(200 * 60_001)
+      }),
+    90_000
+  )
+
   it.scoped("arrives while the program goes on", () =>
     Effect.gen(function*() {
       const agent = yield* startContext("python")
