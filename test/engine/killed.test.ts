@@ -71,7 +71,7 @@ describe("an engine whose process", () => {
       yield* SandboxSDK.pipe(Effect.provide(layerLocal({ isolation: "none" })))
       expect(yield* processesWith(mark)).toEqual([])
       expect(yield* tracesOf(pid)).toEqual(nothing)
-    }))
+    }), 120_000)
 
   it.scopedLive("lives is left alone by all others, those in folders of their own and those without", () =>
     Effect.gen(function*() {
@@ -89,5 +89,5 @@ describe("an engine whose process", () => {
       }
       expect({ processes: yield* processesWith(mark), traces: yield* tracesOf(pid) }).toEqual(before)
       expect(child.exitCode).toBeNull()
-    }))
+    }), 120_000)
 })
