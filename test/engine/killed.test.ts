@@ -62,32 +62,40 @@ describe("an engine whose process", () => {
       }))
   }
 
-  it.scopedLive("is killed leaves nothing after the start of the next one, also without isolation", () =>
-    Effect.gen(function*() {
-      const mark = `abandoned-${process.pid}-none`
-      const { child, pid } = yield* embedding(mark, "wait", "none")
-      child.kill("SIGKILL")
-      yield* Effect.promise(() => once(child, "exit"))
-      yield* SandboxSDK.pipe(Effect.provide(layerLocal({ isolation: "none" })))
-      expect(yield* processesWith(mark)).toEqual([])
-      expect(yield* tracesOf(pid)).toEqual(nothing)
-    }), 120_000)
+  it.scopedLive(
+    "is killed leaves nothing after the start of the next one, also without isolation",
+    () =>
+      Effect.gen(function*() {
+        const mark = `abandoned-${process.pid}-none`
+        const { child, pid } = yield* embedding(mark, "wait", "none")
+        child.kill("SIGKILL")
+        yield* Effect.promise(() => once(child, "exit"))
+        yield* SandboxSDK.pipe(Effect.provide(layerLocal({ isolation: "none" })))
+        expect(yield* processesWith(mark)).toEqual([])
+        expect(yield* tracesOf(pid)).toEqual(nothing)
+      }),
+    120_000
+  )
 
-  it.scopedLive("lives is left alone by all others, those in folders of their own and those without", () =>
-    Effect.gen(function*() {
-      const mark = `abandoned-${process.pid}-living`
-      const { child, pid } = yield* embedding(mark)
-      const before = { processes: yield* processesWith(mark), traces: yield* tracesOf(pid) }
-      const folder = yield* Effect.acquireRelease(
-        Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "data-"))),
-        (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }))
-      )
-      yield* Effect.promise(() => Fs.chmod(folder, 0o755))
-      for (const options of [{}, { dataDirectory: folder }, { isolation: "none" as const }]) {
-        const create = Effect.flatMap(SandboxSDK, (sdk) => sdk.createSandbox({ templateId: "python" }))
-        yield* Effect.provide(create, layerLocal(options))
-      }
-      expect({ processes: yield* processesWith(mark), traces: yield* tracesOf(pid) }).toEqual(before)
-      expect(child.exitCode).toBeNull()
-    }), 120_000)
+  it.scopedLive(
+    "lives is left alone by all others, those in folders of their own and those without",
+    () =>
+      Effect.gen(function*() {
+        const mark = `abandoned-${process.pid}-living`
+        const { child, pid } = yield* embedding(mark)
+        const before = { processes: yield* processesWith(mark), traces: yield* tracesOf(pid) }
+        const folder = yield* Effect.acquireRelease(
+          Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "data-"))),
+          (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }))
+        )
+        yield* Effect.promise(() => Fs.chmod(folder, 0o755))
+        for (const options of [{}, { dataDirectory: folder }, { isolation: "none" as const }]) {
+          const create = Effect.flatMap(SandboxSDK, (sdk) => sdk.createSandbox({ templateId: "python" }))
+          yield* Effect.provide(create, layerLocal(options))
+        }
+        expect({ processes: yield* processesWith(mark), traces: yield* tracesOf(pid) }).toEqual(before)
+        expect(child.exitCode).toBeNull()
+      }),
+    120_000
+  )
 })
