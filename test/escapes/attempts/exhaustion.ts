@@ -133,7 +133,7 @@ escaped("%d zombies" % made) if made > 60 else held("%s after %d" % (code_of(fai
       "Leave orphans for the agent to bury",
       "the agent buries what is left to it",
       raw`
-for _ in range(300):
+for _ in range(100):
     child = os.fork()
     if child == 0:
         if os.fork() == 0:
