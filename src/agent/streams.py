@@ -194,6 +194,9 @@ class Streams:
         self.parked.acquire()
         self.is_parked = False
         self.started = False
+        self.is_flushed = False
+        self.has_others = False
+        self.left = []
         self.start_thread = _thread.start_new_thread
         State.on_thread = self.pass_on
         self.make()
@@ -241,7 +244,7 @@ class Streams:
         if alone and not self.out.is_shared:
             self.out.gather()
         if not self.started:
-            self.started = True
+            self.started = self.is_flushed = True
             self.start_thread(self.flush_often, ())
         elif self.is_parked:
             self.is_parked = False
@@ -277,6 +280,7 @@ class Streams:
         """
         ORDER.acquire()
         self.flush()
+        self.has_others = len(sys._current_frames()) > 1 + self.is_flushed
 
     def after_fork(self):
         """In both, by the same thread."""
@@ -289,7 +293,9 @@ class Streams:
     def in_child(self):
         """After a fork: the child keeps the pipes of the run that made it, and nobody flushes for it."""
         self.started = True
-        self.is_parked = False
+        self.is_flushed = self.is_parked = False
+        if self.has_others:
+            self.replace()
         if not is_current():
             os.dup2(self.null, 1)
             os.dup2(self.null, 2)
@@ -301,3 +307,18 @@ class Streams:
                 stream.reconfigure(line_buffering=True)
             except (OSError, ValueError):
                 pass
+
+    def replace(self):
+        """New streams in a child: threads of the user's may have had the locks of the old ones.
+
+        Those are kept, for to end them takes their locks.
+        """
+        out, err = sys.stdout, sys.stderr
+        old = self.out, self.err
+        self.left.append(old)
+        self.make()
+        # Where the code has put something else there, it stays.
+        if out is not old[0]:
+            sys.stdout = out
+        if err is not old[1]:
+            sys.stderr = err

@@ -70,19 +70,17 @@ const startFailed = (options: LaunchOptions, message: string): SandboxError =>
 /** A file that only this layer needs, for as long as the scope is open. */
 const temporaryFile = Effect.fnUntraced(function*(parent: string, name: string, text: string) {
   const prefix = Path.join(parent, `${yield* Owner.nameHere}-docker-`)
+  const unavailable = (cause: unknown) =>
+    new Diagnosis.Unavailable({
+      reason: `No file could be made in ${parent}: ${String(cause)}`,
+      fix: `make ${parent} writable, or name another one (TMPDIR)`
+    })
   const folder = yield* Effect.acquireRelease(
-    Effect.tryPromise({
-      try: () => Fs.mkdtemp(prefix),
-      catch: (cause) =>
-        new Diagnosis.Unavailable({
-          reason: `No folder could be made in ${parent}: ${String(cause)}`,
-          fix: `make ${parent} writable, or name another one (TMPDIR)`
-        })
-    }),
+    Effect.tryPromise({ try: () => Fs.mkdtemp(prefix), catch: unavailable }),
     (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }).catch(() => undefined))
   )
   const path = Path.join(folder, name)
-  yield* Effect.uninterruptible(Effect.promise(() => Fs.writeFile(path, text)))
+  yield* Host.untilDone({ try: () => Fs.writeFile(path, text), catch: unavailable })
   return path
 })
 

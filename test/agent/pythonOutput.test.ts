@@ -98,6 +98,50 @@ describe("Python: what is printed", () => {
     90_000
   )
 
+  it.scoped(
+    "of a thread goes on while the program forks, and children that print have their own",
+    () =>
+      Effect.gen(function*() {
+        const agent = yield* startContext("python")
+        const outcome = yield* agent.run(
+          "c",
+          [
+            "import contextlib, io, os, select, sys, threading",
+            "is_over = False",
+            "def talk():",
+            "  while not is_over:",
+            "    print('y' * 3_000)",
+            "talker = threading.Thread(target=talk)",
+            "talker.start()",
+            "def fork():",
+            "  child = os.fork()",
+            "  if child == 0:",
+            "    print('child', flush=True)",
+            "    os._exit(0)",
+            "  ended = os.pidfd_open(child)",
+            "  has_ended = select.select([ended], [], [], 10)[0]",
+            "  os.close(ended)",
+            "  if not has_ended:",
+            "    os.kill(child, 9)",
+            "  os.waitpid(child, 0)",
+            "  return bool(has_ended)",
+            "count = 0",
+            "while count < 60 and fork(): count += 1",
+            "with contextlib.redirect_stdout(io.StringIO()) as kept:",
+            "  if os.fork() == 0:",
+            "    os._exit(0 if sys.stdout is kept else 1)",
+            "  is_kept = os.wait()[1] == 0",
+            "is_over = True",
+            "talker.join()",
+            "count, is_kept"
+          ].join("\n")
+        )
+        expect(outcome.results[0]?.text).toBe("(60, True)")
+        expect(outcome.stdout.toString().split("child\n")).toHaveLength(61)
+      }),
+    120_000
+  )
+
   it.scoped("arrives while the program goes on", () =>
     Effect.gen(function*() {
       const agent = yield* startContext("python")

@@ -133,13 +133,9 @@ escaped("%d zombies" % made) if made > 60 else held("%s after %d" % (code_of(fai
       "Leave orphans for the agent to bury",
       "the agent buries what is left to it",
       raw`
+# By a shell, as each fork of this interpreter would take ten times as long.
 for _ in range(100):
-    child = os.fork()
-    if child == 0:
-        if os.fork() == 0:
-            os._exit(0)
-        os._exit(0)
-    os.waitpid(child, 0)
+    subprocess.run(["/bin/sh", "-c", "true & true & true &"], check=True)
 for _ in range(200):
     if len(numbers_in_proc()) <= 10:
         break
