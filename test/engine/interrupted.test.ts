@@ -18,14 +18,9 @@ const folder = Effect.acquireRelease(
 )
 
 /** Keeps the threads busy on which Node works on files: what is asked of them meanwhile is done later. */
-const busyThreads = Effect.sync(() =>
-  Promise.all(
-    Array.from({ length: 16 }, () =>
-      new Promise<void>((resolve, reject) =>
-        pbkdf2("", "", 100_000, 64, "sha512", (error) =>
-          error === null ? resolve() : reject(error))
-      ))
-  )
+const busyThreads = Effect.forEach(
+  Array.from({ length: 16 }),
+  () => Effect.fork(Effect.async<void>((resume) => pbkdf2("", "", 100_000, 64, "sha512", () => resume(Effect.void))))
 )
 
 for (
@@ -38,12 +33,13 @@ for (
     Effect.gen(function*() {
       const path = Path.join(yield* folder, "made")
       const threads = yield* busyThreads
+      yield* Effect.yieldNow()
       const fiber = yield* Effect.fork(write(path))
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(fiber)
       // At once, and not by those threads.
       yield* Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-      yield* Effect.promise(() => threads)
+      yield* Fiber.joinAll(threads)
       yield* Effect.promise(() => Fs.lstat("/"))
       expect(yield* Effect.promise(() => Fs.readdir(Path.dirname(path)))).toEqual([])
     }))
