@@ -2,7 +2,7 @@
  * Sandboxes that are stopped where they are, by the kernel's freezer and by signals.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Option, Scope } from "effect"
+import { Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -107,6 +107,15 @@ describe("freezing by signals", () => {
       yield* freezing.thaw
       yield* eventually(() => /status=\d+ stopped=\d+/.test(shell.text()))
       expect(shell.text()).toContain("status=0 stopped=1")
+    }))
+
+  it.effect("gives up after ten seconds where each look takes long and none of them is whole", () =>
+    Effect.gen(function*() {
+      const freezing = bySignals(Effect.delay(Effect.succeed({ entries: [], isWhole: false }), "600 millis"))
+      const paused = yield* Effect.fork(Effect.flip(freezing.freeze))
+      // The last look may have begun a moment before, and what was stopped is looked for once more.
+      yield* TestClock.adjust("12 seconds")
+      expect(yield* Fiber.poll(paused)).toMatchObject(Option.some(Exit.succeed({ code: "isolation_unavailable" })))
     }))
 })
 
