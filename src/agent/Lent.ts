@@ -49,7 +49,7 @@ export interface Lender {
 const READ_BYTES = 256 * 1024
 
 /** What is read at once into memory that is used again. */
-const REUSED_BYTES = 1024 * 1024
+const REUSED_BYTES = 2 * 1024 * 1024
 
 const notRead = (cause: unknown): NotRead =>
   new NotRead({ reason: cause instanceof Error ? cause.message : String(cause) })

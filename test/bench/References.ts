@@ -82,6 +82,22 @@ const decodeAddress = Schema.decode(Schema.parseJson(Schema.Struct({ url: Schema
 export const server = (name: string, ...args: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const path = new URL(`programs/${name}`, import.meta.url).pathname
-    const { next } = yield* conversation(process.execPath, [path, ...args])
+    const loader = name.endsWith(".ts") ? ["--import", "tsx"] : []
+    const { next } = yield* conversation(process.execPath, [...loader, path, ...args])
     return yield* Effect.mapError(decodeAddress(yield* next), failed(name))
   })
+
+/**
+ * A kernel of Jupyter, asked by its own client: gives the milliseconds that it says a round trip took.
+ */
+export const ipykernel = Effect.gen(function*() {
+  yield* needs(PYTHON, "python3")
+  yield* Effect.mapError(
+    program(PYTHON, ["-c", "import ipykernel, jupyter_client"]),
+    () => new Missing("ipykernel is not installed (Debian: apt-get install python3-ipykernel python3-jupyter-client)")
+  )
+  const path = new URL("programs/ipykernel.py", import.meta.url).pathname
+  const { ask, next } = yield* conversation(PYTHON, [path])
+  yield* next
+  return Effect.map(ask("1+1"), Number)
+})

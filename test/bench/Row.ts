@@ -19,6 +19,15 @@ export class Missing {
 export class Failed extends Data.TaggedError("Failed")<{ readonly message: string; readonly cause?: unknown }> {}
 
 /**
+ * Whatever went wrong, as what a row may fail with.
+ */
+export const explained = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.mapError(
+    effect,
+    (error) => error instanceof Missing ? error : new Failed({ message: String(error), cause: error })
+  )
+
+/**
  * Measurements of one thing, in the unit of the row.
  */
 export interface Series {

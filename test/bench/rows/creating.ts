@@ -5,7 +5,7 @@ import { Duration, Effect } from "effect"
 import type { SandboxSDK } from "sandbox-sdk"
 import { IMAGES } from "../../docker/images.js"
 import { bubblewrap, needs, program, PYTHON, python } from "../References.js"
-import { Failed, inTurns, Missing, rounds, type Row, timed, times } from "../Row.js"
+import { explained, inTurns, Missing, rounds, type Row, timed, times } from "../Row.js"
 import { local, served } from "../Subjects.js"
 
 /**
@@ -22,12 +22,6 @@ const firstResult = (sdk: typeof SandboxSDK.Service, refill: Duration.DurationIn
     yield* Effect.sleep(refill)
     return took
   })
-
-const explained = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.mapError(
-    effect,
-    (error) => error instanceof Missing ? error : new Failed({ message: String(error), cause: error })
-  )
 
 /** What a pool takes to start another sandbox, with time to spare. */
 const REFILL = Duration.millis(500)

@@ -2,21 +2,9 @@
  * One round trip to a sandbox that is there.
  */
 import { Effect } from "effect"
-import { bubblewrap, conversation, needs, program, PYTHON, python, server } from "../References.js"
-import { Failed, inTurns, Missing, rates, rounds, type Row, timed, times } from "../Row.js"
+import { bubblewrap, ipykernel, program, python, server } from "../References.js"
+import { explained, inTurns, rates, rounds, type Row, timed, times } from "../Row.js"
 import { local, sandboxOf, served } from "../Subjects.js"
-
-const ipykernel = Effect.gen(function*() {
-  yield* needs(PYTHON, "python3")
-  yield* Effect.mapError(
-    program(PYTHON, ["-c", "import ipykernel, jupyter_client"]),
-    () => new Missing("ipykernel is not installed (Debian: apt-get install python3-ipykernel python3-jupyter-client)")
-  )
-  const path = new URL("../programs/ipykernel.py", import.meta.url).pathname
-  const { ask, next } = yield* conversation(PYTHON, [path])
-  yield* next
-  return Effect.map(ask("1+1"), Number)
-})
 
 /** Their client, as its documentation has it, against a server that executes nothing. */
 const e2b = Effect.gen(function*() {
@@ -27,12 +15,6 @@ const e2b = Effect.gen(function*() {
   )
   return Effect.promise(() => sandbox.runCode("1+1"))
 })
-
-const explained = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.mapError(
-    effect,
-    (error) => error instanceof Missing ? error : new Failed({ message: String(error), cause: error })
-  )
 
 const AT_ONCE = 32
 
