@@ -101,3 +101,31 @@ export const ipykernel = Effect.gen(function*() {
   yield* next
   return Effect.map(ask("1+1"), Number)
 })
+
+/**
+ * The client of E2B, as its documentation has it, against a server that executes nothing.
+ */
+export const e2b = Effect.gen(function*() {
+  const { Sandbox } = yield* Effect.promise(() => import("@e2b/code-interpreter"))
+  const { url } = yield* server("stubE2b.mjs")
+  const sandbox = yield* Effect.promise(() =>
+    Sandbox.create({ apiUrl: url, sandboxUrl: url, apiKey: `e2b_${"0".repeat(40)}` })
+  )
+  return Effect.promise(() => sandbox.runCode("1+1"))
+})
+
+/**
+ * A request to a server of `node:http` alone, which reads JSON and answers with a constant.
+ */
+export const bareHttp = Effect.gen(function*() {
+  const { url } = yield* server("bareHttp.mjs")
+  const { Agent, request } = yield* Effect.promise(() => import("undici"))
+  const dispatcher = yield* Effect.acquireRelease(
+    Effect.sync(() => new Agent()),
+    (agent) => Effect.promise(() => agent.close())
+  )
+  return Effect.promise(async () => {
+    const { body } = await request(`${url}/tick`, { dispatcher, method: "POST", body: "{\"code\":\"1+1\"}" })
+    return body.json()
+  })
+})

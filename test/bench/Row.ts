@@ -93,6 +93,15 @@ export const timed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<nu
     return Effect.map(effect, () => performance.now() - start)
   })
 
+/** How many at once, where many are asked for at once. */
+export const AT_ONCE = 32
+
+/**
+ * The milliseconds that `total` of these take, so many at a time.
+ */
+export const atOnce = <E, R>(total: number, effect: Effect.Effect<unknown, E, R>) =>
+  timed(Effect.forEach(Array.from({ length: total }), () => effect, { concurrency: AT_ONCE, discard: true }))
+
 /**
  * Makes a series of measured values.
  */

@@ -7,8 +7,20 @@ import { Deferred, Effect, Fiber, Schema } from "effect"
 import { spawn } from "node:child_process"
 import { userInfo } from "node:os"
 import { Api } from "../programs/api.js"
-import { bubblewrap, conversation, ipykernel, PYTHON, python, server } from "../References.js"
-import { explained, type Finding, inTurns, Missing, rounds, type Row, series, timed } from "../Row.js"
+import { bareHttp, bubblewrap, conversation, e2b, ipykernel, PYTHON, python, server } from "../References.js"
+import {
+  AT_ONCE,
+  atOnce,
+  explained,
+  type Finding,
+  inTurns,
+  Missing,
+  rates,
+  rounds,
+  type Row,
+  series,
+  timed
+} from "../Row.js"
 
 const program = (name: string): string => new URL(`../programs/${name}`, import.meta.url).pathname
 
@@ -47,6 +59,9 @@ const least = (ask: Ask) =>
     return yield* Fiber.join(yield* Effect.fork(Effect.timeout(running, "1 minute")))
   })
 
+/** A client of a server of the platform that executes nothing. */
+const platform = Effect.flatMap(server("platform.ts"), ({ url }) => HttpApiClient.make(Api, { baseUrl: url }))
+
 /** How many times as long as the reference it takes; there is no goal. */
 const ratio = (
   values: { readonly ours: ReadonlyArray<number>; readonly reference: ReadonlyArray<number> }
@@ -76,6 +91,38 @@ export const rows: ReadonlyArray<Row> = [
       })))
   },
   {
+    id: "floor-run-http",
+    title: "a request to HttpApiBuilder by HttpApiClient, answered with a constant, and the above (run-http: ≤ 1.2)",
+    reference: "runCode of @e2b/code-interpreter against a server that executes nothing",
+    measure: (effort) =>
+      explained(
+        Effect.scoped(Effect.gen(function*() {
+          const theirs = yield* e2b
+          const { sandboxes } = yield* platform
+          const run = least(yield* asked("relay.py"))
+          const both = Effect.zipRight(sandboxes.run({ payload: { code: "1+1" } }), run("1+1"))
+          return ratio(yield* inTurns(rounds(effort, 600), timed(both), timed(theirs), WARM_UP))
+        })).pipe(Effect.provide(NodeHttpClient.layerUndici))
+      )
+  },
+  {
+    id: "floor-run-many",
+    title: `that request alone, ${AT_ONCE} at once, a second (run-many: ≥ 0.25)`,
+    reference: "requests of a bare node:http server a second, by undici",
+    measure: (effort) =>
+      explained(
+        Effect.scoped(Effect.gen(function*() {
+          const bare = yield* bareHttp
+          const { sandboxes } = yield* platform
+          const run = sandboxes.run({ payload: { code: "1+1" } })
+          const total = 640
+          const found = yield* inTurns(rounds(effort, 12), atOnce(total, run), atOnce(total, bare))
+          const { goal: _, ...finding } = rates(found, total, 0, "", "a second")
+          return [finding]
+        })).pipe(Effect.provide(NodeHttpClient.layerUndici))
+      )
+  },
+  {
     id: "floor-create-pool-local",
     title: "the same twice, the first time of one Python alone: is it there, and a run (create-pool-local: ≤ 0.08)",
     reference: "python3 -I -c pass",
@@ -94,8 +141,7 @@ export const rows: ReadonlyArray<Row> = [
     measure: (effort) =>
       explained(
         Effect.scoped(Effect.gen(function*() {
-          const { url } = yield* server("platform.ts")
-          const { sandboxes } = yield* HttpApiClient.make(Api, { baseUrl: url })
+          const { sandboxes } = yield* platform
           const create = sandboxes.create({ payload: { templateId: "python" } })
           const run = sandboxes.run({ payload: { code: "1+1" } })
           const both = Effect.zipLeft(timed(Effect.zipRight(create, run)), Effect.sleep(PAUSE))

@@ -2,28 +2,12 @@
  * One round trip to a sandbox that is there.
  */
 import { Effect } from "effect"
-import { bubblewrap, ipykernel, program, python, server } from "../References.js"
-import { explained, inTurns, rates, rounds, type Row, timed, times } from "../Row.js"
+import { bareHttp, bubblewrap, e2b, ipykernel, program, python } from "../References.js"
+import { AT_ONCE, atOnce, explained, inTurns, rates, rounds, type Row, timed, times } from "../Row.js"
 import { local, sandboxOf, served } from "../Subjects.js"
-
-/** Their client, as its documentation has it, against a server that executes nothing. */
-const e2b = Effect.gen(function*() {
-  const { Sandbox } = yield* Effect.promise(() => import("@e2b/code-interpreter"))
-  const { url } = yield* server("stubE2b.mjs")
-  const sandbox = yield* Effect.promise(() =>
-    Sandbox.create({ apiUrl: url, sandboxUrl: url, apiKey: `e2b_${"0".repeat(40)}` })
-  )
-  return Effect.promise(() => sandbox.runCode("1+1"))
-})
-
-const AT_ONCE = 32
 
 /** As many turns as it takes until Node has compiled what is on the way, of either. */
 const WARM_UP = 500
-
-/** The milliseconds that `total` of these take, so many at a time. */
-const atOnce = <E, R>(total: number, effect: Effect.Effect<unknown, E, R>) =>
-  timed(Effect.forEach(Array.from({ length: total }), () => effect, { concurrency: AT_ONCE, discard: true }))
 
 /**
  * The rows.
@@ -94,16 +78,7 @@ export const rows: ReadonlyArray<Row> = [
     reference: "requests of a bare node:http server a second, by the same HTTP client",
     measure: (effort) =>
       explained(Effect.scoped(Effect.gen(function*() {
-        const { url } = yield* server("bareHttp.mjs")
-        const { Agent, request } = yield* Effect.promise(() => import("undici"))
-        const dispatcher = yield* Effect.acquireRelease(
-          Effect.sync(() => new Agent()),
-          (agent) => Effect.promise(() => agent.close())
-        )
-        const bare = Effect.promise(async () => {
-          const { body } = await request(`${url}/tick`, { dispatcher, method: "POST", body: "{\"code\":\"1+1\"}" })
-          return body.json()
-        })
+        const bare = yield* bareHttp
         const { sdk } = yield* served()
         // As many contexts as runs at once: those of one context queue.
         const id = yield* sandboxOf(sdk, { templateId: "python" })
