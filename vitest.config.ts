@@ -9,7 +9,7 @@ export default defineConfig({
     // thread that started it ends (PR_SET_PDEATHSIG).
     pool: "forks",
     poolOptions: { forks: { minForks: 1, maxForks: 2 } },
-    testTimeout: 60_000,
+    testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000
   }

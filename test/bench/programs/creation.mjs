@@ -85,6 +85,11 @@ const create = async () => {
   return took
 }
 
+// Between two of them, when nothing is mounted.
+process.once("SIGTERM", () => {
+  rmSync(folder, { recursive: true })
+  process.exit()
+})
+
 console.log("ready")
 for await (const _ of createInterface(process.stdin)) console.log(await create())
-rmSync(folder, { recursive: true })
