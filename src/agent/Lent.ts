@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import type { FileHandle } from "node:fs/promises"
+import * as Spare from "../internal/spare.js"
 
 /**
  * A file that was lent cannot be read on.
@@ -48,24 +49,41 @@ export interface Lender {
 /** What is read at once into new memory. More of it at once takes longer. */
 const READ_BYTES = 256 * 1024
 
-/** What is read at once into memory that is used again. Half a megabyte takes longer, and so do four. */
-const REUSED_BYTES = 2 * 1024 * 1024
+/**
+ * What is read at once into memory that is used again. For each piece, a thread is woken and Node hears of it, which takes
+ * as long as copying one or two megabytes.
+ */
+const REUSED_BYTES = 4 * 1024 * 1024
 
 const notRead = (cause: unknown): NotRead =>
   new NotRead({ reason: cause instanceof Error ? cause.message : String(cause) })
 
-/** Memory for a piece: a new one each time. */
-const anew = () => () => Buffer.allocUnsafeSlow(READ_BYTES)
+/** Where pieces are read to. */
+interface Memory {
+  readonly next: () => Buffer
+  /** All pieces have been read and used. */
+  readonly done: () => void
+}
+
+/** A new one for each piece. */
+const anew = (): Memory => ({ next: () => Buffer.allocUnsafeSlow(READ_BYTES), done: () => {} })
+
+const pairs = Spare.make(() => ({
+  next: Buffer.allocUnsafeSlow(REUSED_BYTES),
+  other: Buffer.allocUnsafeSlow(REUSED_BYTES)
+}))
 
 /** The same two in turns: one is read into while the other is with whoever has asked for it. */
-const inTurns = () => {
-  let next = Buffer.allocUnsafeSlow(REUSED_BYTES)
-  let other = Buffer.allocUnsafeSlow(REUSED_BYTES)
-  return () => {
-    const taken = next
-    next = other
-    other = taken
-    return taken
+const inTurns = (): Memory => {
+  const pair = pairs.take()
+  return {
+    next: () => {
+      const taken = pair.next
+      pair.next = pair.other
+      pair.other = taken
+      return taken
+    },
+    done: () => pairs.giveBack(pair)
   }
 }
 
@@ -80,7 +98,7 @@ export const read = (file: FileHandle, reuse: boolean): Stream.Stream<Uint8Array
     let position = 0
     // Never rejects: it may be that nobody asks for it any more.
     const ask = (): Promise<Uint8Array | NotRead> =>
-      file.read({ buffer: memory(), position }).then(
+      file.read({ buffer: memory.next(), position }).then(
         ({ buffer, bytesRead }) => {
           position += bytesRead
           return bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead)
@@ -91,7 +109,10 @@ export const read = (file: FileHandle, reuse: boolean): Stream.Stream<Uint8Array
     return Stream.repeatEffectChunkOption(
       Effect.flatMap(Effect.promise(() => ahead), (piece) => {
         if (piece instanceof NotRead) return Effect.fail(Option.some(piece))
-        if (piece.length === 0) return Effect.fail(Option.none())
+        if (piece.length === 0) {
+          memory.done()
+          return Effect.fail(Option.none())
+        }
         ahead = ask()
         return Effect.succeed(Chunk.of(piece))
       })

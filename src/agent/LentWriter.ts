@@ -12,10 +12,11 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { Buffer } from "node:buffer"
 import type { FileHandle } from "node:fs/promises"
+import * as Spare from "../internal/spare.js"
 import type { Lender } from "./Lent.js"
 
-/** What is written at once; one such piece is filled while another is written. */
-const WRITE_BYTES = 2 * 1024 * 1024
+/** What is written at once; one such piece is filled while another is written. Less at once takes longer. */
+const WRITE_BYTES = 4 * 1024 * 1024
 
 /** What is written around the cache begins and ends at one of these, in the file and in memory: a page, or more blocks. */
 const BLOCK_BYTES = 4096
@@ -39,6 +40,8 @@ export interface LentWriter {
 /** Memory that begins at a page: an `ArrayBuffer` that could be made larger is made of pages, by V8. */
 const pages = () => Buffer.from(new ArrayBuffer(WRITE_BYTES, { maxByteLength: WRITE_BYTES }))
 
+const pairs = Spare.make(() => ({ filling: pages(), spare: pages() }))
+
 const isInvalid = (error: unknown) => error instanceof Error && "code" in error && error.code === "EINVAL"
 
 /**
@@ -54,11 +57,10 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<LentWriter, never, Scope.Scope> {
   const scope = yield* Effect.scope
   let around = Option.getOrUndefined(direct)
-  let filling = pages()
+  let { filling, spare } = pairs.take()
   let filled = 0
   // The first piece ends where a block does, so that all others begin there.
   let size = WRITE_BYTES - from % BLOCK_BYTES
-  let spare = pages()
   let position = from
   let writing: Fiber.Fiber<Buffer> | undefined
   let unsynced = 0
@@ -156,7 +158,9 @@ export const make = Effect.fnUntraced(function*(
       if (left.length > 0 || writing === undefined) return left
       const rest = yield* Fiber.join(writing)
       yield* synced
-      return rest.length > 0 ? [rest] : []
+      if (rest.length > 0) return [rest]
+      pairs.giveBack({ filling, spare })
+      return []
     })
   }
 })

@@ -1,12 +1,16 @@
 /**
  * Files that are so large that the engine reads and writes them itself: what holds in the middle of that.
  */
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Fiber, Stream } from "effect"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import { layerLocal } from "../../src/local.js"
+import { downloadFile, uploadFile } from "../../src/LocalFile.js"
 import type { Resources } from "../../src/Resources.js"
+import { Sandbox } from "../../src/Sandbox.js"
 import { SandboxSDK } from "../../src/SandboxSDK.js"
 import { eventually, failsWith } from "../conformance/support.js"
 
@@ -86,7 +90,7 @@ describe.runIf(process.geteuid?.() === 0)("A large file", () => {
   it.scopedLive("of any size around those at which something changes is the same on its way back", () =>
     Effect.gen(function*() {
       const { id, sdk } = yield* make()
-      for (const around of [MIB, 1.25 * MIB, 2 * MIB, 2.5 * MIB, 10 * MIB]) {
+      for (const around of [MIB, 1.25 * MIB, 2 * MIB, 4 * MIB, 5 * MIB, 10 * MIB]) {
         for (const size of [around - 1, around, around + 1]) {
           const content = pattern(0, size)
           yield* sdk.writeFile(id, "f", content)
@@ -135,6 +139,44 @@ describe.runIf(process.geteuid?.() === 0)("A large file", () => {
       expect(Buffer.concat(Chunk.toReadonlyArray(some)).equals(pattern(0, 3 * 256 * 1024))).toBe(true)
       yield* untilOpen(0)
     }).pipe(withEngine()))
+
+  it.scopedLive("has its own bytes when others go beside it, and when one has been given up", () =>
+    Effect.gen(function*() {
+      const { id } = yield* make()
+      const sandbox = yield* Sandbox.attach(id)
+      const fs = yield* FileSystem.FileSystem
+      const here = yield* fs.makeTempDirectoryScoped()
+      const files = [0, 1, 2].map((name) => ({ name, content: pattern(name * 100 * MIB, 13 * MIB + name) }))
+      yield* Effect.forEach(files, ({ name, content }) => fs.writeFile(`${here}/${name}`, content))
+      const there = Effect.forEach(
+        files,
+        ({ name, content }) =>
+          Effect.map(fs.readFile(`${here}/back-${name}`), (bytes) => expect(checksum(bytes)).toBe(checksum(content))),
+        { discard: true }
+      )
+      const up = Effect.forEach(files, ({ name }) => uploadFile(sandbox, `${here}/${name}`, `${name}`), {
+        concurrency: "unbounded"
+      })
+      const down = Effect.forEach(files, ({ name }) => downloadFile(sandbox, `${name}`, `${here}/back-${name}`), {
+        concurrency: "unbounded"
+      })
+      for (let round = 0; round < 2; round++) {
+        yield* up
+        yield* down
+        yield* there
+        // In the middle of it, and then of one that goes the other way.
+        const begun = yield* Deferred.make<void>()
+        const onProgress = () => Deferred.succeed(begun, undefined)
+        const givenUp = yield* Effect.fork(
+          round % 2 === 0
+            ? downloadFile(sandbox, "0", `${here}/none`, { onProgress })
+            : uploadFile(sandbox, `${here}/0`, "none", { onProgress })
+        )
+        yield* Deferred.await(begun)
+        yield* Effect.zip(Fiber.interrupt(givenUp), down, { concurrent: true })
+        yield* there
+      }
+    }).pipe(Effect.provide(NodeContext.layer), withEngine()))
 
   it.scopedLive("that has no room is refused, and so is one that is larger than a file may be", () =>
     Effect.gen(function*() {
