@@ -108,6 +108,30 @@ describe("a writer to a file that is lent", () => {
     60_000
   )
 
+  it.scopedLive("has its own memory while another one writes", () =>
+    Effect.gen(function*() {
+      const here = yield* folder
+      const writerOf = (name: string) =>
+        Effect.flatMap(
+          open(`${here}/${name}`, constants.O_WRONLY | constants.O_CREAT),
+          (file) => LentWriter.make(file, Option.none(), 0, lender)
+        )
+      const push = (writer: LentWriter.LentWriter, byte: number) =>
+        Effect.suspend(() => writer.push(writer.free().subarray(0, MIB).fill(byte)))
+      // It leaves its memory to the next.
+      const first = yield* writerOf("0")
+      yield* Effect.zipRight(push(first, 9), first.end)
+      const writers = [yield* writerOf("1"), yield* writerOf("2")]
+      for (let mebibyte = 0; mebibyte < 10; mebibyte++) {
+        yield* Effect.forEach(writers, (writer, index) => push(writer, index + 1))
+      }
+      yield* Effect.forEach(writers, (writer) => writer.end)
+      for (const byte of [1, 2]) {
+        const written = yield* Effect.promise(() => Fs.readFile(`${here}/${byte}`))
+        assert.isTrue(isSame(written, Buffer.alloc(10 * MIB, byte)))
+      }
+    }).pipe(Effect.provide(NodeFileSystem.layer)))
+
   it.scopedLive("gives back what goes beyond the largest size, and everything behind it", () =>
     Effect.gen(function*() {
       const path = `${yield* folder}/file`
